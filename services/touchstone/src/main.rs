@@ -1,0 +1,3 @@
+//! The one binary: every role, standalone, and the commands.
+
+fn main() {}

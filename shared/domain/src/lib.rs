@@ -1,0 +1,40 @@
+//! The vocabulary of Touchstone: what an artifact is, what outsiders claim, what we found, and the decisions over them.
+//!
+//! *Invariant:* pure. No I/O, no clock, no randomness, no async, no SQL, no HTTP.
+//!
+//! *Invariant:* nothing unverified has the type of something verified. Outsiders make [`Claim`]s; checks make
+//! [`Verdict`]s; only [`decide`] makes a [`PromotionGrant`]; only a [`ServeRecord`] that binds a promotion to the
+//! bytes makes a [`PromotedArtifact`].
+
+mod artifact;
+mod check;
+mod chunk;
+mod claim;
+mod digest;
+mod ecosystem;
+mod evidence;
+mod gate;
+mod outcome;
+mod policy;
+mod purl;
+mod refusal;
+mod serve;
+mod verdict;
+
+pub use artifact::{ArtifactDbId, ArtifactId, FileName, NameError, PackageName, Version};
+pub use check::{CheckKind, CheckSet, UnknownCheck};
+pub use chunk::{CHUNK_BYTES, ChunkError, ChunkList};
+pub use claim::{Claim, ClaimField, UnknownClaimField};
+pub use digest::{Algorithm, Digest, DigestError, Sha256, Sha512};
+pub use ecosystem::{Ecosystem, UnknownEcosystem};
+pub use evidence::{Evidence, EvidenceKind};
+pub use gate::{
+    ArtifactState, Decision, Gate, GateDelta, HoldReason, HoldSet, NotCounted, PromotionGrant, Requirement, count,
+    decide,
+};
+pub use outcome::{ArchiveRule, Outcome, OutcomeKind, Reason};
+pub use policy::{Admission, Policy, PolicyError, Sighting};
+pub use purl::{Purl, PurlError};
+pub use refusal::{Refusal, RefusalKind};
+pub use serve::{PromotedArtifact, RecordMismatch, ServeRecord};
+pub use verdict::Verdict;

@@ -1,0 +1,242 @@
+//! What a check found, and why.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::{Algorithm, ClaimField};
+
+/// The result of a check. Only [`OutcomeKind::Pass`] ever approves (promise 3).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outcome {
+    /// The class of the result.
+    pub kind: OutcomeKind,
+    /// Why.
+    pub reason: Reason,
+}
+
+/// The four classes of results. A transient failure is none of them: workers retry those (promise 4).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeKind {
+    /// Positive evidence was found and verified.
+    Pass,
+    /// Evidence contradicts the artifact.
+    Fail,
+    /// The upstream offers no such evidence.
+    NotOffered,
+    /// There is evidence, and it does not suffice.
+    Inconclusive,
+}
+
+impl OutcomeKind {
+    /// Every class.
+    pub const ALL: [Self; 4] = [Self::Pass, Self::Fail, Self::NotOffered, Self::Inconclusive];
+
+    /// The stored word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pass => "pass",
+            Self::Fail => "fail",
+            Self::NotOffered => "not_offered",
+            Self::Inconclusive => "inconclusive",
+        }
+    }
+}
+
+impl fmt::Display for OutcomeKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for OutcomeKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL.into_iter().find(|k| k.as_str() == text).ok_or_else(|| format!("unknown outcome {text:?}"))
+    }
+}
+
+impl Outcome {
+    /// Positive evidence.
+    pub const fn pass(reason: Reason) -> Self {
+        Self { kind: OutcomeKind::Pass, reason }
+    }
+
+    /// Contradicting evidence.
+    pub const fn fail(reason: Reason) -> Self {
+        Self { kind: OutcomeKind::Fail, reason }
+    }
+
+    /// Evidence that does not suffice.
+    pub const fn inconclusive(reason: Reason) -> Self {
+        Self { kind: OutcomeKind::Inconclusive, reason }
+    }
+}
+
+/// Why a check came out as it did. The `code` is stable and machine-readable; the fields carry the facts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Reason {
+    /// Every declared digest was recomputed and is equal, and the archive is what it is called.
+    DigestsMatch {
+        /// How many strong claims were compared.
+        claims: u32,
+    },
+    /// A declared digest differs from the bytes.
+    DigestMismatch {
+        /// The field that declared it.
+        field: ClaimField,
+        /// The algorithm.
+        algorithm: Algorithm,
+        /// What was declared, in hexadecimal.
+        declared: String,
+        /// What the bytes have, in hexadecimal.
+        computed: String,
+    },
+    /// The declared size differs from the bytes.
+    SizeMismatch {
+        /// Declared, in bytes.
+        declared: u64,
+        /// Found, in bytes.
+        computed: u64,
+    },
+    /// The upstream declared no digest at all.
+    NoClaim,
+    /// The upstream declared only broken digests.
+    WeakOnly {
+        /// The algorithms that were declared, and match.
+        algorithms: Vec<Algorithm>,
+        /// The publish time that was declared, if any.
+        published_at: Option<Timestamp>,
+    },
+    /// Only broken digests were declared, they match, and the policy accepts that for versions of that age.
+    WeakAccepted {
+        /// The algorithms that were declared.
+        algorithms: Vec<Algorithm>,
+    },
+    /// A declared value is not of its field's grammar.
+    ClaimMalformed {
+        /// The field.
+        field: ClaimField,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// The archive says that it is something else.
+    CoordinateMismatch {
+        /// Which part: `name`, `version`, `directory`.
+        part: String,
+        /// What was asked for.
+        expected: String,
+        /// What the archive says, shortened.
+        found: String,
+    },
+    /// The archive breaks a rule that keeps its meaning unambiguous, or a bound.
+    ArchiveRejected {
+        /// The rule.
+        rule: ArchiveRule,
+        /// Where and how, shortened.
+        detail: String,
+    },
+    /// A check for benches and tests that looks at nothing.
+    Trivial,
+}
+
+/// A rule of archive hygiene (threats.md ).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ArchiveRule {
+    /// A size, count, ratio, depth or length bound.
+    Limit,
+    /// A compressed stream that is broken, has several members, or is followed by other bytes.
+    Compression,
+    /// The archive ends early, or goes on after its end.
+    Truncated,
+    /// Two readers could see different things.
+    Ambiguous,
+    /// A header or directory that is not of the format.
+    Malformed,
+    /// A link or special file where none may be.
+    EntryType,
+    /// An absolute path, `..`, a drive, a backslash, or a name outside the archive's own directory.
+    Path,
+    /// Two entries with one name, also after case folding.
+    Duplicate,
+    /// The file that must be there is not.
+    Missing,
+    /// The archive's own list of its contents does not fit.
+    Record,
+}
+
+impl ArchiveRule {
+    /// The stable word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Limit => "limit",
+            Self::Compression => "compression",
+            Self::Truncated => "truncated",
+            Self::Ambiguous => "ambiguous",
+            Self::Malformed => "malformed",
+            Self::EntryType => "entry_type",
+            Self::Path => "path",
+            Self::Duplicate => "duplicate",
+            Self::Missing => "missing",
+            Self::Record => "record",
+        }
+    }
+}
+
+impl Reason {
+    /// The stable, machine-readable code.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::DigestsMatch { .. } => "digests_match",
+            Self::DigestMismatch { .. } => "digest_mismatch",
+            Self::SizeMismatch { .. } => "size_mismatch",
+            Self::NoClaim => "no_claim",
+            Self::WeakOnly { .. } => "weak_only",
+            Self::WeakAccepted { .. } => "weak_accepted",
+            Self::ClaimMalformed { .. } => "claim_malformed",
+            Self::CoordinateMismatch { .. } => "coordinate_mismatch",
+            Self::ArchiveRejected { .. } => "archive_rejected",
+            Self::Trivial => "trivial",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::DigestsMatch { claims } => write!(f, "the bytes match {claims} declared strong digest(s)"),
+            Self::DigestMismatch { field, algorithm, declared, computed } => {
+                write!(f, "{field} declares {algorithm} {declared}, but the bytes have {computed}")
+            }
+            Self::SizeMismatch { declared, computed } => {
+                write!(f, "the declared size is {declared} bytes, but the file has {computed}")
+            }
+            Self::NoClaim => f.write_str("the upstream declares no digest for it"),
+            Self::WeakOnly { algorithms, published_at } => {
+                write!(f, "only weak digests are declared ({})", words(algorithms))?;
+                match published_at {
+                    Some(at) => write!(f, "; published {at}"),
+                    None => f.write_str("; the publish time is unknown"),
+                }
+            }
+            Self::WeakAccepted { algorithms } => {
+                write!(f, "only weak digests are declared ({}); the policy accepts them for its age", words(algorithms))
+            }
+            Self::ClaimMalformed { field, detail } => write!(f, "{field} is malformed: {detail}"),
+            Self::CoordinateMismatch { part, expected, found } => {
+                write!(f, "the archive's {part} is {found:?}, but {expected:?} was asked for")
+            }
+            Self::ArchiveRejected { rule, detail } => write!(f, "the archive is refused ({}): {detail}", rule.as_str()),
+            Self::Trivial => f.write_str("nothing was looked at"),
+        }
+    }
+}
+
+fn words(algorithms: &[Algorithm]) -> String {
+    algorithms.iter().map(|a| a.as_str()).collect::<Vec<_>>().join(", ")
+}

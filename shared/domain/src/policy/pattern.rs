@@ -1,0 +1,79 @@
+//! Anchored globs over folded names; matching is linear in the name for each `*`, and never backtracks further.
+
+use crate::Ecosystem;
+
+const PATTERN_BYTES_MAX: usize = 256;
+
+/// A glob; `*` stands for any run of characters, the empty one and `/` included.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Pattern {
+    folded: String,
+}
+
+impl Pattern {
+    /// Folds the pattern as names are folded.
+    pub(super) fn compile(ecosystem: Ecosystem, text: &str) -> Result<Self, String> {
+        if text.is_empty() || text.len() > PATTERN_BYTES_MAX {
+            return Err(format!("the pattern {text:?} is empty or longer than {PATTERN_BYTES_MAX} bytes"));
+        }
+        if let Some(c) = text.chars().find(|c| !c.is_ascii_graphic() || "?[]{}\\!".contains(*c)) {
+            return Err(format!("the pattern {text:?} contains {c:?}; only `*` is special, and names are ASCII"));
+        }
+        Ok(Self { folded: fold(ecosystem, text) })
+    }
+
+    /// Whether the whole folded name matches.
+    pub(super) fn matches(&self, folded: &str) -> bool {
+        let mut pieces = self.folded.split('*');
+        let first = pieces.next().unwrap_or_default();
+        let Some(mut rest) = folded.strip_prefix(first) else { return false };
+        let mut pieces: Vec<&str> = pieces.collect();
+        let Some(last) = pieces.pop() else { return rest.is_empty() };
+        for piece in pieces {
+            match rest.find(piece) {
+                Some(at) => rest = &rest[at + piece.len()..],
+                None => return false,
+            }
+        }
+        rest.ends_with(last)
+    }
+}
+
+/// The form in which names are compared: no spelling of a name escapes a rule about it.
+pub(super) fn fold(ecosystem: Ecosystem, name: &str) -> String {
+    let lower = name.to_ascii_lowercase();
+    match ecosystem {
+        Ecosystem::Npm => lower,
+        Ecosystem::Cargo => lower.replace('_', "-"),
+        Ecosystem::Pypi => lower.replace(['_', '.'], "-"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs_are_anchored_and_folded() {
+        let matches = |pattern, name: &str| {
+            let pattern = Pattern::compile(Ecosystem::Pypi, pattern).expect("pattern");
+            pattern.matches(&fold(Ecosystem::Pypi, name))
+        };
+        for (pattern, name, expected) in [
+            ("acme-*", "acme-tools", true),
+            ("acme-*", "ACME_tools", true),
+            ("acme.*", "acme-", true),
+            ("acme-*", "xacme-tools", false),
+            ("acme", "acme-tools", false),
+            ("*", "anything", true),
+            ("a*b*c", "a-x-b-y-c", true),
+            ("a*b*c", "a-c-b", false),
+            ("a*a", "a", false),
+            ("*tools", "acme-tools", true),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+        assert!(Pattern::compile(Ecosystem::Npm, "").is_err());
+        assert!(Pattern::compile(Ecosystem::Npm, "a[b]").is_err());
+    }
+}

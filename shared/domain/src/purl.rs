@@ -1,0 +1,108 @@
+//! Artifacts as package URLs. The file is the `file_name` qualifier where a version has several (PyPI).
+
+use std::{fmt, str::FromStr};
+
+use packageurl::PackageUrl;
+
+use crate::{ArtifactId, Ecosystem, FileName, NameError, PackageName, UnknownEcosystem, Version};
+
+/// A purl that may leave out the version or the file, and then means all of them.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Purl {
+    /// The ecosystem.
+    pub ecosystem: Ecosystem,
+    /// The package.
+    pub package: PackageName,
+    /// The version, if one is named.
+    pub version: Option<Version>,
+    /// The file, if one is named.
+    pub file: Option<FileName>,
+}
+
+/// Why a text is no purl of ours.
+#[derive(Debug, thiserror::Error)]
+pub enum PurlError {
+    /// Not of the purl grammar.
+    #[error("not a package URL such as pkg:npm/left-pad@1.3.0")]
+    Grammar(#[source] packageurl::Error),
+    /// A type that we do not serve.
+    #[error(transparent)]
+    Ecosystem(#[from] UnknownEcosystem),
+    /// A part that is no valid name.
+    #[error(transparent)]
+    Name(#[from] NameError),
+}
+
+impl From<&ArtifactId> for Purl {
+    fn from(id: &ArtifactId) -> Self {
+        let file = match id.ecosystem {
+            Ecosystem::Pypi => Some(id.file.clone()),
+            Ecosystem::Cargo | Ecosystem::Npm => None,
+        };
+        Self { ecosystem: id.ecosystem, package: id.package.clone(), version: Some(id.version.clone()), file }
+    }
+}
+
+impl fmt::Display for Purl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (namespace, name) = match self.package.as_str().split_once('/') {
+            Some((namespace, name)) => (Some(namespace), name),
+            None => (None, self.package.as_str()),
+        };
+        let mut purl = PackageUrl::new(self.ecosystem.as_str(), name).map_err(|_| fmt::Error)?;
+        if let Some(namespace) = namespace {
+            purl.with_namespace(namespace).map_err(|_| fmt::Error)?;
+        }
+        if let Some(version) = &self.version {
+            purl.with_version(version.as_str()).map_err(|_| fmt::Error)?;
+        }
+        if let Some(file) = &self.file {
+            purl.add_qualifier("file_name", file.as_str()).map_err(|_| fmt::Error)?;
+        }
+        purl.fmt(f)
+    }
+}
+
+impl FromStr for Purl {
+    type Err = PurlError;
+
+    fn from_str(text: &str) -> Result<Self, PurlError> {
+        let purl: PackageUrl<'_> = text.parse().map_err(PurlError::Grammar)?;
+        let package = match purl.namespace() {
+            Some(namespace) => format!("{namespace}/{}", purl.name()),
+            None => purl.name().to_owned(),
+        };
+        let file = purl.qualifiers().get("file_name");
+        Ok(Self {
+            ecosystem: purl.ty().parse()?,
+            package: PackageName::new(package)?,
+            version: purl.version().map(Version::new).transpose()?,
+            file: file.map(|f| FileName::new(f.as_ref())).transpose()?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn purls_round_trip() {
+        for text in [
+            "pkg:npm/%40scope/name@1.0.0",
+            "pkg:npm/left-pad@1.3.0",
+            "pkg:cargo/serde@1.0.0",
+            "pkg:pypi/requests@2.32.0?file_name=requests-2.32.0-py3-none-any.whl",
+            "pkg:pypi/requests",
+        ] {
+            assert_eq!(text.parse::<Purl>().expect(text).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn other_types_and_path_tricks_are_refused() {
+        assert!(matches!("pkg:gem/rails@7".parse::<Purl>(), Err(PurlError::Ecosystem(_))));
+        assert!(matches!("left-pad".parse::<Purl>(), Err(PurlError::Grammar(_))));
+        assert!("pkg:npm/a@%2e%2e".parse::<Purl>().is_err());
+    }
+}

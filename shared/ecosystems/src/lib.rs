@@ -1,0 +1,115 @@
+//! The ecosystems: request grammar, metadata, declared integrity and archive hygiene, a folder each with the same files.
+//!
+//! | file | holds |
+//! |---|---|
+//! | `mod.rs` | the [`Adapter`]: one type, one match arm in [`adapter`] |
+//! | `name.rs` | names, versions and file names: grammar and normal form |
+//! | `protocol.rs` | request path → [`ReadRequest`]; refusals in the client's dialect |
+//! | `index.rs` | upstream metadata → [`Index`]: locate, filter, rewrite, render |
+//! | `integrity.rs` | declared digests → [`Declared`] |
+//! | `contents.rs` | what the archive must say about itself |
+//!
+//! *Invariant:* pure. Bytes in, typed values out: no I/O but reading from a given reader, no clock, no async.
+//!
+//! *Invariant:* upstream addresses are built from parsed names, never from request text (threats.md KD11).
+//!
+//! *Invariant:* integrity fields reach the client byte for byte as the upstream wrote them.
+
+pub mod archive;
+mod cargo;
+mod index;
+pub mod integrity;
+mod json;
+mod npm;
+mod pypi;
+mod request;
+
+use std::io::{Read, Seek};
+
+use jiff::Timestamp;
+use touchstone_domain::{Algorithm, ArtifactId, Claim, Ecosystem, PackageName, Reason, Refusal, Sha256};
+use url::Url;
+
+pub use index::{Amendment, Amendments, Index, IndexEntry, IndexError, Located, Rendered};
+pub use integrity::{Comparison, Computed, Declared};
+pub use request::{ArtifactRequest, Document, IndexForm, RawRequest, ReadRequest, RequestError, StaticReply, UpstreamBase, UpstreamPath};
+
+/// Everything that is particular to one ecosystem.
+pub trait Adapter: Send + Sync {
+    /// Which one.
+    fn ecosystem(&self) -> Ecosystem;
+
+    /// Parses a request below the ecosystem's root. Decodes percent signs once, and refuses what does not round-trip.
+    fn parse(&self, request: &RawRequest<'_>) -> Result<ReadRequest, RequestError>;
+
+    /// A package name as a user, a purl or a policy writes it, in normal form.
+    fn package(&self, text: &str) -> Result<PackageName, touchstone_domain::NameError>;
+
+    /// Where the upstream keeps a package's metadata, and the `Accept` header to ask with.
+    fn index_path(&self, package: &PackageName) -> UpstreamPath;
+
+    /// Parses what the upstream sent for [`Adapter::index_path`]; bounded in size by the caller, in depth and count here.
+    fn parse_index(
+        &self,
+        package: &PackageName,
+        content_type: &str,
+        document: bytes::Bytes,
+    ) -> Result<Box<dyn Index>, IndexError>;
+
+    /// A document that is answered without asking anybody, `config.json` for instance.
+    fn static_reply(&self, reply: StaticReply, public_url: &Url) -> Rendered;
+
+    /// Parses declared digests. Nothing that is malformed counts, and nothing malformed is ignored.
+    fn declared(&self, claims: &[Claim]) -> Declared;
+
+    /// The digest algorithms, beyond SHA-1, SHA-256 and SHA-512, that the claims need.
+    fn extra_algorithms(&self, _claims: &[Claim]) -> Vec<Algorithm> {
+        vec![]
+    }
+
+    /// Before when this ecosystem's registry declared only weak digests; `None` if it never did.
+    fn weak_digests_before(&self) -> Option<Timestamp>;
+
+    /// Reads the whole archive in bounded memory and time, refuses what is ambiguous, and compares what it says about itself with the
+    /// coordinate and the claims.
+    fn inspect(&self, id: &ArtifactId, claims: &[Claim], archive: &mut dyn ReadSeek) -> Result<Inspected, InspectError>;
+
+    /// The body of a refusal, and its content type, as this ecosystem's clients show it.
+    fn refusal_body(&self, refusal: &Refusal, reference: &str) -> (&'static str, String);
+}
+
+/// A reader that can go back; ZIP archives are read from their end.
+pub trait ReadSeek: Read + Seek {}
+
+impl<T: Read + Seek + ?Sized> ReadSeek for T {}
+
+/// What an accepted archive was found to hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Inspected {
+    /// How many entries it has.
+    pub entries: u64,
+    /// Their unpacked size in bytes.
+    pub unpacked_bytes: u64,
+    /// The digest of the manifest inside that names the package.
+    pub manifest: Sha256,
+}
+
+/// Why an archive was not accepted.
+#[derive(Debug, thiserror::Error)]
+pub enum InspectError {
+    /// It is refused; this is a verdict.
+    #[error("{0}")]
+    Refused(Reason),
+    /// It could not be read; this is no verdict.
+    #[error("cannot read the archive")]
+    Io(#[from] std::io::Error),
+}
+
+/// The adapter of an ecosystem.
+pub fn adapter(ecosystem: Ecosystem) -> &'static dyn Adapter {
+    match ecosystem {
+        Ecosystem::Cargo => &cargo::Cargo,
+        Ecosystem::Npm => &npm::Npm,
+        Ecosystem::Pypi => &pypi::Pypi,
+    }
+}

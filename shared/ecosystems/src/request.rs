@@ -1,0 +1,128 @@
+//! What a client asks for, parsed once.
+
+use touchstone_domain::{ArtifactId, NameError, PackageName, Sha256, Version};
+
+/// A request below the root of its ecosystem, as it came.
+#[derive(Clone, Copy, Debug)]
+pub struct RawRequest<'a> {
+    /// `GET`, `HEAD` (parsed as `GET`) or `POST`.
+    pub method: &'a str,
+    /// The path below the ecosystem's root, still percent-encoded, without leading slash and without query.
+    pub path: &'a str,
+    /// The `Accept` header, empty when absent.
+    pub accept: &'a str,
+}
+
+/// What is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReadRequest {
+    /// A package's metadata.
+    Index {
+        /// The package.
+        package: PackageName,
+        /// The representation.
+        form: IndexForm,
+    },
+    /// An artifact's bytes.
+    Artifact(ArtifactRequest),
+    /// A document that is passed through from the upstream.
+    Document(Document),
+    /// npm's bulk advisory request: its body is filtered and passed on.
+    BulkAudit,
+    /// A document that is answered without asking anybody.
+    Static(StaticReply),
+    /// The same thing has another spelling: 301 to this path below the ecosystem's root.
+    Redirect(String),
+}
+
+/// An artifact, and the digest that the path itself names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ArtifactRequest {
+    /// The coordinate.
+    pub id: ArtifactId,
+    /// The digest in the path; other bytes are refused.
+    pub pinned: Option<Sha256>,
+}
+
+/// A representation of a package's metadata.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum IndexForm {
+    /// npm: the whole packument.
+    NpmFull,
+    /// npm: the abbreviated packument (`application/vnd.npm.install-v1+json`).
+    NpmAbbreviated,
+    /// npm: one version's manifest, named by version or dist-tag.
+    NpmManifest(String),
+    /// PyPI: PEP 503 HTML.
+    PypiHtml,
+    /// PyPI: PEP 691 JSON.
+    PypiJson,
+    /// Cargo: the sparse index file.
+    CargoSparse,
+}
+
+/// A document that the mirror does not interpret.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Document {
+    /// The package that it is about, for the policy; `None` for registry-wide documents.
+    pub package: Option<PackageName>,
+    /// The version that it is about, if one.
+    pub version: Option<Version>,
+    /// Where the upstream has it.
+    pub upstream: UpstreamPath,
+}
+
+/// A path below one of an upstream's base addresses.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct UpstreamPath {
+    /// Which of the upstream's addresses it is below.
+    pub base: UpstreamBase,
+    /// Percent-encoded, without leading slash.
+    pub path: String,
+    /// The `Accept` header.
+    pub accept: &'static str,
+}
+
+/// One of an upstream's base addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UpstreamBase {
+    /// `[upstream.*] url`.
+    Index,
+    /// `attestations_url` (npm) or `provenance_url` (PyPI).
+    Attestations,
+}
+
+/// A document that needs no upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StaticReply {
+    /// Cargo's `config.json`.
+    CargoConfig,
+    /// npm's `/-/ping`.
+    NpmPing,
+}
+
+/// Why a request is refused before anything is looked up.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum RequestError {
+    /// Not a path of this ecosystem. 404.
+    #[error("no such path in the {ecosystem} registry protocol")]
+    NoSuchPath {
+        /// The ecosystem.
+        ecosystem: touchstone_domain::Ecosystem,
+    },
+    /// A name, version or file name outside the grammar. 400.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// An escape that is broken, doubled, or stands for what may not be escaped. 400.
+    #[error("the path is not plainly encoded: {problem}")]
+    Encoding {
+        /// What is wrong.
+        problem: &'static str,
+    },
+    /// A method that the path does not have. 405.
+    #[error("only {allowed} is answered here")]
+    Method {
+        /// The `Allow` header.
+        allowed: &'static str,
+    },
+}

@@ -1,0 +1,1 @@
+//! Test mirrors and registries; a dev-dependency only.

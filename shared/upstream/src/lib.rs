@@ -1,0 +1,1 @@
+//! Outbound HTTP behind the egress guard.

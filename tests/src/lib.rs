@@ -1,0 +1,1 @@
+//! Conversation tests, one file per promise.
