@@ -1,1 +1,33 @@
-//! Content-addressed store with verified reads.
+//! Content-addressed store with verified reads, on a local disk.
+//!
+//! ```text
+//! dir/sha256/ab/cd/<64 hexadecimal digits>   a blob, mode 0440, never changed in place
+//! dir/tmp/put-<random>                       being written; locked (flock) by the process that writes it
+//! dir/aside/<64 hexadecimal digits>.<n>      damaged blobs, kept as evidence
+//! ```
+//!
+//! A blob becomes visible in this order, so that a crash or a power cut at any point leaves either the whole blob or
+//! nothing under its name: write the temporary file, `fsync` it, `link` it into place, `unlink` the temporary name,
+//! `fsync` the directory and every parent that may be new. `link` never overwrites: two writers of the same content
+//! both succeed. Any number of processes may share a directory.
+//!
+//! *Invariant:* a name in `sha256/` is given only to bytes that were hashed, by this crate, to that name.
+//!
+//! *Invariant:* no byte leaves [`BlobStore::verified`] or [`BlobStore::read`] before it was compared with a digest.
+//! The disk is not trusted: flips, holes, swaps, links and foreign file types are [`ReadError::Damaged`].
+//!
+//! *Invariant:* hashing and file access happen on tokio's blocking pool, one chunk per job, so that neither a slow
+//! upstream nor a slow client keeps a thread; a reader and a writer each hold at most two chunks in memory.
+
+mod error;
+mod layout;
+mod read;
+mod store;
+#[cfg(test)]
+mod testing;
+mod write;
+
+pub use error::{BlobError, Damage, ReadError};
+pub use read::VerifiedRead;
+pub use store::BlobStore;
+pub use write::{BlobWriter, Contents, Staged};

@@ -1,0 +1,258 @@
+//! The directory: where things are, and the order of system calls that makes them durable. Everything here blocks.
+
+use std::{
+    collections::HashSet,
+    fs::{self, DirBuilder, File, Permissions, TryLockError},
+    io,
+    os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use rustix::{
+    fs::{CWD, Mode, OFlags, RenameFlags},
+    io::Errno,
+};
+use sha2::{Digest as _, Sha256 as Hasher};
+use tempfile::NamedTempFile;
+use touchstone_domain::{CHUNK_BYTES, Sha256};
+
+use crate::{BlobError, Contents, Damage, ReadError};
+
+/// Blobs never change, and nobody but their group reads them.
+const BLOB_MODE: u32 = 0o440;
+const DIRECTORY_MODE: u32 = 0o750;
+/// Damaged copies kept of one blob.
+const ASIDE_MAX: u32 = 100;
+/// How often a name may be contended before giving up; each attempt lost means another process got further.
+const ATTEMPTS_MAX: u32 = 8;
+
+/// Paths below one root.
+#[derive(Debug)]
+pub(crate) struct Layout {
+    root: PathBuf,
+    /// Prefixes whose directories this process has synced. A sibling may have created them without having synced them
+    /// yet, so seeing them is not enough. At most 65,536 entries.
+    durable: Mutex<HashSet<[u8; 2]>>,
+}
+
+/// What is stored under the name of a blob.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// Nothing.
+    Absent,
+    /// The blob.
+    Whole,
+    /// Something else.
+    Damaged,
+}
+
+impl Layout {
+    pub(crate) fn open(root: &Path) -> Result<Self, BlobError> {
+        let layout = Self { root: root.to_owned(), durable: Mutex::default() };
+        for directory in [layout.root.join("sha256"), layout.temporary(), layout.root.join("aside")] {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(DIRECTORY_MODE)
+                .create(&directory)
+                .map_err(BlobError::io("create", &directory))?;
+        }
+        sync_directory(root)?;
+        layout.remove_stale()?;
+        Ok(layout)
+    }
+
+    pub(crate) fn root(&self) -> &Path {
+        &self.root
+    }
+
+    fn temporary(&self) -> PathBuf {
+        self.root.join("tmp")
+    }
+
+    pub(crate) fn blob_path(&self, sha256: Sha256) -> PathBuf {
+        let name = sha256.to_string();
+        self.root.join("sha256").join(&name[..2]).join(&name[2..4]).join(name)
+    }
+
+    /// Opens a blob and tells its size; never follows a link, never waits for a pipe.
+    pub(crate) fn open_blob(&self, sha256: Sha256) -> Result<(File, u64), ReadError> {
+        let not_regular = ReadError::Damaged { sha256, detail: Damage::NotRegular };
+        let file = match open_read(&self.blob_path(sha256)) {
+            Ok(file) => file,
+            Err(Errno::NOENT) => return Err(ReadError::Missing { sha256 }),
+            Err(Errno::LOOP | Errno::NXIO) => return Err(not_regular),
+            Err(error) => return Err(ReadError::Io { sha256, source: error.into() }),
+        };
+        let metadata = file.metadata().map_err(|source| ReadError::Io { sha256, source })?;
+        if metadata.is_file() { Ok((file, metadata.len())) } else { Err(not_regular) }
+    }
+
+    /// Hashes what is stored under a name; a size, when known, spares the work for a file that is too long.
+    pub(crate) fn examine(&self, sha256: Sha256, size: Option<u64>) -> Result<Found, BlobError> {
+        let path = self.blob_path(sha256);
+        let (file, found) = match self.open_blob(sha256) {
+            Ok(opened) => opened,
+            Err(ReadError::Missing { .. }) => return Ok(Found::Absent),
+            Err(ReadError::Io { source, .. }) => return Err(BlobError::io("open", &path)(source)),
+            Err(ReadError::Damaged { .. } | ReadError::Range { .. } | ReadError::TooLarge { .. }) => {
+                return Ok(Found::Damaged);
+            }
+        };
+        if size.is_some_and(|size| size != found) {
+            return Ok(Found::Damaged);
+        }
+        match digest(&file) {
+            Ok(digest) if digest == sha256 => Ok(Found::Whole),
+            Ok(_) => Ok(Found::Damaged),
+            // the disk says that the sectors are unreadable
+            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => Ok(Found::Damaged),
+            Err(error) => Err(BlobError::io("read", &path)(error)),
+        }
+    }
+
+    /// Renames to the first free name in `aside/`; false if there was nothing to rename.
+    pub(crate) fn move_aside(&self, sha256: Sha256) -> Result<bool, BlobError> {
+        let path = self.blob_path(sha256);
+        let aside = self.root.join("aside");
+        for n in 0..ASIDE_MAX {
+            let target = aside.join(format!("{sha256}.{n}"));
+            match rustix::fs::renameat_with(CWD, &path, CWD, &target, RenameFlags::NOREPLACE) {
+                Ok(()) => {
+                    tracing::warn!(%sha256, evidence = %target.display(), "moved a damaged blob aside");
+                    sync_directory(&aside)?;
+                    return Ok(true);
+                }
+                Err(Errno::NOENT) => return Ok(false),
+                Err(Errno::EXIST) => {}
+                Err(error) => return Err(BlobError::io("set aside", &path)(error.into())),
+            }
+        }
+        Err(BlobError::AsideFull { sha256, limit: ASIDE_MAX })
+    }
+
+    /// Creates a temporary file and locks it, so that a sibling's [`Layout::remove_stale`] leaves it alone.
+    pub(crate) fn create_temporary(&self) -> Result<NamedTempFile, BlobError> {
+        let directory = self.temporary();
+        for _ in 0..ATTEMPTS_MAX {
+            let file = tempfile::Builder::new()
+                .prefix("put-")
+                .tempfile_in(&directory)
+                .map_err(BlobError::io("create a file in", &directory))?;
+            match file.as_file().try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => continue,
+                Err(TryLockError::Error(error)) => return Err(BlobError::io("lock", file.path())(error)),
+            }
+            // a sibling may have locked and removed it before this process could lock it
+            let metadata = file.as_file().metadata().map_err(BlobError::io("look at", file.path()))?;
+            if metadata.nlink() > 0 {
+                return Ok(file);
+            }
+        }
+        Err(BlobError::io("lock a file in", &directory)(io::ErrorKind::ResourceBusy.into()))
+    }
+
+    /// Gives a finished temporary file its name. When this returns, the blob survives a power cut.
+    pub(crate) fn commit(&self, temporary: &NamedTempFile, contents: &Contents) -> Result<(), BlobError> {
+        let (file, path) = (temporary.as_file(), temporary.path());
+        file.set_permissions(Permissions::from_mode(BLOB_MODE))
+            .map_err(BlobError::io("set the mode of", path))?;
+        file.sync_all().map_err(BlobError::io("sync", path))?;
+        let directory = self.create_parents(contents.sha256)?;
+        self.link(path, contents)?;
+        // also when a sibling has linked it: its own sync may be still to come
+        sync_directory(&directory)
+    }
+
+    /// Links, or finds that the same content is there already; anything else under the name is moved aside.
+    fn link(&self, temporary: &Path, contents: &Contents) -> Result<(), BlobError> {
+        let target = self.blob_path(contents.sha256);
+        for _ in 0..ATTEMPTS_MAX {
+            match fs::hard_link(temporary, &target) {
+                Ok(()) => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                    match self.examine(contents.sha256, Some(contents.size))? {
+                        Found::Whole => return Ok(()),
+                        Found::Absent => {}
+                        Found::Damaged => {
+                            self.move_aside(contents.sha256)?;
+                        }
+                    }
+                }
+                Err(error) => return Err(BlobError::io("link", &target)(error)),
+            }
+        }
+        Err(BlobError::io("link", &target)(io::ErrorKind::ResourceBusy.into()))
+    }
+
+    /// Creates `sha256/ab/cd`, and syncs the parents once per process or when they are new.
+    fn create_parents(&self, sha256: Sha256) -> Result<PathBuf, BlobError> {
+        let prefix = [sha256.0[0], sha256.0[1]];
+        let known = self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(&prefix);
+        let mut directory = self.root.join("sha256");
+        for byte in prefix {
+            let child = directory.join(format!("{byte:02x}"));
+            let created = match DirBuilder::new().mode(DIRECTORY_MODE).create(&child) {
+                Ok(()) => true,
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+                Err(error) => return Err(BlobError::io("create", &child)(error)),
+            };
+            if created || !known {
+                sync_directory(&directory)?;
+            }
+            directory = child;
+        }
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner).insert(prefix);
+        Ok(directory)
+    }
+
+    /// Removes the temporary files that no living process has locked.
+    fn remove_stale(&self) -> Result<(), BlobError> {
+        let directory = self.temporary();
+        let listing = |error| BlobError::io("list", &directory)(error);
+        for entry in fs::read_dir(&directory).map_err(listing)? {
+            let path = entry.map_err(listing)?.path();
+            let Ok(file) = open_read(&path) else { continue };
+            let regular = file.metadata().is_ok_and(|metadata| metadata.is_file());
+            if !regular || file.try_lock().is_err() {
+                continue;
+            }
+            match fs::remove_file(&path) {
+                Ok(()) => {
+                    tracing::info!(path = %path.display(), "removed the temporary file of a dead process");
+                }
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(BlobError::io("remove", &path)(error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// `NOFOLLOW`: a link is an error. `NONBLOCK`: a pipe without a writer does not make us wait; it does nothing to files.
+fn open_read(path: &Path) -> Result<File, Errno> {
+    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    rustix::fs::open(path, flags, Mode::empty()).map(File::from)
+}
+
+fn sync_directory(path: &Path) -> Result<(), BlobError> {
+    File::open(path).and_then(|directory| directory.sync_all()).map_err(BlobError::io("sync", path))
+}
+
+fn digest(file: &File) -> io::Result<Sha256> {
+    let mut hasher = Hasher::new();
+    let mut buffer = vec![0; CHUNK_BYTES];
+    let mut offset = 0;
+    loop {
+        match file.read_at(&mut buffer, offset) {
+            Ok(0) => return Ok(Sha256(hasher.finalize().into())),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                offset += count as u64;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! The handle that everybody holds.
+
+use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _, path::Path, sync::Arc};
+
+use bytes::Bytes;
+use tokio::task::spawn_blocking;
+use touchstone_domain::{PromotedArtifact, Sha256};
+
+use crate::{
+    BlobError, BlobWriter, Contents, Damage, ReadError, VerifiedRead,
+    layout::{Found, Layout},
+    write::Sink,
+};
+
+/// A content-addressed store in a directory; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct BlobStore {
+    layout: Arc<Layout>,
+}
+
+impl BlobStore {
+    /// Creates what is missing of the directory, and removes the temporary files of processes that died.
+    pub async fn open(dir: &Path) -> Result<Self, BlobError> {
+        let path = dir.to_owned();
+        let layout =
+            spawn_blocking(move || Layout::open(&path)).await.map_err(BlobError::stopped(dir)).flatten()?;
+        Ok(Self { layout: Arc::new(layout) })
+    }
+
+    /// Starts a blob of at most `size_max` bytes.
+    pub async fn writer(&self, size_max: u64) -> Result<BlobWriter, BlobError> {
+        BlobWriter::create(Arc::clone(&self.layout), size_max).await
+    }
+
+    /// Stores bytes that are in memory: documents and evidence.
+    pub async fn put_bytes(&self, bytes: Bytes) -> Result<Contents, BlobError> {
+        self.blocking(move |layout| Sink::create(layout)?.put(layout, &bytes)).await
+    }
+
+    /// Reads a whole blob of at most `size_max` bytes into memory and verifies it.
+    pub async fn read(&self, sha256: Sha256, size_max: u64) -> Result<Bytes, ReadError> {
+        let layout = Arc::clone(&self.layout);
+        spawn_blocking(move || read_whole(&layout, sha256, size_max))
+            .await
+            .map_err(ReadError::stopped(sha256))
+            .flatten()
+    }
+
+    /// Opens a range of an artifact that may be served. The first chunk is verified when this returns, every other one
+    /// before any of its bytes is yielded.
+    pub async fn verified(
+        &self,
+        artifact: Arc<PromotedArtifact>,
+        range: Range<u64>,
+    ) -> Result<VerifiedRead, ReadError> {
+        VerifiedRead::open(Arc::clone(&self.layout), artifact, range).await
+    }
+
+    /// Opens the file itself: a regular one, but its bytes are unverified. For checks, which recompute everything.
+    pub async fn file(&self, sha256: Sha256) -> Result<File, ReadError> {
+        let layout = Arc::clone(&self.layout);
+        spawn_blocking(move || layout.open_blob(sha256).map(|(file, _)| file))
+            .await
+            .map_err(ReadError::stopped(sha256))
+            .flatten()
+    }
+
+    /// Moves a damaged blob to `aside/`, where it is kept as evidence; true if it was moved.
+    ///
+    /// The content is hashed once more: a blob that is whole stays, since another process has healed it between the
+    /// caller's read and this call. False therefore means: gone or healed already, read again.
+    pub async fn set_aside(&self, sha256: Sha256) -> Result<bool, BlobError> {
+        self.blocking(move |layout| match layout.examine(sha256, None)? {
+            Found::Absent | Found::Whole => Ok(false),
+            Found::Damaged => layout.move_aside(sha256),
+        })
+        .await
+    }
+
+    /// Whether a regular file has the blob's name; says nothing about its bytes.
+    pub async fn contains(&self, sha256: Sha256) -> Result<bool, BlobError> {
+        self.blocking(move |layout| {
+            let path = layout.blob_path(sha256);
+            match path.symlink_metadata() {
+                Ok(metadata) => Ok(metadata.is_file()),
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+                Err(error) => Err(BlobError::io("look at", &path)(error)),
+            }
+        })
+        .await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Layout) -> Result<T, BlobError> + Send + 'static,
+    ) -> Result<T, BlobError> {
+        let layout = Arc::clone(&self.layout);
+        spawn_blocking(move || work(&layout)).await.map_err(BlobError::stopped(self.layout.root())).flatten()
+    }
+}
+
+fn read_whole(layout: &Layout, sha256: Sha256, size_max: u64) -> Result<Bytes, ReadError> {
+    let (file, size) = layout.open_blob(sha256)?;
+    let too_large = ReadError::TooLarge { sha256, size, limit: size_max };
+    if size > size_max {
+        return Err(too_large);
+    }
+    let mut bytes = vec![0; usize::try_from(size).map_err(|_| too_large)?];
+    file.read_exact_at(&mut bytes, 0).map_err(|source| match source.kind() {
+        io::ErrorKind::UnexpectedEof => {
+            ReadError::Damaged { sha256, detail: Damage::Truncated { end: size } }
+        }
+        _ => ReadError::Io { sha256, source },
+    })?;
+    let found = Sha256::of(&bytes);
+    if found != sha256 {
+        return Err(ReadError::Damaged { sha256, detail: Damage::Digest { found } });
+    }
+    Ok(bytes.into())
+}
+
+#[cfg(test)]
+mod tests;
