@@ -7,9 +7,9 @@
 //! ```
 //!
 //! A blob becomes visible in this order, so that a crash or a power cut at any point leaves either the whole blob or
-//! nothing under its name: write the temporary file, `fsync` it, `link` it into place, `unlink` the temporary name,
-//! `fsync` the directory and every parent that may be new. `link` never overwrites: two writers of the same content
-//! both succeed. Any number of processes may share a directory.
+//! nothing under its name: write the temporary file, `fsync` it, create the directory and `fsync` each parent that may
+//! be new, `link` the file into place, `fsync` the directory, `unlink` the temporary name. `link` never overwrites: two
+//! writers of the same content both succeed. Any number of processes may share a directory.
 //!
 //! *Invariant:* a name in `sha256/` is given only to bytes that were hashed, by this crate, to that name.
 //!
