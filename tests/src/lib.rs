@@ -1,1 +1,1 @@
-//! Conversation tests, one file per promise.
+//! Conversation tests live in `suite/`, benches in `benches/`; this crate has no code of its own.

@@ -72,7 +72,8 @@ fn checked(what: &'static str, text: String, limit: usize, slashes: usize) -> Re
     if text.len() > limit {
         return Err(NameError::TooLong { what, limit });
     }
-    if let Some(character) = text.chars().find(|c| !c.is_ascii_graphic() || "\\%?#\"<>|`{}^;&$".contains(*c)) {
+    if let Some(character) = text.chars().find(|c| !c.is_ascii_graphic() || "\\%?#\"<>|`{}^;&$".contains(*c))
+    {
         return Err(NameError::Character { what, character });
     }
     let plain = |segment: &str| !segment.is_empty() && segment != "." && segment != "..";

@@ -118,9 +118,14 @@ mod tests {
 
     #[test]
     fn sizes_around_a_chunk_have_the_right_number_of_digests() {
-        for (size, chunks) in
-            [(0, 0), (1, 1), (CHUNK_BYTES - 1, 1), (CHUNK_BYTES, 1), (CHUNK_BYTES + 1, 2), (3 * CHUNK_BYTES, 3)]
-        {
+        for (size, chunks) in [
+            (0, 0),
+            (1, 1),
+            (CHUNK_BYTES - 1, 1),
+            (CHUNK_BYTES, 1),
+            (CHUNK_BYTES + 1, 2),
+            (3 * CHUNK_BYTES, 3),
+        ] {
             let list = ChunkList::of(&vec![7; size]);
             assert_eq!(list.len(), chunks, "{size}");
             let stored = ChunkList::from_bytes(size as u64, &list.to_bytes()).expect("stored form");
@@ -138,6 +143,9 @@ mod tests {
         assert_eq!(changed.verified(list.root()), Err(ChunkError::Root { expected: list.root(), found }));
         let longer = ChunkList::from_bytes(list.size() + 1, &list.to_bytes()).expect("same number of chunks");
         assert_ne!(longer.root(), list.root());
-        assert!(matches!(ChunkList::from_bytes(1, &bytes), Err(ChunkError::Length { expected: 1, found: 64, .. })));
+        assert!(matches!(
+            ChunkList::from_bytes(1, &bytes),
+            Err(ChunkError::Length { expected: 1, found: 64, .. })
+        ));
     }
 }

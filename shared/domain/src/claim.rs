@@ -24,8 +24,14 @@ pub enum ClaimField {
 
 impl ClaimField {
     /// Every field.
-    pub const ALL: [Self; 6] =
-        [Self::CargoCksum, Self::NpmIntegrity, Self::NpmShasum, Self::PypiHash, Self::PypiCoreMetadata, Self::Size];
+    pub const ALL: [Self; 6] = [
+        Self::CargoCksum,
+        Self::NpmIntegrity,
+        Self::NpmShasum,
+        Self::PypiHash,
+        Self::PypiCoreMetadata,
+        Self::Size,
+    ];
 
     /// The stored word.
     pub const fn as_str(self) -> &'static str {

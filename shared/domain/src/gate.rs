@@ -113,6 +113,14 @@ impl ArtifactState {
         }
     }
 
+    /// Whether it may be served.
+    pub const fn is_servable(self) -> bool {
+        match self {
+            Self::Servable => true,
+            Self::Fetched | Self::Verifying | Self::Held | Self::Rejected | Self::Revoked => false,
+        }
+    }
+
     /// Whether waiting for the checks can still change it.
     pub const fn is_pending(self) -> bool {
         match self {
@@ -277,7 +285,8 @@ pub fn count(verdict: &Verdict, gate: &Gate) -> Result<GateDelta, NotCounted> {
         return Err(NotCounted::ChunkRoot { expected: gate.chunk_root, found: verdict.chunk_root });
     }
     let bit = CheckSet::of(verdict.check);
-    let only = |kinds: &[OutcomeKind]| if kinds.contains(&verdict.outcome.kind) { bit } else { CheckSet::EMPTY };
+    let only =
+        |kinds: &[OutcomeKind]| if kinds.contains(&verdict.outcome.kind) { bit } else { CheckSet::EMPTY };
     Ok(GateDelta {
         artifact: gate.artifact,
         epoch: gate.epoch,

@@ -29,8 +29,8 @@ pub use digest::{Algorithm, Digest, DigestError, Sha256, Sha512};
 pub use ecosystem::{Ecosystem, UnknownEcosystem};
 pub use evidence::{Evidence, EvidenceKind};
 pub use gate::{
-    ArtifactState, Decision, Gate, GateDelta, HoldReason, HoldSet, NotCounted, PromotionGrant, Requirement, count,
-    decide,
+    ArtifactState, Decision, Gate, GateDelta, HoldReason, HoldSet, NotCounted, PromotionGrant, Requirement,
+    count, decide,
 };
 pub use outcome::{ArchiveRule, Outcome, OutcomeKind, Reason};
 pub use policy::{Admission, Policy, PolicyError, Sighting};

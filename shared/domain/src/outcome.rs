@@ -225,13 +225,19 @@ impl fmt::Display for Reason {
                 }
             }
             Self::WeakAccepted { algorithms } => {
-                write!(f, "only weak digests are declared ({}); the policy accepts them for its age", words(algorithms))
+                write!(
+                    f,
+                    "only weak digests are declared ({}); the policy accepts them for its age",
+                    words(algorithms)
+                )
             }
             Self::ClaimMalformed { field, detail } => write!(f, "{field} is malformed: {detail}"),
             Self::CoordinateMismatch { part, expected, found } => {
                 write!(f, "the archive's {part} is {found:?}, but {expected:?} was asked for")
             }
-            Self::ArchiveRejected { rule, detail } => write!(f, "the archive is refused ({}): {detail}", rule.as_str()),
+            Self::ArchiveRejected { rule, detail } => {
+                write!(f, "the archive is refused ({}): {detail}", rule.as_str())
+            }
             Self::Trivial => f.write_str("nothing was looked at"),
         }
     }

@@ -17,10 +17,10 @@ use pattern::Pattern;
 /// Rules beyond this number are refused; each request walks them.
 const RULES_MAX: usize = 10_000;
 /// The longest minimum age.
-const AGE_MAX: Duration = Duration::from_secs(366 * 24 * 3600);
+const AGE_MAX: Duration = Duration::from_hours(366 * 24);
 
-/// A parsed policy.
-#[derive(Clone, Debug)]
+/// A parsed policy. The default one requires the hash check of everything, and nothing else.
+#[derive(Clone, Debug, Default)]
 pub struct Policy {
     document: String,
     rules: Vec<PolicyRule>,
@@ -153,12 +153,6 @@ struct RawInternal {
     packages: Vec<String>,
 }
 
-impl Default for Policy {
-    fn default() -> Self {
-        Self { document: String::new(), rules: vec![], deny: vec![], internal: vec![] }
-    }
-}
-
 impl Policy {
     /// Parses a policy file. The empty document is the default policy: the hash check is required of everything.
     pub fn parse(document: &str) -> Result<Self, PolicyError> {
@@ -171,7 +165,7 @@ impl Policy {
             document: document.to_owned(),
             rules: numbered("rule", raw.rule, rule)?,
             deny: numbered("deny", raw.deny, deny)?,
-            internal: numbered("internal", raw.internal, internal)?,
+            internal: numbered("internal", raw.internal, |raw| internal(&raw))?,
         })
     }
 
@@ -202,7 +196,12 @@ impl Policy {
 
     /// When an artifact is old enough: the later of publish time and our first sight, plus the minimum age. `None` when
     /// no age is asked for.
-    pub fn eligible_at(&self, ecosystem: Ecosystem, package: &PackageName, seen: Sighting) -> Option<Timestamp> {
+    pub fn eligible_at(
+        &self,
+        ecosystem: Ecosystem,
+        package: &PackageName,
+        seen: Sighting,
+    ) -> Option<Timestamp> {
         let min_age = self.min_age(ecosystem, package);
         if min_age.is_zero() {
             return None;
@@ -232,7 +231,9 @@ impl Policy {
         self.denied(|target| match target {
             DenyTarget::Digest(_) => false,
             DenyTarget::Package { ecosystem: of, package, versions } => {
-                *of == ecosystem && package.matches(&name) && (versions.is_empty() || versions.contains(version))
+                *of == ecosystem
+                    && package.matches(&name)
+                    && (versions.is_empty() || versions.contains(version))
             }
         })
     }
@@ -274,7 +275,8 @@ fn numbered<R, T>(
     raw: Vec<R>,
     parse: impl Fn(R) -> Result<T, String>,
 ) -> Result<Vec<T>, PolicyError> {
-    let named = |(at, entry)| parse(entry).map_err(|problem| PolicyError::Rule { section, number: at + 1, problem });
+    let named =
+        |(at, entry)| parse(entry).map_err(|problem| PolicyError::Rule { section, number: at + 1, problem });
     raw.into_iter().enumerate().map(named).collect()
 }
 
@@ -283,7 +285,8 @@ fn rule(raw: RawRule) -> Result<PolicyRule, String> {
         None => default_requirement(),
         Some(names) => {
             let checks: CheckSet = names.iter().map(|n| available(n)).collect::<Result<_, _>>()?;
-            Requirement::new(checks, checks).ok_or("`require` is empty; leave it out, or name a check such as \"hash\"")?
+            Requirement::new(checks, checks)
+                .ok_or("`require` is empty; leave it out, or name a check such as \"hash\"")?
         }
     };
     let min_age = raw.min_age.as_deref().map(age).transpose()?.unwrap_or(SignedDuration::ZERO);
@@ -346,7 +349,7 @@ fn versions(raw: Option<Vec<String>>) -> Result<Vec<Version>, String> {
     }
 }
 
-fn internal(raw: RawInternal) -> Result<Internal, String> {
+fn internal(raw: &RawInternal) -> Result<Internal, String> {
     if raw.packages.is_empty() {
         return Err("`packages` is empty; name patterns such as \"@acme/*\"".into());
     }

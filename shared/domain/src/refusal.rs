@@ -73,7 +73,8 @@ impl RefusalKind {
 impl Refusal {
     /// Cleans the title for the header and the status line it will stand in.
     pub fn new(kind: RefusalKind, title: &str, detail: impl Into<String>) -> Self {
-        let title = title.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).take(100).collect();
+        let title =
+            title.chars().map(|c| if c.is_ascii_graphic() || c == ' ' { c } else { '?' }).take(100).collect();
         Self { kind, title, detail: detail.into() }
     }
 }

@@ -17,7 +17,9 @@ impl Pattern {
             return Err(format!("the pattern {text:?} is empty or longer than {PATTERN_BYTES_MAX} bytes"));
         }
         if let Some(c) = text.chars().find(|c| !c.is_ascii_graphic() || "?[]{}\\!".contains(*c)) {
-            return Err(format!("the pattern {text:?} contains {c:?}; only `*` is special, and names are ASCII"));
+            return Err(format!(
+                "the pattern {text:?} contains {c:?}; only `*` is special, and names are ASCII"
+            ));
         }
         Ok(Self { folded: fold(ecosystem, text) })
     }

@@ -76,7 +76,11 @@ fn denied_versions_digests_and_internal_names_are_not_admitted() {
     assert_eq!(other("Event-Stream", "3.3.6"), Admission::Denied { reason: "malware".into() });
     assert_eq!(other("event-stream", "3.3.5"), Admission::Admitted);
     for spelling in ["acme-core", "ACME_core", "acme.core"] {
-        assert_eq!(policy.admit_package(Ecosystem::Pypi, &package(spelling)), Admission::Internal, "{spelling}");
+        assert_eq!(
+            policy.admit_package(Ecosystem::Pypi, &package(spelling)),
+            Admission::Internal,
+            "{spelling}"
+        );
     }
     assert_eq!(policy.admit_package(Ecosystem::Npm, &package("acme-core")), Admission::Admitted);
 }
@@ -91,7 +95,10 @@ fn nothing_that_is_unknown_empty_or_impossible_parses() {
         ("[[rule]]\nmin_age = \"400d\"", "over a year"),
         ("[[rule]]\npackages = [\"a\"]", "needs an `ecosystem`"),
         ("[[deny]]\nreason = \"x\"", "give either"),
-        ("[[deny]]\necosystem = \"npm\"\npackage = \"a\"\nversions = []\nreason = \"x\"", "`versions` is empty"),
+        (
+            "[[deny]]\necosystem = \"npm\"\npackage = \"a\"\nversions = []\nreason = \"x\"",
+            "`versions` is empty",
+        ),
         ("[[deny]]\nsha256 = \"ABC\"\nreason = \"x\"", "hexadecimal"),
         ("[[deny]]\necosystem = \"npm\"\npackage = \"a\"\nreason = \" \"", "`reason` is empty"),
         ("[[internal]]\necosystem = \"npm\"\npackages = []", "`packages` is empty"),

@@ -1,0 +1,158 @@
+//! From a request for an artifact to its bytes, or to the reason why not.
+
+use std::{sync::Arc, time::Duration};
+
+use http::{HeaderMap, Method, Response};
+use tokio::time::Instant;
+use touchstone_blobs::ReadError;
+use touchstone_domain::{ArtifactId, PromotedArtifact, Refusal, RefusalKind};
+use touchstone_ecosystems::ArtifactRequest;
+use touchstone_store::{IncidentKind, NewIncident};
+
+use crate::{
+    ingest,
+    serve::{self, Body},
+    state::Edge,
+    words,
+};
+
+/// How often a request starts over because the stored copy turned out unusable.
+const HEALS_PER_REQUEST: usize = 2;
+
+/// Answers a request for an artifact.
+pub(crate) async fn respond(
+    edge: &Arc<Edge>,
+    request: &ArtifactRequest,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Refusal> {
+    let deadline = Instant::now() + edge.config.hold;
+    let id = &request.id;
+    let admission = edge.policy.admit_version(id.ecosystem, &id.package, &id.version);
+    if let Some(refusal) = words::admission(&id.to_string(), &admission) {
+        return Err(refusal);
+    }
+    for _ in 0..=HEALS_PER_REQUEST {
+        let artifact = obtain(edge, request, deadline).await?;
+        let sha256 = artifact.record().sha256;
+        if let Some(refusal) = words::admission(&id.to_string(), &edge.policy.admit(id, sha256)) {
+            return Err(refusal);
+        }
+        match serve::response(edge, artifact, method, headers).await {
+            Ok(response) => return Ok(response),
+            Err(error @ (ReadError::Missing { .. } | ReadError::Damaged { .. })) => {
+                set_aside(edge, id, &error).await;
+                let heal = ingest::Mode::Heal { sha256 };
+                fetch(edge, request, heal, deadline).await?;
+            }
+            Err(error @ ReadError::Io { .. }) => {
+                tracing::error!(artifact.id = %id, error = &error as &dyn std::error::Error, "cannot read a blob");
+                return Err(words::unavailable("its storage did not answer"));
+            }
+        }
+    }
+    Err(words::unavailable("the stored copy is damaged again and again"))
+}
+
+/// The artifact once it may be served. Fetches it if nobody has, and waits for the decision until the deadline.
+async fn obtain(edge: &Arc<Edge>, request: &ArtifactRequest, deadline: Instant) -> Result<PromotedArtifact, Refusal> {
+    let id = &request.id;
+    loop {
+        let record = edge.store.serve_record(id).await.map_err(|e| words::store(&e))?;
+        if let Some((record, chunks)) = record {
+            if let Some(pinned) = request.pinned.filter(|pinned| *pinned != record.sha256) {
+                tracing::warn!(artifact.id = %id, %pinned, "a path names another digest than the one on record");
+                return Err(words::diverged(id, record.sha256));
+            }
+            return PromotedArtifact::bind(record, id, chunks).map_err(|mismatch| words::record(id, &mismatch));
+        }
+        let Some(status) = edge.store.status(id).await.map_err(|e| words::store(&e))? else {
+            fetch(edge, request, ingest::Mode::First, deadline).await?;
+            continue;
+        };
+        if !status.state.is_pending() {
+            if status.state.is_servable() {
+                // Promoted between the two queries.
+                continue;
+            }
+            return Err(words::decided(id, &status));
+        }
+        if !edge.blobs.contains(status.sha256).await.unwrap_or(true) {
+            fetch(edge, request, ingest::Mode::Heal { sha256: status.sha256 }, deadline).await?;
+        }
+        await_decision(edge, id, &status, deadline).await?;
+    }
+}
+
+/// Waits until the artifact is decided; a refusal when it is not in time.
+async fn await_decision(
+    edge: &Arc<Edge>,
+    id: &ArtifactId,
+    status: &touchstone_store::ArtifactStatus,
+    deadline: Instant,
+) -> Result<(), Refusal> {
+    let decided = edge.decisions.wait(status.artifact);
+    let states = edge.store.states(&[status.artifact]).await.map_err(|e| words::store(&e))?;
+    if states.iter().any(|(_, state)| !state.is_pending()) {
+        return Ok(());
+    }
+    match tokio::time::timeout_at(deadline, decided).await {
+        Ok(_) => Ok(()),
+        Err(_) => Err(words::pending(id)),
+    }
+}
+
+/// Joins or starts the one fetch of this artifact, and waits for it until the deadline.
+async fn fetch(
+    edge: &Arc<Edge>,
+    request: &ArtifactRequest,
+    mode: ingest::Mode,
+    deadline: Instant,
+) -> Result<(), Refusal> {
+    let start = || {
+        let (edge, request) = (Arc::clone(edge), request.clone());
+        async move { ingest::run(&edge, &request, mode).await }
+    };
+    let ticket = edge
+        .fetches
+        .join(&request.id, start)
+        .map_err(|_full| words::unavailable("too many fetches are under way"))?;
+    match tokio::time::timeout_at(deadline, ticket.wait()).await {
+        Ok(Some(result)) => result,
+        Ok(None) => Err(words::unavailable("the fetch ended without a result")),
+        Err(_) => Err(fetching(&request.id, edge.config.hold)),
+    }
+}
+
+fn fetching(id: &ArtifactId, hold: Duration) -> Refusal {
+    Refusal::new(
+        RefusalKind::Pending,
+        "Still fetching from upstream, try again shortly",
+        format!("{id} is being fetched from the upstream registry, which takes longer than {}s. Try again shortly.", hold.as_secs()),
+    )
+}
+
+/// Moves an unusable copy aside and records the incident; the next request fetches the same bytes again.
+pub(crate) async fn set_aside(edge: &Arc<Edge>, id: &ArtifactId, error: &ReadError) {
+    let sha256 = match error {
+        ReadError::Missing { sha256 } | ReadError::Damaged { sha256, .. } => *sha256,
+        ReadError::Io { .. } => return,
+    };
+    tracing::error!(artifact.id = %id, blob.sha256 = %sha256, %error, "a stored copy is unusable; it is set aside and fetched again");
+    if let Err(error) = edge.blobs.set_aside(sha256).await {
+        tracing::error!(blob.sha256 = %sha256, error = &error as &dyn std::error::Error, "cannot set a blob aside");
+    }
+    let incident = NewIncident::about(IncidentKind::BlobDamaged, id)
+        .with("sha256", sha256.to_string())
+        .with("problem", error.to_string());
+    record_incident(edge, &incident).await;
+}
+
+/// Records an incident; when the database is away, the log has it.
+pub(crate) async fn record_incident(edge: &Edge, incident: &NewIncident) {
+    tracing::warn!(incident.kind = %incident.kind, detail = %incident.detail, "incident");
+    metrics::counter!("touchstone_incidents", "kind" => incident.kind.as_str()).increment(1);
+    if let Err(error) = edge.store.record_incident(incident).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "cannot record an incident");
+    }
+}

@@ -1,0 +1,118 @@
+//! Upstream documents, kept: asked for again after a while, used on when the upstream fails.
+//!
+//! The bytes are blobs, verified when they are read; Postgres holds the pointer, shared by every edge.
+
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use touchstone_domain::{Ecosystem, Refusal, Sha256};
+use touchstone_store::{CachedDocument, NewDocument};
+use touchstone_upstream::{FetchError, MetadataDocument, MetadataReply, Upstream, Validators};
+use url::Url;
+
+use crate::{state::Edge, words};
+
+/// The largest document that is kept, in bytes.
+const DOCUMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// Which document, where it is and how it is asked for.
+pub(crate) struct Wanted<'a> {
+    pub(crate) ecosystem: Ecosystem,
+    /// The name it is kept under.
+    pub(crate) key: String,
+    pub(crate) url: Url,
+    pub(crate) accept: &'a str,
+    /// What people call it.
+    pub(crate) what: String,
+    /// How old an answer may be without asking again.
+    pub(crate) max_age: Duration,
+}
+
+/// A document, and where it came from.
+#[derive(Clone, Debug)]
+pub(crate) struct Kept {
+    pub(crate) body: Bytes,
+    pub(crate) sha256: Sha256,
+    pub(crate) url: Url,
+    pub(crate) content_type: String,
+}
+
+/// The document: from the cache while it is young, else from the upstream, else from the cache all the same.
+pub(crate) async fn get(edge: &Arc<Edge>, wanted: &Wanted<'_>) -> Result<Kept, Refusal> {
+    let cached = edge.store.document(wanted.ecosystem, &wanted.key).await.map_err(|e| words::store(&e))?;
+    let cached = match cached {
+        Some(row) => load(edge, row).await,
+        None => None,
+    };
+    if let Some((row, kept)) = &cached
+        && row.age < wanted.max_age
+    {
+        return Ok(kept.clone());
+    }
+    let validators = cached.as_ref().map_or_else(Validators::default, |(row, _)| validators(row));
+    let upstream = edge.upstream(wanted.ecosystem)?;
+    match ask(upstream, wanted, &validators).await {
+        Ok(MetadataReply::Document(document)) => keep(edge, wanted, document).await,
+        Ok(MetadataReply::NotModified) => match cached {
+            Some((_, kept)) => {
+                edge.store.touch_document(wanted.ecosystem, &wanted.key).await.map_err(|e| words::store(&e))?;
+                Ok(kept)
+            }
+            None => Err(words::broken(&wanted.what, "the upstream says that nothing changed, and nothing is stored")),
+        },
+        Err(error) => match cached {
+            // Also when the upstream no longer has it: what is approved stays installable.
+            Some((row, kept)) => {
+                tracing::warn!(document = %wanted.key, ecosystem = %wanted.ecosystem, age = ?row.age, %error, "using an old copy of a document");
+                metrics::counter!("touchstone_stale_documents", "ecosystem" => wanted.ecosystem.as_str()).increment(1);
+                Ok(kept)
+            }
+            None => Err(words::fetch(&wanted.what, &error)),
+        },
+    }
+}
+
+async fn ask(upstream: &Upstream, wanted: &Wanted<'_>, validators: &Validators) -> Result<MetadataReply, FetchError> {
+    upstream.metadata(&wanted.url, wanted.accept, validators).await
+}
+
+/// The bytes of a cached row, if they are still what was stored.
+async fn load(edge: &Edge, row: CachedDocument) -> Option<(CachedDocument, Kept)> {
+    match edge.blobs.read(row.sha256, DOCUMENT_BYTES_MAX).await {
+        Ok(body) => {
+            let url = Url::parse(&row.url).ok()?;
+            let kept = Kept { body, sha256: row.sha256, url, content_type: row.content_type.clone() };
+            Some((row, kept))
+        }
+        Err(error) => {
+            tracing::warn!(blob.sha256 = %row.sha256, %error, "a stored document is unusable; it is fetched again");
+            if matches!(error, touchstone_blobs::ReadError::Damaged { .. }) {
+                let _moved = edge.blobs.set_aside(row.sha256).await;
+            }
+            None
+        }
+    }
+}
+
+async fn keep(edge: &Edge, wanted: &Wanted<'_>, document: MetadataDocument) -> Result<Kept, Refusal> {
+    let stored = edge.blobs.put_bytes(document.body.clone()).await.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "cannot store a document");
+        words::unavailable("its storage did not take a document")
+    })?;
+    let new = NewDocument {
+        ecosystem: wanted.ecosystem,
+        key: wanted.key.clone(),
+        sha256: stored.sha256,
+        size: stored.size,
+        url: document.url.to_string(),
+        content_type: document.content_type.clone(),
+        etag: document.validators.etag,
+        last_modified: document.validators.last_modified,
+    };
+    edge.store.put_document(&new).await.map_err(|e| words::store(&e))?;
+    Ok(Kept { body: document.body, sha256: stored.sha256, url: document.url, content_type: document.content_type })
+}
+
+fn validators(row: &CachedDocument) -> Validators {
+    Validators { etag: row.etag.clone(), last_modified: row.last_modified.clone() }
+}

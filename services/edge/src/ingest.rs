@@ -1,0 +1,245 @@
+//! Fetching one artifact: locate, receive, compare, store, record, announce, in this order.
+//!
+//! *Invariant:* blob first, row second, event third: a row never points at nothing, an event never names a row that is not there.
+//!
+//! *Invariant:* bytes that contradict what the upstream itself declares are never stored; neither is a body of unknown length
+//! for which no strong digest is declared.
+
+use std::{sync::Arc, time::Duration};
+
+use touchstone_blobs::{Contents, Staged};
+use touchstone_bus::ArtifactEvent;
+use touchstone_domain::{Algorithm, ArtifactId, Digest, Evidence, EvidenceKind, Reason, Refusal, Sha256, Sighting};
+use touchstone_ecosystems::{ArtifactRequest, Computed, Declared, Located, adapter};
+use touchstone_store::{Ingested, IncidentKind, NewArtifact, NewIncident};
+use touchstone_upstream::{FetchError, Upstream};
+use url::Url;
+
+use crate::{
+    artifact::record_incident,
+    documents::{self, Wanted},
+    index::{self, Listing},
+    state::Edge,
+    words,
+};
+
+/// A body that contradicts its metadata is fetched once more, then refused.
+const FETCHES_PER_ARTIFACT: usize = 2;
+/// A listing that lacks the file is asked for again when it is older than this.
+const LISTING_AGE_MIN: Duration = Duration::from_secs(2);
+/// The largest artifact, in bytes.
+const ARTIFACT_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
+/// How long Cargo's download template is used without asking again.
+const TEMPLATE_AGE_MAX: Duration = Duration::from_secs(3_600);
+
+/// Why an artifact is fetched.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Mode {
+    /// Nobody has asked for it before.
+    First,
+    /// The stored copy is lost or damaged; only the same bytes are accepted.
+    Heal {
+        /// The digest on record.
+        sha256: Sha256,
+    },
+}
+
+/// Fetches and records the artifact; `Ok` means that a row and its blob are there.
+pub(crate) async fn run(edge: &Arc<Edge>, request: &ArtifactRequest, mode: Mode) -> Result<(), Refusal> {
+    let id = &request.id;
+    let _slot = edge.fetch_slots.acquire().await.map_err(|_closed| words::unavailable("it is stopping"))?;
+    let (listing, located) = locate(edge, id).await?;
+    let declared = adapter(id.ecosystem).declared(&located.claims);
+    let expected = match mode {
+        Mode::First => request.pinned,
+        Mode::Heal { sha256 } => Some(sha256),
+    };
+    let link = link(edge, id, &located).await?;
+    let (staged, url) = receive(edge, id, &listing.url, &link, &declared).await?;
+    if let Some(expected) = expected.filter(|expected| *expected != staged.contents().sha256) {
+        let incident = NewIncident::about(IncidentKind::SecondDigest, id)
+            .with("sha256", expected.to_string())
+            .with("problem", format!("the upstream now sends sha256:{}", staged.contents().sha256));
+        record_incident(edge, &incident).await;
+        return Err(words::diverged(id, expected));
+    }
+    let contents = staged.commit().await.map_err(|e| storage(&e))?;
+    match mode {
+        Mode::First => record(edge, id, located, &listing, url, contents).await,
+        Mode::Heal { sha256 } => {
+            tracing::info!(artifact.id = %id, blob.sha256 = %sha256, "a stored copy was fetched again");
+            edge.store.resolve_incidents(IncidentKind::BlobDamaged, id).await.map_err(|e| words::store(&e))?;
+            Ok(())
+        }
+    }
+}
+
+/// The listing that has the file, and its entry.
+async fn locate(edge: &Arc<Edge>, id: &ArtifactId) -> Result<(Arc<Listing>, Located), Refusal> {
+    for max_age in [edge.config.metadata_ttl.max(LISTING_AGE_MIN), LISTING_AGE_MIN] {
+        let listing = index::listing(edge, id.ecosystem, &id.package, max_age).await?;
+        if let Some(located) = listing.index.locate(&id.version, &id.file) {
+            return Ok((listing, located));
+        }
+    }
+    Err(words::unknown(&id.to_string()))
+}
+
+/// The address of the bytes, as the upstream gives it.
+async fn link(edge: &Arc<Edge>, id: &ArtifactId, located: &Located) -> Result<String, Refusal> {
+    let adapter = adapter(id.ecosystem);
+    if !adapter.needs_download_template() {
+        return Ok(located.url.clone());
+    }
+    let what = "the upstream's config.json".to_owned();
+    let url = edge.upstream(id.ecosystem)?.index_url("config.json").map_err(|e| words::fetch(&what, &e))?;
+    let (ecosystem, key) = (id.ecosystem, "config.json".to_owned());
+    let wanted = Wanted { ecosystem, key, url, accept: "application/json", what, max_age: TEMPLATE_AGE_MAX };
+    let kept = documents::get(edge, &wanted).await?;
+    let broken = |error| words::broken(&wanted.what, error);
+    let template = adapter.parse_download_template(&kept.body).map_err(broken)?;
+    let declared = adapter.declared(&located.claims);
+    let sha256 = declared.comparisons.iter().find(|c| c.digest.algorithm() == Algorithm::Sha256);
+    adapter.download_link(&template, id, sha256.map(|c| c.digest.to_hex()).as_deref()).map_err(broken)
+}
+
+/// Receives the bytes until they fit what is declared, at most [`FETCHES_PER_ARTIFACT`] times.
+async fn receive(
+    edge: &Arc<Edge>,
+    id: &ArtifactId,
+    base: &Url,
+    link: &str,
+    declared: &Declared,
+) -> Result<(Staged, Url), Refusal> {
+    let upstream = edge.upstream(id.ecosystem)?;
+    let mut contradiction = Reason::NoClaim;
+    for _ in 0..FETCHES_PER_ARTIFACT {
+        let (staged, url) = match body(edge, upstream, base, link, declared).await {
+            Ok(received) => received,
+            Err(Receive::Fetch(error)) => return Err(fetch_failed(edge, id, &error).await),
+            Err(Receive::Storage(error)) => return Err(storage(&error)),
+            Err(Receive::Unbounded) => {
+                return Err(words::broken(&id.to_string(), "its body has no length, and no strong digest is declared"));
+            }
+        };
+        match declared.contradiction(&computed(staged.contents())) {
+            None => return Ok((staged, url)),
+            Some(reason) => {
+                tracing::warn!(artifact.id = %id, %reason, "the upstream's bytes contradict its metadata");
+                contradiction = reason;
+            }
+        }
+    }
+    let incident =
+        NewIncident::about(IncidentKind::UpstreamMismatch, id).with("problem", contradiction.to_string());
+    record_incident(edge, &incident).await;
+    Err(words::contradicted(id, &contradiction))
+}
+
+enum Receive {
+    Fetch(FetchError),
+    Storage(touchstone_blobs::BlobError),
+    Unbounded,
+}
+
+/// Receives one body into a temporary file.
+async fn body(
+    edge: &Arc<Edge>,
+    upstream: &Upstream,
+    base: &Url,
+    link: &str,
+    declared: &Declared,
+) -> Result<(Staged, Url), Receive> {
+    let mut body = upstream.artifact(base, link).await.map_err(Receive::Fetch)?;
+    if body.length.is_none() && !declared.has_strong() {
+        return Err(Receive::Unbounded);
+    }
+    let mut writer = edge.blobs.writer(ARTIFACT_BYTES_MAX).await.map_err(Receive::Storage)?;
+    while let Some(piece) = body.next().await {
+        writer.write(piece.map_err(Receive::Fetch)?).await.map_err(Receive::Storage)?;
+    }
+    let staged = writer.finish().await.map_err(Receive::Storage)?;
+    Ok((staged, body.url))
+}
+
+async fn fetch_failed(edge: &Edge, id: &ArtifactId, error: &FetchError) -> Refusal {
+    tracing::warn!(artifact.id = %id, %error, "a fetch failed");
+    if matches!(error, FetchError::Egress(_)) {
+        let incident = NewIncident::about(IncidentKind::EgressRefused, id).with("problem", error.to_string());
+        record_incident(edge, &incident).await;
+    }
+    words::fetch(&id.to_string(), error)
+}
+
+fn computed(contents: &Contents) -> Computed {
+    let digests = vec![Digest::Sha1(contents.sha1), contents.sha256.into(), contents.sha512.into()];
+    Computed { size: contents.size, digests }
+}
+
+fn storage(error: &touchstone_blobs::BlobError) -> Refusal {
+    tracing::error!(error = error as &dyn std::error::Error, "cannot store an artifact");
+    words::unavailable("its storage did not take the artifact")
+}
+
+/// Writes the row, and rings the bell.
+async fn record(
+    edge: &Arc<Edge>,
+    id: &ArtifactId,
+    located: Located,
+    listing: &Listing,
+    url: Url,
+    contents: Contents,
+) -> Result<(), Refusal> {
+    let now = edge.clock.now();
+    let entry = edge.blobs.put_bytes(located.evidence).await.map_err(|e| storage(&e))?;
+    let versions = [id.version.clone()];
+    let first_seen = if edge.policy.min_age(id.ecosystem, &id.package).is_zero() {
+        now
+    } else {
+        let seen = edge.store.first_seen(id.ecosystem, &id.package, &versions).await.map_err(|e| words::store(&e))?;
+        seen.get(&id.version).copied().unwrap_or(now)
+    };
+    let sighting = Sighting { published_at: located.published_at, first_seen };
+    let evidence = Evidence {
+        kind: EvidenceKind::MetadataEntry,
+        url: listing.url.to_string(),
+        sha256: entry.sha256,
+        size: entry.size,
+        seen_at: now,
+    };
+    let new = NewArtifact {
+        id: id.clone(),
+        sha256: contents.sha256,
+        sha512: contents.sha512,
+        size: contents.size,
+        chunks: contents.chunks,
+        upstream_url: url.to_string(),
+        published_at: located.published_at,
+        claims: located.claims,
+        evidence: vec![evidence],
+        requirement: edge.policy.requirement(id.ecosystem, &id.package),
+        policy_epoch: edge.policy_epoch,
+        eligible_at: edge.policy.eligible_at(id.ecosystem, &id.package, sighting),
+    };
+    match edge.store.ingest(&new).await.map_err(|e| words::store(&e))? {
+        Ingested::Inserted { artifact, epoch } => {
+            let event = ArtifactEvent::new(artifact, id.ecosystem, epoch, 0);
+            announce(edge, event).await;
+            Ok(())
+        }
+        Ingested::Known { .. } => Ok(()),
+        Ingested::Diverged { on_record, .. } => Err(words::diverged(id, on_record)),
+    }
+}
+
+/// Publishes; a lost event costs time only, since the sweeper finds the row.
+async fn announce(edge: &Edge, event: ArtifactEvent) {
+    let bus = edge.bus.borrow().clone();
+    let Some(bus) = bus else {
+        tracing::warn!(artifact = %event.artifact, "NATS is away; the sweeper will publish the event");
+        return;
+    };
+    if let Err(error) = bus.publish_fetched(&[event]).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "cannot publish an event; the sweeper will");
+    }
+}

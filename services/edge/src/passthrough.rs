@@ -1,0 +1,103 @@
+//! Documents that the mirror does not interpret: attestations, keys, provenance, audits. Clients verify them themselves.
+
+use std::{io::Read, sync::Arc};
+
+use bytes::Bytes;
+use flate2::read::MultiGzDecoder;
+use http::{HeaderMap, Method, Response, header};
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use touchstone_domain::{Admission, Ecosystem, Refusal, RefusalKind};
+use touchstone_ecosystems::{Document, Rendered, UpstreamBase, filter_bulk_audit};
+
+use crate::{
+    documents::{self, Wanted},
+    render,
+    serve::Body,
+    state::Edge,
+    words,
+};
+
+/// The largest audit request, compressed or not, in bytes.
+const AUDIT_BYTES_MAX: usize = 10 * 1024 * 1024;
+
+/// Answers a request for a document of the upstream.
+pub(crate) async fn document(
+    edge: &Arc<Edge>,
+    ecosystem: Ecosystem,
+    document: &Document,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Refusal> {
+    if let Some(package) = &document.package {
+        let admission = match &document.version {
+            Some(version) => edge.policy.admit_version(ecosystem, package, version),
+            None => edge.policy.admit_package(ecosystem, package),
+        };
+        if let Some(refusal) = words::admission(&format!("{ecosystem} package {package}"), &admission) {
+            return Err(refusal);
+        }
+    }
+    let upstream = edge.upstream(ecosystem)?;
+    let path = &document.upstream;
+    let what = format!("the document {}", path.path);
+    let url = match path.base {
+        UpstreamBase::Index => upstream.index_url(&path.path),
+        UpstreamBase::Attestations => upstream.attestations_url(&path.path),
+    }
+    .map_err(|e| words::fetch(&what, &e))?;
+    let key = format!("document:{}", path.path);
+    let max_age = edge.config.metadata_ttl;
+    let kept = documents::get(edge, &Wanted { ecosystem, key, url, accept: path.accept, what, max_age }).await?;
+    let rendered = Rendered::of(json_type(&kept.content_type), kept.body);
+    Ok(render::document(rendered, method, headers))
+}
+
+/// Only JSON is passed on as what it says it is; anything else would be somebody else's page under our name.
+fn json_type(upstream: &str) -> &'static str {
+    match upstream.split(';').next().unwrap_or_default().trim() {
+        "application/json" => "application/json",
+        "application/vnd.pypi.integrity.v1+json" => "application/vnd.pypi.integrity.v1+json",
+        _other => "application/octet-stream",
+    }
+}
+
+/// Passes npm's bulk advisory request on, without the internal names in it.
+pub(crate) async fn bulk_audit(
+    edge: &Arc<Edge>,
+    ecosystem: Ecosystem,
+    path: &str,
+    headers: &HeaderMap,
+    body: Incoming,
+) -> Result<Response<Body>, Refusal> {
+    let malformed = |problem: String| Refusal::new(RefusalKind::Malformed, "Malformed audit request", problem);
+    let received = Limited::new(body, AUDIT_BYTES_MAX).collect().await;
+    let received = received.map_err(|e| malformed(format!("the audit request cannot be read: {e}")))?.to_bytes();
+    let body = decoded(headers, received).map_err(malformed)?;
+    let keep = |name: &_| edge.policy.admit_package(ecosystem, name) != Admission::Internal;
+    let filtered = filter_bulk_audit(&body, keep).map_err(|e| malformed(e.to_string()))?;
+    let upstream = edge.upstream(ecosystem)?;
+    let what = "the advisories".to_owned();
+    let url = upstream.index_url(path).map_err(|e| words::fetch(&what, &e))?;
+    let answer = upstream.post(&url, "application/json", Bytes::from(filtered)).await;
+    let answer = answer.map_err(|e| words::fetch(&what, &e))?;
+    let rendered = Rendered::of(json_type(&answer.content_type), answer.body);
+    Ok(render::document(rendered, &Method::POST, headers))
+}
+
+/// npm compresses its audit requests; the unpacked size has the same bound.
+fn decoded(headers: &HeaderMap, body: Bytes) -> Result<Bytes, String> {
+    match headers.get(header::CONTENT_ENCODING).map(|v| v.to_str().unwrap_or("?")) {
+        None | Some("identity") => Ok(body),
+        Some("gzip") => {
+            let mut plain = Vec::new();
+            let limit = AUDIT_BYTES_MAX as u64 + 1;
+            MultiGzDecoder::new(&body[..]).take(limit).read_to_end(&mut plain).map_err(|e| format!("bad gzip: {e}"))?;
+            if plain.len() > AUDIT_BYTES_MAX {
+                return Err(format!("the audit request unpacks to more than {AUDIT_BYTES_MAX} bytes"));
+            }
+            Ok(Bytes::from(plain))
+        }
+        Some(other) => Err(format!("the content encoding {other:?} is not understood")),
+    }
+}

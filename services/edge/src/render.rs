@@ -1,0 +1,205 @@
+//! A package's metadata as a response: conditional, compressed, in pieces.
+
+use std::{io::Write as _, sync::Arc};
+
+use bytes::Bytes;
+use flate2::{Compression, write::GzEncoder};
+use futures::stream;
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::ReceiverStream;
+use touchstone_domain::{Ecosystem, PackageName, Refusal, RefusalKind, Sha256};
+use touchstone_ecosystems::{IndexForm, Rendered};
+
+use crate::{
+    amend::{self, Amended},
+    index::{self, Listing},
+    serve::{self, Body, BodyError, names_etag},
+    state::Edge,
+    words,
+};
+
+/// Bodies below this size are sent as they are.
+const COMPRESS_FROM_BYTES: u64 = 1_024;
+/// How many compressed pieces wait for a slow client.
+const PIECES_WAITING: usize = 8;
+
+/// Answers a request for a package's metadata.
+pub(crate) async fn respond(
+    edge: &Arc<Edge>,
+    ecosystem: Ecosystem,
+    package: &PackageName,
+    form: &IndexForm,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, Refusal> {
+    let what = format!("{ecosystem} package {package}");
+    if let Some(refusal) = words::admission(&what, &edge.policy.admit_package(ecosystem, package)) {
+        return Err(refusal);
+    }
+    let listing = index::listing(edge, ecosystem, package, edge.config.metadata_ttl).await?;
+    let amended = amend::amendments(edge, ecosystem, package, &listing).await?;
+    if let Some(refusal) = nothing_left(&what, form, &listing, &amended) {
+        return Err(refusal);
+    }
+    let gzip = accepts_gzip(headers);
+    let etag = entity_tag(edge, ecosystem, form, &listing, &amended);
+    let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
+    if text(header::IF_NONE_MATCH).is_some_and(|tags| names_etag(tags, &etag)) {
+        let mut response = Response::new(serve::full(Bytes::new()));
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        describe(&mut response, &etag);
+        return Ok(response);
+    }
+    let public_url = edge.public_url(ecosystem);
+    let form = form.clone();
+    let rendered = tokio::task::spawn_blocking(move || listing.index.render(&form, &public_url, &amended.amendments))
+        .await
+        .map_err(|_panic| words::unavailable("rendering the metadata failed"))?
+        .ok_or_else(|| words::unknown(&format!("this version or tag of {what}")))?;
+    let mut response = body(rendered, method, gzip);
+    describe(&mut response, &etag);
+    Ok(response)
+}
+
+/// A document that is sent as it is.
+pub(crate) fn document(rendered: Rendered, method: &Method, headers: &HeaderMap) -> Response<Body> {
+    body(rendered, method, accepts_gzip(headers))
+}
+
+fn body(rendered: Rendered, method: &Method, gzip: bool) -> Response<Body> {
+    let size = rendered.size();
+    let mut response = Response::new(serve::full(Bytes::new()));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(rendered.content_type));
+    headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    let compress = gzip && size >= COMPRESS_FROM_BYTES;
+    if compress {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    } else {
+        headers.insert(header::CONTENT_LENGTH, HeaderValue::from(size));
+    }
+    if method == Method::HEAD {
+        return response;
+    }
+    *response.body_mut() = if compress {
+        compressed(rendered.body)
+    } else {
+        serve::stream(stream::iter(rendered.body.into_iter().map(Ok)))
+    };
+    response
+}
+
+/// Compresses piece by piece on the blocking pool, no faster than the client reads.
+fn compressed(pieces: Vec<Bytes>) -> Body {
+    let (sender, receiver) = mpsc::channel::<Result<Bytes, BodyError>>(PIECES_WAITING);
+    tokio::task::spawn_blocking(move || {
+        let mut encoder = GzEncoder::new(Pieces { sender, held: Vec::new() }, Compression::fast());
+        let written = pieces.iter().try_for_each(|piece| encoder.write_all(piece));
+        // An error says that the client went away.
+        let _gone = written.and_then(|()| encoder.finish()).and_then(|mut rest| rest.flush());
+    });
+    serve::stream(ReceiverStream::new(receiver))
+}
+
+/// Hands compressed bytes on in pieces.
+struct Pieces {
+    sender: mpsc::Sender<Result<Bytes, BodyError>>,
+    held: Vec<u8>,
+}
+
+/// The size of a piece.
+const PIECE_BYTES: usize = 32 * 1024;
+
+impl std::io::Write for Pieces {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.held.extend_from_slice(bytes);
+        if self.held.len() >= PIECE_BYTES {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        if self.held.is_empty() {
+            return Ok(());
+        }
+        let piece = Bytes::from(std::mem::take(&mut self.held));
+        self.sender.blocking_send(Ok(piece)).map_err(|_| std::io::ErrorKind::BrokenPipe.into())
+    }
+}
+
+/// npm clients read a packument without versions as a broken one: say why instead (ecosystems.md 4.1.1). PyPI and Cargo list
+/// refused versions as yanked.
+fn nothing_left(what: &str, form: &IndexForm, listing: &Listing, amended: &Amended) -> Option<Refusal> {
+    use touchstone_ecosystems::Amendment;
+    match form {
+        IndexForm::NpmFull | IndexForm::NpmAbbreviated | IndexForm::NpmManifest(_) => (),
+        IndexForm::PypiHtml | IndexForm::PypiJson | IndexForm::CargoSparse => return None,
+    }
+    let entries = listing.index.entries();
+    let refused = |at: usize| {
+        let entry = &entries[at];
+        match amended.amendments.get(&(entry.version.clone(), entry.file.clone())) {
+            Some(Amendment::Refuse { reason }) => Some(reason),
+            Some(Amendment::Restore { .. }) | None => None,
+        }
+    };
+    let first = refused(entries.len().checked_sub(1)?)?;
+    let all = (0..entries.len()).all(|at| refused(at).is_some());
+    all.then(|| {
+        Refusal::new(
+            RefusalKind::Held { eligible_at: None },
+            "Every version is refused by the mirror",
+            format!("every version of {what} is refused; the newest is {first}. Ask the operators, or choose another package."),
+        )
+    })
+}
+
+/// Changes whenever the body may: with the document, the amendments, the form, the address, the software.
+fn entity_tag(edge: &Edge, ecosystem: Ecosystem, form: &IndexForm, listing: &Listing, amended: &Amended) -> String {
+    let url = edge.public_url(ecosystem);
+    let version = env!("CARGO_PKG_VERSION");
+    let facts = format!("{} {} {form:?} {url} {version}", listing.sha256, amended.fingerprint);
+    format!("W/\"{}\"", &Sha256::of(facts).to_string()[..32])
+}
+
+fn describe(response: &mut Response<Body>, etag: &str) {
+    let headers = response.headers_mut();
+    headers.insert(header::ETAG, HeaderValue::from_str(etag).expect("hexadecimal digits"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=60"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding"));
+}
+
+fn accepts_gzip(headers: &HeaderMap) -> bool {
+    let accepted = headers.get_all(header::ACCEPT_ENCODING).iter().filter_map(|v| v.to_str().ok());
+    accepted.flat_map(|list| list.split(',')).any(|coding| {
+        let mut parts = coding.split(';').map(str::trim);
+        let name = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip") || name == "*");
+        name && !parts.any(|p| p.replace(' ', "").trim_end_matches(['0', '.']) == "q=")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gzip_is_sent_only_to_those_who_accept_it() {
+        for (header, expected) in [
+            ("gzip", true),
+            ("br, GZIP;q=0.5", true),
+            ("*", true),
+            ("identity", false),
+            ("gzip;q=0", false),
+            ("gzip; q=0.0", false),
+            ("gzip;q=0.01", true),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static(header));
+            assert_eq!(accepts_gzip(&headers), expected, "{header}");
+        }
+        assert!(!accepts_gzip(&HeaderMap::new()));
+    }
+}

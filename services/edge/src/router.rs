@@ -1,0 +1,153 @@
+//! From an HTTP request to the function that answers it.
+//!
+//! *Invariant:* the path is taken as it came, still encoded; each ecosystem's parser decodes it once.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
+use hyper::body::Incoming;
+use touchstone_domain::{Ecosystem, Refusal, RefusalKind};
+use touchstone_ecosystems::{RawRequest, ReadRequest, RequestError, adapter};
+
+use crate::{
+    artifact, passthrough, refusal, render,
+    serve::{self, Body},
+    state::Edge,
+};
+
+/// The longest request target, in bytes.
+const TARGET_BYTES_MAX: usize = 8 * 1024;
+
+/// Answers one request; every error is a response.
+pub(crate) async fn handle(edge: &Arc<Edge>, request: Request<Incoming>) -> Response<Body> {
+    let (parts, body) = request.into_parts();
+    let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
+    if target.len() > TARGET_BYTES_MAX {
+        return plain(StatusCode::URI_TOO_LONG, "the request target is too long");
+    }
+    let path = parts.uri.path();
+    match path {
+        "/healthz" => return plain(StatusCode::OK, "ok"),
+        "/readyz" => return ready(edge).await,
+        _ => (),
+    }
+    let Some((ecosystem, rest)) = route(edge, host(&parts), path) else {
+        return plain(StatusCode::NOT_FOUND, "no such path; ecosystems are served below /npm/, /pypi/simple/ and /cargo/");
+    };
+    let raw = RawRequest {
+        method: if parts.method == Method::HEAD { "GET" } else { parts.method.as_str() },
+        path: rest,
+        accept: accept(&parts.headers),
+    };
+    match adapter(ecosystem).parse(&raw) {
+        Ok(read) => {
+            let reference = reference(&read, rest);
+            let answer = answer(edge, ecosystem, read, &parts, rest, body).await;
+            answer.unwrap_or_else(|refused| refusal::response(ecosystem, &refused, &reference))
+        }
+        Err(error) => malformed(ecosystem, &error, rest),
+    }
+}
+
+async fn answer(
+    edge: &Arc<Edge>,
+    ecosystem: Ecosystem,
+    read: ReadRequest,
+    parts: &http::request::Parts,
+    path: &str,
+    body: Incoming,
+) -> Result<Response<Body>, Refusal> {
+    let (method, headers) = (&parts.method, &parts.headers);
+    match read {
+        ReadRequest::Artifact(request) => artifact::respond(edge, &request, method, headers).await,
+        ReadRequest::Index { package, form } => {
+            render::respond(edge, ecosystem, &package, &form, method, headers).await
+        }
+        ReadRequest::Document(document) => {
+            passthrough::document(edge, ecosystem, &document, method, headers).await
+        }
+        ReadRequest::BulkAudit => passthrough::bulk_audit(edge, ecosystem, path, headers, body).await,
+        ReadRequest::Static(reply) => {
+            let rendered = adapter(ecosystem).static_reply(reply, &edge.public_url(ecosystem));
+            Ok(render::document(rendered, method, headers))
+        }
+        ReadRequest::Redirect(path) => {
+            let mut response = plain(StatusCode::MOVED_PERMANENTLY, "the normal spelling is elsewhere");
+            let location = format!("{}{path}", edge.public_url(ecosystem).path());
+            if let Ok(location) = HeaderValue::from_str(&location) {
+                response.headers_mut().insert(header::LOCATION, location);
+            }
+            Ok(response)
+        }
+    }
+}
+
+/// The ecosystem that a request is for, and the path below its root: by host name, else by the first segment.
+fn route<'a>(edge: &Edge, host: Option<&str>, path: &'a str) -> Option<(Ecosystem, &'a str)> {
+    let path = path.strip_prefix('/')?;
+    let named = |(ecosystem, name): (&Ecosystem, &String)| {
+        host.is_some_and(|host| host.eq_ignore_ascii_case(name)).then_some((*ecosystem, path))
+    };
+    if let Some(found) = edge.config.hosts.iter().find_map(named) {
+        return Some(found);
+    }
+    let (first, rest) = path.split_once('/')?;
+    first.parse().ok().map(|ecosystem| (ecosystem, rest))
+}
+
+/// The host name that was asked for, without the port.
+fn host(parts: &http::request::Parts) -> Option<&str> {
+    let host = match parts.uri.host() {
+        Some(host) => host,
+        None => parts.headers.get(header::HOST)?.to_str().ok()?,
+    };
+    Some(host.rsplit_once(':').map_or(host, |(name, _)| name))
+}
+
+fn accept(headers: &HeaderMap) -> &str {
+    headers.get(header::ACCEPT).and_then(|v| v.to_str().ok()).unwrap_or_default()
+}
+
+/// What an operator looks a refusal up by.
+fn reference(read: &ReadRequest, path: &str) -> String {
+    match read {
+        ReadRequest::Artifact(request) => request.id.to_string(),
+        ReadRequest::Index { package, .. } => package.to_string(),
+        ReadRequest::Document(_) | ReadRequest::BulkAudit | ReadRequest::Static(_) | ReadRequest::Redirect(_) => {
+            path.chars().filter(char::is_ascii_graphic).take(200).collect()
+        }
+    }
+}
+
+fn malformed(ecosystem: Ecosystem, error: &RequestError, path: &str) -> Response<Body> {
+    let kind = match error {
+        RequestError::NoSuchPath { .. } => RefusalKind::Unknown,
+        RequestError::Name(_) | RequestError::Encoding { .. } => RefusalKind::Malformed,
+        RequestError::Method { allowed } => {
+            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "this method is not answered here");
+            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+            return response;
+        }
+    };
+    let title = match kind {
+        RefusalKind::Unknown => "No such path",
+        _ => "Malformed request",
+    };
+    let reference: String = path.chars().filter(char::is_ascii_graphic).take(200).collect();
+    refusal::response(ecosystem, &Refusal::new(kind, title, error.to_string()), &reference)
+}
+
+async fn ready(edge: &Edge) -> Response<Body> {
+    match edge.store.ping().await {
+        Ok(()) => plain(StatusCode::OK, "ready"),
+        Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+    }
+}
+
+fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
+    let mut response = Response::new(serve::full(Bytes::from_static(text.as_bytes())));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+}

@@ -1,0 +1,116 @@
+//! Sending the bytes of a promoted artifact.
+//!
+//! *Invariant:* every chunk is verified before any of its bytes is sent, ranges included. A bad chunk breaks the connection,
+//! so that no client takes the response for complete; the blob is set aside, and the next request fetches it again.
+
+use std::{convert::Infallible, ops::Range, sync::Arc};
+
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
+use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
+use hyper::body::Frame;
+use touchstone_blobs::ReadError;
+use touchstone_domain::{ArtifactId, PromotedArtifact};
+
+use crate::{
+    range::{self, Asked},
+    state::Edge,
+};
+
+/// Why a response breaks off.
+pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
+/// A response body.
+pub(crate) type Body = UnsyncBoxBody<Bytes, BodyError>;
+
+/// A body that is in memory.
+pub(crate) fn full(bytes: impl Into<Bytes>) -> Body {
+    Full::new(bytes.into()).map_err(|never: Infallible| match never {}).boxed_unsync()
+}
+
+/// A body that streams.
+pub(crate) fn stream(bytes: impl Stream<Item = Result<Bytes, BodyError>> + Send + 'static) -> Body {
+    StreamBody::new(bytes.map_ok(Frame::data)).boxed_unsync()
+}
+
+/// The response with the artifact's bytes, or the part of them that is asked for. The first chunk is verified when this
+/// returns; an error says that the stored copy cannot be used.
+pub(crate) async fn response(
+    edge: &Arc<Edge>,
+    artifact: PromotedArtifact,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Result<Response<Body>, ReadError> {
+    let record = artifact.record();
+    let (id, size) = (record.id.clone(), record.size);
+    let etag = format!("\"{}\"", record.sha256);
+    let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
+    let mut response = Response::new(full(Bytes::new()));
+    describe(&mut response, &etag);
+    if text(header::IF_NONE_MATCH).is_some_and(|tags| names_etag(tags, &etag)) {
+        *response.status_mut() = StatusCode::NOT_MODIFIED;
+        return Ok(response);
+    }
+    let conditional = text(header::IF_RANGE).is_none_or(|tag| tag.trim() == etag);
+    let asked = range::parse(text(header::RANGE).filter(|_| conditional), size);
+    let part: Range<u64> = match asked {
+        Asked::Whole => 0..size,
+        Asked::Part(part) => {
+            *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+            let content_range = format!("bytes {}-{}/{size}", part.start, part.end - 1);
+            response.headers_mut().insert(header::CONTENT_RANGE, ascii(&content_range));
+            part
+        }
+        Asked::Unsatisfiable => {
+            *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
+            response.headers_mut().insert(header::CONTENT_RANGE, ascii(&format!("bytes */{size}")));
+            return Ok(response);
+        }
+    };
+    response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(part.end - part.start));
+    let verified = edge.blobs.verified(Arc::new(artifact), part).await?;
+    if method == Method::HEAD {
+        return Ok(response);
+    }
+    let edge = Arc::clone(edge);
+    *response.body_mut() = stream(verified.then(move |chunk| {
+        let (edge, id) = (Arc::clone(&edge), id.clone());
+        async move {
+            match chunk {
+                Ok(bytes) => {
+                    metrics::counter!("touchstone_served_bytes").increment(bytes.len() as u64);
+                    Ok(bytes)
+                }
+                Err(error) => Err(cut(&edge, &id, error).await),
+            }
+        }
+    }));
+    Ok(response)
+}
+
+/// Takes a blob out of service in the middle of a response.
+async fn cut(edge: &Arc<Edge>, id: &ArtifactId, error: ReadError) -> BodyError {
+    crate::artifact::set_aside(edge, id, &error).await;
+    Box::new(error)
+}
+
+fn describe(response: &mut Response<Body>, etag: &str) {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(header::ETAG, ascii(etag));
+    // Private: a cache in between would go on serving after a recall.
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, max-age=31536000, immutable"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static("sandbox; default-src 'none'"));
+}
+
+/// Whether an `If-None-Match` list names the entity tag, weak comparison.
+pub(crate) fn names_etag(list: &str, etag: &str) -> bool {
+    let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+    list.split(',').any(|tag| tag.trim() == "*" || opaque(tag) == opaque(etag))
+}
+
+fn ascii(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).expect("hexadecimal digits, numbers and ASCII punctuation")
+}

@@ -1,0 +1,142 @@
+//! The listener: bounded connections, bounded headers, deadlines for slow clients, and an orderly end.
+
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
+
+use hyper::{Request, body::Incoming, service::service_fn};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::{conn::auto, graceful::GracefulShutdown},
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{OwnedSemaphorePermit, Semaphore},
+};
+use tokio_io_timeout::TimeoutStream;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    router,
+    state::{Edge, EdgeParts},
+};
+
+/// How long a client may take to send a request's headers.
+const HEADERS_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a client may leave a response untouched.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
+/// The most bytes of request headers.
+const HEADER_BYTES_MAX: usize = 64 * 1024;
+/// How long connections get to finish when the edge stops.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long to wait before asking an absent database again.
+const DATABASE_AGAIN: Duration = Duration::from_millis(500);
+
+/// Why an edge ends.
+#[derive(Debug, thiserror::Error)]
+pub enum EdgeError {
+    /// The address is taken, or not ours.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The configured address.
+        address: SocketAddr,
+        /// The cause.
+        source: std::io::Error,
+    },
+}
+
+/// Serves until told to stop. `bound` hears the address, which matters when the kernel chose the port.
+pub async fn run(parts: EdgeParts, bound: impl FnOnce(SocketAddr)) -> Result<(), EdgeError> {
+    let (tracker, stop) = (parts.tracker.clone(), parts.stop.clone());
+    let address = parts.config.listen;
+    let listen = |source| EdgeError::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(listen)?;
+    bound(listener.local_addr().map_err(listen)?);
+    let Some(policy_epoch) = register_policy(&parts).await else { return Ok(()) };
+    let connections = Arc::new(Semaphore::new(parts.config.connections_max));
+    let edge = Edge::new(parts, policy_epoch);
+    spawn_decisions(&edge, &tracker, &stop);
+    accept(&edge, &listener, &connections, &tracker, &stop).await;
+    Ok(())
+}
+
+/// Names the policy in force, once the database answers; `None` when told to stop first.
+async fn register_policy(parts: &EdgeParts) -> Option<i32> {
+    loop {
+        match parts.store.register_policy(&parts.policy).await {
+            Ok(epoch) => return Some(epoch),
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database"),
+        }
+        parts.stop.run_until_cancelled(tokio::time::sleep(DATABASE_AGAIN)).await?;
+    }
+}
+
+fn spawn_decisions(edge: &Arc<Edge>, tracker: &TaskTracker, stop: &CancellationToken) {
+    let (poller, token) = (Arc::clone(edge), stop.clone());
+    tracker.spawn(async move { poller.decisions.poll(&poller.store, &token).await });
+    let (listener, token) = (Arc::clone(edge), stop.clone());
+    tracker.spawn(async move {
+        let mut connected = listener.bus.clone();
+        let bus = token.run_until_cancelled(connected.wait_for(Option::is_some)).await;
+        let bus = bus.and_then(Result::ok).and_then(|bus| bus.clone());
+        if let Some(bus) = bus {
+            listener.decisions.listen(&bus, &token).await;
+        }
+    });
+}
+
+async fn accept(
+    edge: &Arc<Edge>,
+    listener: &TcpListener,
+    connections: &Arc<Semaphore>,
+    tracker: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let graceful = GracefulShutdown::new();
+    loop {
+        let Some(Ok(permit)) = stop.run_until_cancelled(Arc::clone(connections).acquire_owned()).await else { break };
+        match stop.run_until_cancelled(listener.accept()).await {
+            None => break,
+            Some(Ok((stream, _))) => connection(edge, stream, permit, tracker, &graceful),
+            Some(Err(error)) => {
+                // Out of file descriptors, mostly: let some connections end.
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        }
+    }
+    if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
+        tracing::warn!("connections were still open when the edge stopped");
+    }
+}
+
+fn connection(
+    edge: &Arc<Edge>,
+    stream: TcpStream,
+    permit: OwnedSemaphorePermit,
+    tracker: &TaskTracker,
+    graceful: &GracefulShutdown,
+) {
+    let _best_effort = stream.set_nodelay(true);
+    let mut stream = TimeoutStream::new(stream);
+    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    let edge = Arc::clone(edge);
+    let service = service_fn(move |request: Request<Incoming>| {
+        let edge = Arc::clone(&edge);
+        async move { Ok::<_, Infallible>(router::handle(&edge, request).await) }
+    });
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADERS_TIMEOUT)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .half_close(true);
+    builder.http2().timer(TokioTimer::new()).max_header_list_size(16 * 1024).max_concurrent_streams(256);
+    let served = builder.serve_connection(TokioIo::new(Box::pin(stream)), service).into_owned();
+    let served = graceful.watch(served);
+    tracker.spawn(async move {
+        if let Err(error) = served.await {
+            tracing::debug!(%error, "a connection ended early");
+        }
+        drop(permit);
+    });
+}

@@ -1,0 +1,117 @@
+//! What an edge is made of.
+
+use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use touchstone_blobs::BlobStore;
+use touchstone_bus::Bus;
+use touchstone_domain::{ArtifactId, Ecosystem, Policy, Refusal};
+use touchstone_runtime::Clock;
+use touchstone_store::Store;
+use touchstone_upstream::Upstream;
+use url::Url;
+
+use crate::{
+    decisions::Decisions,
+    flight::Flights,
+    index::{IndexCache, Listing},
+    words,
+};
+
+/// Fetches of artifacts under way at once; more are refused with 503.
+const FLIGHTS_MAX: usize = 4_096;
+/// Artifact bodies received at once; other fetches wait their turn.
+const FETCHES_MAX: usize = 64;
+
+/// The edge's own settings.
+#[derive(Clone, Debug)]
+pub struct EdgeConfig {
+    /// Where to listen; port 0 lets the kernel choose.
+    pub listen: SocketAddr,
+    /// The address that clients use; links in metadata point below it.
+    pub public_url: Url,
+    /// Host names that serve one ecosystem at their root.
+    pub hosts: HashMap<Ecosystem, String>,
+    /// How long a request waits for a decision.
+    pub hold: Duration,
+    /// How long metadata is used without asking the upstream.
+    pub metadata_ttl: Duration,
+    /// Connections at once; more wait in the listen queue.
+    pub connections_max: usize,
+}
+
+/// What the edge is given.
+pub struct EdgeParts {
+    /// Its settings.
+    pub config: EdgeConfig,
+    /// Postgres.
+    pub store: Store,
+    /// The blob store.
+    pub blobs: BlobStore,
+    /// NATS, once it is connected; an edge starts and serves without it.
+    pub bus: tokio::sync::watch::Receiver<Option<Bus>>,
+    /// The upstreams that are configured.
+    pub upstreams: HashMap<Ecosystem, Upstream>,
+    /// The policy in force.
+    pub policy: Arc<Policy>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Where tasks belong.
+    pub tracker: TaskTracker,
+    /// Says when to stop.
+    pub stop: CancellationToken,
+}
+
+/// The collaborators of every request.
+pub(crate) struct Edge {
+    pub(crate) config: EdgeConfig,
+    pub(crate) store: Store,
+    pub(crate) blobs: BlobStore,
+    pub(crate) bus: tokio::sync::watch::Receiver<Option<Bus>>,
+    pub(crate) upstreams: HashMap<Ecosystem, Upstream>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) policy_epoch: i32,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) decisions: Arc<Decisions>,
+    pub(crate) fetches: Arc<Flights<ArtifactId, Result<(), Refusal>>>,
+    pub(crate) listings: Arc<Flights<(Ecosystem, String), Result<Arc<Listing>, Refusal>>>,
+    pub(crate) indexes: IndexCache,
+    pub(crate) fetch_slots: tokio::sync::Semaphore,
+}
+
+impl Edge {
+    pub(crate) fn new(parts: EdgeParts, policy_epoch: i32) -> Arc<Self> {
+        Arc::new(Self {
+            config: parts.config,
+            store: parts.store,
+            blobs: parts.blobs,
+            bus: parts.bus,
+            upstreams: parts.upstreams,
+            policy: parts.policy,
+            policy_epoch,
+            clock: parts.clock,
+            decisions: Arc::default(),
+            fetches: Flights::new(parts.tracker.clone(), FLIGHTS_MAX),
+            listings: Flights::new(parts.tracker, FLIGHTS_MAX),
+            indexes: IndexCache::new(),
+            fetch_slots: tokio::sync::Semaphore::new(FETCHES_MAX),
+        })
+    }
+
+    /// The upstream of an ecosystem.
+    pub(crate) fn upstream(&self, ecosystem: Ecosystem) -> Result<&Upstream, Refusal> {
+        self.upstreams.get(&ecosystem).ok_or_else(|| {
+            words::broken("this ecosystem", format!("no [upstream.{ecosystem}] is configured in touchstone.toml"))
+        })
+    }
+
+    /// The address of an ecosystem's root as clients see it, with a trailing slash.
+    pub(crate) fn public_url(&self, ecosystem: Ecosystem) -> Url {
+        let mut url = self.config.public_url.clone();
+        match self.config.hosts.get(&ecosystem) {
+            Some(host) if url.set_host(Some(host)).is_ok() => url.set_path("/"),
+            Some(_) | None => url.set_path(&format!("{}/{ecosystem}/", self.config.public_url.path().trim_end_matches('/'))),
+        }
+        url
+    }
+}

@@ -1,0 +1,160 @@
+//! What the people who are refused read. One function per situation, so that the same thing is always said the same way.
+
+use touchstone_domain::{
+    Admission, ArtifactId, ArtifactState, CheckKind, HoldReason, Reason, RecordMismatch, Refusal, RefusalKind, Sha256,
+};
+use touchstone_store::{ArtifactStatus, StoreError};
+use touchstone_upstream::FetchError;
+
+/// What the policy says before anything is looked up; `None` when it has no objection.
+pub(crate) fn admission(what: &str, admission: &Admission) -> Option<Refusal> {
+    match admission {
+        Admission::Admitted => None,
+        Admission::Denied { reason } => Some(Refusal::new(
+            RefusalKind::Denied,
+            "Denied by mirror policy",
+            format!("{what} is on the deny list of this mirror: {reason}. Choose another version, or ask the operators."),
+        )),
+        Admission::Internal => Some(Refusal::new(
+            RefusalKind::Internal,
+            "Internal name, never fetched from outside",
+            format!(
+                "{what} is an internal name of this organisation, so this mirror never asks a public registry for it. \
+                 Point the client at the internal registry for it."
+            ),
+        )),
+    }
+}
+
+/// The checks have not answered within the hold.
+pub(crate) fn pending(id: &ArtifactId) -> Refusal {
+    Refusal::new(
+        RefusalKind::Pending,
+        "Verification is running, try again shortly",
+        format!("{id} was fetched and is being verified. Try again in a few seconds; `touchstone why` shows its state."),
+    )
+}
+
+/// Decided, and not servable.
+pub(crate) fn decided(id: &ArtifactId, status: &ArtifactStatus) -> Refusal {
+    let why = |fallback: &str| match status.reasons.first() {
+        Some((check, _, reason)) => format!("the {check} check found that {reason}"),
+        None => fallback.to_owned(),
+    };
+    match status.state {
+        ArtifactState::Rejected => Refusal::new(
+            RefusalKind::Rejected,
+            &title("Rejected", status.reasons.first()),
+            format!("{id} was rejected: {}. It will not be served; choose another version.", why("a check failed it")),
+        ),
+        ArtifactState::Revoked => {
+            let reason = status.recall_reason.as_deref().unwrap_or("no reason was given");
+            Refusal::new(
+                RefusalKind::Revoked,
+                "Recalled by the mirror's operators",
+                format!("{id} was recalled: {reason}. Choose another version."),
+            )
+        }
+        ArtifactState::Held if status.hold.contains(HoldReason::Age) => {
+            let when = status.eligible_at.map_or_else(|| "later".to_owned(), |at| at.to_string());
+            Refusal::new(
+                RefusalKind::Held { eligible_at: status.eligible_at },
+                &format!("Held until {when}, minimum age"),
+                format!("{id} is younger than the mirror's policy allows. It may be served from {when}; choose an older version until then."),
+            )
+        }
+        ArtifactState::Held => Refusal::new(
+            RefusalKind::Held { eligible_at: None },
+            &title("Held", status.reasons.first()),
+            format!(
+                "{id} is held: {}. An operator can decide; choose another version until then.",
+                why("not every required check approved it")
+            ),
+        ),
+        ArtifactState::Fetched | ArtifactState::Verifying => pending(id),
+        ArtifactState::Servable => unavailable("its serve record is not there"),
+    }
+}
+
+fn title<O>(state: &str, reason: Option<&(CheckKind, O, Reason)>) -> String {
+    match reason {
+        Some((check, _, reason)) => format!("{state} by the {check} check: {}", reason.code()),
+        None => state.to_owned(),
+    }
+}
+
+/// The upstream has no such thing.
+pub(crate) fn unknown(what: &str) -> Refusal {
+    Refusal::new(
+        RefusalKind::Unknown,
+        "Not found upstream",
+        format!("{what} does not exist at the upstream registry. Check the spelling and the version."),
+    )
+}
+
+/// Other bytes are on record, or the path asks for other bytes than the upstream declares.
+pub(crate) fn diverged(id: &ArtifactId, on_record: Sha256) -> Refusal {
+    Refusal::new(
+        RefusalKind::Diverged,
+        "Second digest for a known version",
+        format!(
+            "{id} exists with the digest sha256:{on_record}, and other bytes were asked for or offered. \
+             One version has one digest; the incident is recorded. Check the lockfile, and tell the operators."
+        ),
+    )
+}
+
+/// The upstream's bytes contradict its own metadata.
+pub(crate) fn contradicted(id: &ArtifactId, reason: &Reason) -> Refusal {
+    Refusal::new(
+        RefusalKind::UpstreamBroken,
+        &format!("Upstream sent wrong bytes: {}", reason.code()),
+        format!(
+            "the upstream's bytes for {id} contradict its own metadata: {reason}. Nothing was stored; the incident is recorded. \
+             Try again later, and tell the operators if it stays."
+        ),
+    )
+}
+
+/// The upstream's answer cannot be used.
+pub(crate) fn broken(what: &str, problem: impl std::fmt::Display) -> Refusal {
+    Refusal::new(
+        RefusalKind::UpstreamBroken,
+        "Upstream answered wrongly",
+        format!("{what} cannot be fetched: {problem}. Try again later; `touchstone doctor` checks the upstreams."),
+    )
+}
+
+/// A fetch failed.
+pub(crate) fn fetch(what: &str, error: &FetchError) -> Refusal {
+    match error {
+        FetchError::NotFound { .. } => unknown(what),
+        error if error.is_transient() => Refusal::new(
+            RefusalKind::UpstreamUnreachable,
+            "Upstream cannot be reached",
+            format!("{what} is not in the mirror yet, and the upstream registry did not answer: {error}. Try again later."),
+        ),
+        error => broken(what, error),
+    }
+}
+
+/// Touchstone itself cannot decide now.
+pub(crate) fn unavailable(problem: &str) -> Refusal {
+    Refusal::new(
+        RefusalKind::Unavailable,
+        "Mirror cannot decide now, try again shortly",
+        format!("the mirror cannot decide now: {problem}. Nothing is served undecided; try again in a few seconds."),
+    )
+}
+
+/// The database did not answer; the cause goes to the log, not to the client.
+pub(crate) fn store(error: &StoreError) -> Refusal {
+    tracing::error!(error = error as &dyn std::error::Error, "the database did not answer");
+    unavailable("its database did not answer")
+}
+
+/// A serve record that does not fit: an alarm.
+pub(crate) fn record(id: &ArtifactId, mismatch: &RecordMismatch) -> Refusal {
+    tracing::error!(artifact.id = %id, error = mismatch as &dyn std::error::Error, "a serve record was refused");
+    unavailable("the serve record does not fit what was asked for")
+}

@@ -1,0 +1,68 @@
+//! What messages lost: due gates, late denials, artifacts that have come of age.
+
+use std::collections::BTreeMap;
+
+use tokio::time::MissedTickBehavior;
+use touchstone_bus::ArtifactEvent;
+use touchstone_domain::CheckKind;
+use touchstone_store::{Due, NewDeadLetter, StoreError};
+
+use crate::{Promote, count};
+
+/// Rows per query.
+const BATCH: i64 = 500;
+/// Queries per sweep, so that a backlog does not keep the other duties waiting.
+const BATCHES_PER_SWEEP: usize = 20;
+
+/// Sweeps until told to stop.
+pub(crate) async fn run(promote: &Promote) {
+    let mut ticks = tokio::time::interval(promote.config.sweep_period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while promote.stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        if let Err(error) = once(promote).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "a sweep did not finish; the next one goes on");
+        }
+    }
+}
+
+async fn once(promote: &Promote) -> Result<(), StoreError> {
+    for _ in 0..BATCHES_PER_SWEEP {
+        let due = promote.store.due(BATCH, promote.config.attempts_max).await?;
+        dispatch(promote, &due).await?;
+        if due.len() < usize::try_from(BATCH).unwrap_or(usize::MAX) {
+            break;
+        }
+    }
+    let failures = promote.store.uncounted_failures(BATCH).await?;
+    count::verdicts(promote, &failures).await?;
+    let aged = promote.store.release_aged(BATCH).await?;
+    promote.tell(&aged).await;
+    Ok(())
+}
+
+/// Counts what is there already, and asks again for the checks that are missing, and only those.
+async fn dispatch(promote: &Promote, due: &[Due]) -> Result<(), StoreError> {
+    let artifacts: Vec<_> = due.iter().map(|row| row.artifact).collect();
+    count::verdicts(promote, &artifacts).await?;
+    let mut by_check: BTreeMap<CheckKind, Vec<ArtifactEvent>> = BTreeMap::new();
+    for row in due {
+        for check in row.missing.iter() {
+            let event = ArtifactEvent::new(row.artifact, row.ecosystem, row.epoch, row.dispatch);
+            by_check.entry(check).or_default().push(event);
+        }
+        if row.dispatch == promote.config.attempts_max {
+            tracing::error!(artifact = %row.artifact, missing = %row.missing, dispatches = row.dispatch, "an artifact is stuck");
+            metrics::counter!("touchstone_stuck").increment(1);
+            let letter = NewDeadLetter::stuck(row.artifact, row.missing, row.dispatch);
+            promote.store.record_dead_letter(&letter).await?;
+        }
+    }
+    let Some(bus) = promote.bus.borrow().clone() else { return Ok(()) };
+    for (check, events) in by_check {
+        metrics::counter!("touchstone_redispatches", "check" => check.as_str()).increment(events.len() as u64);
+        if let Err(error) = bus.publish_recheck(check, &events).await {
+            tracing::warn!(%error, check.kind = %check, "cannot publish; the rows stay due");
+        }
+    }
+    Ok(())
+}

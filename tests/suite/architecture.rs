@@ -1,0 +1,157 @@
+//! The rules that keep the parts apart, read from the tree itself.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use cargo_metadata::{DependencyKind, MetadataCommand};
+
+/// No file may be longer.
+const LINES_MAX: usize = 700;
+/// The median file may not be longer.
+const MEDIAN_LINES_MAX: usize = 250;
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace").to_owned()
+}
+
+/// The files that git knows, or would add.
+fn files() -> Vec<PathBuf> {
+    let listed = Command::new("git")
+        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .current_dir(root())
+        .output()
+        .expect("git");
+    let names = String::from_utf8(listed.stdout).expect("file names");
+    names.lines().map(|name| root().join(name)).filter(|path| path.is_file()).collect()
+}
+
+/// What each crate of ours may import; `testkit` and the test crate may import anything.
+fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
+    let pure = vec!["domain"];
+    let mut allowed = BTreeMap::from([
+        ("domain", vec![]),
+        ("ecosystems", pure.clone()),
+        ("blobs", pure.clone()),
+        ("store", pure.clone()),
+        ("bus", pure.clone()),
+        ("upstream", pure.clone()),
+        ("runtime", pure),
+        ("worker", vec!["domain", "blobs", "store", "bus", "runtime"]),
+    ]);
+    let any_shared = vec!["domain", "ecosystems", "blobs", "store", "bus", "upstream", "runtime", "worker"];
+    for service in ["edge", "hash", "promote", "console"] {
+        allowed.insert(service, any_shared.clone());
+    }
+    allowed
+}
+
+#[test]
+fn crates_import_only_what_the_layers_allow() {
+    let metadata = MetadataCommand::new().current_dir(root()).no_deps().exec().expect("cargo metadata");
+    let short = |name: &str| name.strip_prefix("touchstone-").map(str::to_owned);
+    let allowed = allowed();
+    let mut seen = BTreeSet::new();
+    for package in &metadata.packages {
+        let Some(name) = short(&package.name) else { continue };
+        let Some(may) = allowed.get(name.as_str()) else { continue };
+        seen.insert(name.clone());
+        for dependency in package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal) {
+            if let Some(imported) = short(&dependency.name) {
+                assert!(may.contains(&imported.as_str()), "{name} may not import {imported}");
+            }
+        }
+    }
+    let missing: Vec<_> = allowed.keys().filter(|name| !seen.contains(**name)).collect();
+    assert!(missing.is_empty(), "the table names crates that do not exist: {missing:?}");
+}
+
+#[test]
+fn pure_crates_have_no_io_clock_async_or_database() {
+    let metadata = MetadataCommand::new().current_dir(root()).no_deps().exec().expect("cargo metadata");
+    let banned = ["tokio", "reqwest", "hyper", "axum", "async-nats", "tokio-postgres", "rand", "figment", "tempfile"];
+    for package in metadata.packages.iter().filter(|p| ["touchstone-domain", "touchstone-ecosystems"].contains(&&**p.name)) {
+        for dependency in package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal) {
+            assert!(!banned.contains(&dependency.name.as_str()), "{} imports {}", package.name, dependency.name);
+        }
+    }
+}
+
+#[test]
+fn every_crate_opts_in_to_the_workspace_lints() {
+    for manifest in files().iter().filter(|p| p.file_name().is_some_and(|n| n == "Cargo.toml")) {
+        let text = fs::read_to_string(manifest).expect("manifest");
+        let own = text.contains("[lints]\nworkspace = true") || text.contains("[workspace.lints.rust]");
+        assert!(own, "{} does not opt in to the workspace lints", manifest.display());
+    }
+}
+
+#[test]
+fn files_are_small() {
+    let mut lengths: Vec<(usize, PathBuf)> = files()
+        .into_iter()
+        .filter(|path| path.extension().is_some_and(|e| e == "rs"))
+        .map(|path| (fs::read_to_string(&path).expect("source").lines().count(), path))
+        .collect();
+    lengths.sort();
+    let (longest, path) = lengths.last().expect("sources");
+    assert!(*longest <= LINES_MAX, "{} has {longest} lines", path.display());
+    let (median, _) = lengths[lengths.len() / 2];
+    assert!(median <= MEDIAN_LINES_MAX, "the median file has {median} lines");
+}
+
+#[test]
+fn sql_is_said_only_in_store_and_migrations() {
+    let words = ["INSERT INTO ", "SELECT ", "UPDATE gate", "DELETE FROM "];
+    for path in files().iter().filter(|path| path.extension().is_some_and(|e| e == "rs")) {
+        let place = path.strip_prefix(root()).expect("inside").to_string_lossy().into_owned();
+        if ["shared/store/", "tests/", "shared/testkit/", "shared/runtime/src/servers"].iter().any(|p| place.starts_with(p)) {
+            continue;
+        }
+        let text = fs::read_to_string(path).expect("source");
+        let found = words.iter().find(|word| text.contains(*word));
+        assert_eq!(found, None, "{place} says SQL");
+    }
+}
+
+/// Nothing verifies with the `sigstore` crate's bundle verifier (sigstore.md).
+#[test]
+fn the_forgeable_bundle_verifier_is_not_used() {
+    let word = ["sigstore", "bundle"].join("::");
+    for path in files().iter().filter(|path| path.extension().is_some_and(|e| e == "rs")) {
+        assert!(!fs::read_to_string(path).expect("source").contains(&word), "{} uses it", path.display());
+    }
+}
+
+/// Addresses come from configuration. The host names are learnt from the package clients on this machine, so that they stand
+/// nowhere in the tree, here included.
+#[test]
+fn no_registry_host_is_named() {
+    let mut hosts: BTreeSet<String> = BTreeSet::new();
+    let outputs = [
+        Command::new("npm").args(["config", "get", "registry"]).output(),
+        Command::new("pip").args(["install", "--help"]).output(),
+        Command::new("go").args(["env", "GOPROXY"]).output(),
+    ];
+    for output in outputs.into_iter().flatten() {
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let addresses = text.split(|c: char| c.is_whitespace() || ",|()".contains(c)).filter_map(|w| w.split_once("://"));
+        hosts.extend(addresses.filter_map(|(_, rest)| rest.split('/').next()).map(str::to_owned));
+    }
+    hosts.retain(|host| host.contains('.') && host != "github.com" && host.len() > 4);
+    assert!(!hosts.is_empty(), "no package client told its registry, so this test would prove nothing");
+    for path in files() {
+        let locked = path.extension().is_some_and(|e| e == "lock") || path.ends_with("package-lock.json");
+        let Ok(text) = fs::read_to_string(&path) else { continue };
+        if locked {
+            continue;
+        }
+        for host in &hosts {
+            let named = text.replace(&format!("docs.{host}"), "").contains(host.as_str());
+            assert!(!named, "{} names a registry host", path.display());
+        }
+    }
+}
