@@ -1,0 +1,199 @@
+use std::{path::PathBuf, time::Duration};
+
+use touchstone_domain::Ecosystem;
+
+use super::*;
+
+const SAMPLE: &str = r#"
+data_dir = "./data"
+shutdown_grace = "20s"
+[database]
+url = "postgres://touchstone:hunter2@db.example/touchstone"
+pool_size = 8
+[nats]
+url = "nats://nats.example:4222"
+[edge]
+listen = "127.0.0.1:8080"
+public_url = "https://mirror.example/packages"
+hold = "7s 500ms"
+[edge.hosts]
+npm = "npm.mirror.example"
+[console]
+listen = "127.0.0.1:8081"
+token_file = "console.token"
+[blobs]
+url = "file:///var/lib/touchstone/blobs"
+[upstream.npm]
+url = "https://npm.example/"
+attestations_url = "https://attestations.example/"
+[upstream.pypi]
+url = "https://pypi.example/simple/"
+provenance_url = "https://provenance.example/"
+file_hosts = ["https://files.example"]
+[upstream.cargo]
+url = "https://index.example/"
+[policy]
+file = "policies/policy.toml"
+[hash]
+concurrency = 3
+[promote]
+sweep_period = "250ms"
+attempts_max = 5
+grace = "4s"
+"#;
+
+struct Directory(tempfile::TempDir);
+
+impl Directory {
+    fn with(toml: &str) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        std::fs::write(directory.path().join("touchstone.toml"), toml).unwrap();
+        Self(directory)
+    }
+
+    fn path(&self) -> PathBuf {
+        self.0.path().canonicalize().unwrap()
+    }
+
+    fn load(&self, variables: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let environment = variables.iter().copied().collect();
+        Config::load(Some(&self.path().join("touchstone.toml")), &environment)
+    }
+
+    fn refusal(&self, variables: &[(&str, &str)]) -> String {
+        self.load(variables).unwrap_err().to_string().replace(self.path().to_str().unwrap(), "DIR")
+    }
+}
+
+fn refusal(toml: &str) -> String {
+    Directory::with(toml).refusal(&[])
+}
+
+#[test]
+fn the_sample_parses() {
+    let directory = Directory::with(SAMPLE);
+    std::fs::write(directory.path().join("console.token"), "s3cret\n").unwrap();
+    let config = directory.load(&[]).unwrap();
+    assert_eq!(config.data_dir, directory.path().join("./data"));
+    assert_eq!(config.policy.file, Some(directory.path().join("policies/policy.toml")));
+    assert_eq!(config.blobs_dir().unwrap(), PathBuf::from("/var/lib/touchstone/blobs"));
+    assert_eq!(config.console.token, Some(Secret::new("s3cret")));
+    assert_eq!(config.edge.hold, Duration::from_millis(7500));
+    assert_eq!(config.edge.public_url().as_str(), "https://mirror.example/packages/");
+    assert_eq!(config.edge.hosts[&Ecosystem::Npm], "npm.mirror.example");
+    let pypi = config.upstream.get(Ecosystem::Pypi).unwrap();
+    assert_eq!(pypi.attestations_url.as_ref().unwrap().as_str(), "https://provenance.example/");
+    assert_eq!(pypi.file_hosts.len(), 1);
+    assert_eq!(config.upstream.iter().count(), 3);
+    assert_eq!((config.hash.concurrency, config.promote.attempts_max), (3, 5));
+}
+
+#[test]
+fn an_empty_file_and_no_file_give_the_defaults() {
+    for config in [Directory::with("").load(&[]).unwrap(), Config::load(None, &Environment::default()).unwrap()] {
+        assert_eq!(config.edge.hold, Duration::from_secs(8));
+        assert_eq!(config.edge.public_url().as_str(), "http://127.0.0.1:8080/");
+        assert!(config.database.url.is_none() && config.upstream.iter().next().is_none());
+        assert!(config.data_dir.is_absolute());
+        assert_eq!(config.blobs_dir().unwrap(), config.data_dir.join("blobs"));
+    }
+}
+
+#[test]
+fn secrets_do_not_print() {
+    let directory = Directory::with(SAMPLE);
+    std::fs::write(directory.path().join("console.token"), "s3cret\n").unwrap();
+    let config = directory.load(&[("TOUCHSTONE__UPSTREAM__NPM__TOKEN", "0012")]).unwrap();
+    assert_eq!(config.upstream.npm.as_ref().unwrap().token.as_ref().unwrap().reveal(), "0012");
+    for text in [format!("{config:?}"), config.to_toml()] {
+        assert!(!text.contains("hunter2") && !text.contains("s3cret") && !text.contains("0012"), "{text}");
+        assert!(text.contains("(secret)"), "{text}");
+    }
+    assert!(config.to_toml().contains("hold = \"7s 500ms\""), "{}", config.to_toml());
+}
+
+#[test]
+fn the_environment_wins_over_the_file() {
+    let directory = Directory::with("[edge]\nhold = \"3s\"\nmax_connections = 10\n");
+    let config = directory
+        .load(&[
+            ("TOUCHSTONE__EDGE__HOLD", "4s"),
+            ("TOUCHSTONE__DATABASE__POOL_SIZE", "5"),
+            ("TOUCHSTONE__UPSTREAM__PYPI__URL", "https://pypi.example/simple/"),
+            ("TOUCHSTONE__UPSTREAM__PYPI__FILE_HOSTS", "[\"https://a.example\", \"https://b.example\"]"),
+            ("TOUCHSTONE__DATA_DIR", "elsewhere"),
+            ("TOUCHSTONE_NATS_BIN", "not configuration"),
+        ])
+        .unwrap();
+    assert_eq!(config.edge.hold, Duration::from_secs(4));
+    assert_eq!((config.edge.max_connections, config.database.pool_size), (10, 5));
+    assert_eq!(config.upstream.pypi.unwrap().file_hosts.len(), 2);
+    assert_eq!(config.data_dir, directory.path().join("elsewhere"));
+}
+
+#[test]
+fn refusals_name_the_key_and_its_origin() {
+    let empty = Directory::with("[edge]\n");
+    each_starts(&[
+        (refusal("[edge]\nhodl = \"8s\"\n"), "unknown key `edge.hodl` in DIR/touchstone.toml; known here: listen, "),
+        (refusal("[egde]\n"), "unknown key `egde` in DIR/touchstone.toml; known here: data_dir, "),
+        (refusal("[upstream.nmp]\nurl = \"https://a.example\"\n"), "unknown key `upstream.nmp` in DIR/touchstone.toml"),
+        (refusal("[edge]\nhold = 8\n"), "`edge.hold` in DIR/touchstone.toml: found a number, expected a duration"),
+        (refusal("[edge.hosts]\ngolang = \"a.example\"\n"), "`edge.hosts.golang` in DIR/touchstone.toml: unknown variant: found `golang`"),
+        (refusal("[edge\n"), "DIR/touchstone.toml is not valid TOML: "),
+        (refusal("[upstream.npm]\n"), "`upstream.npm` in DIR/touchstone.toml: missing field `url`"),
+        (
+            empty.refusal(&[("TOUCHSTONE__EDGE__HODL", "8s")]),
+            "unknown key `edge.hodl` in the environment variable TOUCHSTONE__EDGE__HODL; known here: listen, ",
+        ),
+        (
+            empty.refusal(&[("TOUCHSTONE__DATABASE__POOL_SIZE", "many")]),
+            "`database.pool_size` in the environment variable TOUCHSTONE__DATABASE__POOL_SIZE: found a text, expected ",
+        ),
+    ]);
+}
+
+#[test]
+fn refusals_name_the_bound_and_the_way_out() {
+    each_starts(&[
+        (refusal("[edge]\nhold = \"13s\"\n"), "`edge.hold` is 13s; it must be from 0ns to 12s"),
+        (refusal("[hash]\nconcurrency = 0\n"), "`hash.concurrency` is 0; it must be from 1 to 1024"),
+        (refusal("[blobs]\nurl = \"s3://bucket/prefix\"\n"), "`blobs.url` is s3://, which this version does not support"),
+        (refusal("[blobs]\nurl = \"file://host/path\"\n"), "`blobs.url` must be file:///, an absolute path"),
+        (refusal("[edge]\npublic_url = \"ftp://a.example/\"\n"), "`edge.public_url` must be http:// or https://"),
+        (refusal("[console]\ntoken = \"abc\"\n"), "`console.token` is a secret: keep it in a file named by `console.token_file`"),
+        (refusal("[console]\ntoken_file = \"none\"\n"), "cannot read the secret `console.token` from DIR/none"),
+        (
+            Directory::with("[console]\ntoken_file = \"none\"\n").refusal(&[("TOUCHSTONE__CONSOLE__TOKEN", "abc")]),
+            "`console.token` is given twice, here and by file",
+        ),
+    ]);
+    let missing = Config::load(Some(Path::new("/nonexistent/touchstone.toml")), &Environment::default());
+    assert_eq!(missing.unwrap_err().to_string(), "cannot read the configuration at /nonexistent/touchstone.toml");
+}
+
+#[test]
+fn refusals_do_not_print_the_value() {
+    for text in [
+        Directory::with("").refusal(&[("TOUCHSTONE__DATABASE", "postgres://a:hunter2@db.example/")]),
+        refusal("[upstream.npm]\nurl = \"//a:hunter2@npm.example/\"\n"),
+        refusal("[database]\nurl = \"postgres://a:hunter2@db.example/\n"),
+        refusal("[edge]\nhold = \"hunter2\"\n"),
+    ] {
+        assert!(!text.contains("hunter2"), "{text}");
+    }
+}
+
+#[test]
+fn an_empty_secret_file_is_no_secret() {
+    let directory = Directory::with("[console]\ntoken_file = \"token\"\n");
+    std::fs::write(directory.path().join("token"), " \n").unwrap();
+    let error = directory.load(&[]).unwrap_err();
+    assert_eq!(std::error::Error::source(&error).unwrap().to_string(), "the file is empty");
+}
+
+fn each_starts(cases: &[(String, &str)]) {
+    for (got, expected) in cases {
+        assert!(got.starts_with(expected), "expected {expected:?}, got {got:?}");
+    }
+}
