@@ -86,6 +86,28 @@ impl Rendered {
     }
 }
 
+/// Refuses a document whose `Content-Type` is none of `accepted`, of which the first is the one to name.
+pub(crate) fn expect_media_type(content_type: &str, accepted: &[&'static str]) -> Result<(), IndexError> {
+    let found = media_type(content_type);
+    if accepted.iter().any(|accepted| accepted.eq_ignore_ascii_case(found)) {
+        return Ok(());
+    }
+    let expected = accepted.first().copied().unwrap_or_default();
+    Err(IndexError::MediaType { expected, found: shortened(found) })
+}
+
+/// A `Content-Type` without its parameters.
+pub(crate) fn media_type(content_type: &str) -> &str {
+    content_type.split(';').next().unwrap_or_default().trim()
+}
+
+/// As much of an outsider's text as an error message carries.
+pub(crate) fn shortened(text: &str) -> String {
+    text.chars().take(SHORTENED_CHARS).collect()
+}
+
+const SHORTENED_CHARS: usize = 100;
+
 /// Why a document is no index.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IndexError {

@@ -23,6 +23,7 @@ mod json;
 mod npm;
 mod pypi;
 mod request;
+mod splice;
 
 use std::io::{Read, Seek};
 
@@ -32,6 +33,7 @@ use url::Url;
 
 pub use index::{Amendment, Amendments, Index, IndexEntry, IndexError, Located, Rendered};
 pub use integrity::{Comparison, Computed, Declared};
+pub use npm::{AuditError, filter_bulk_audit};
 pub use request::{ArtifactRequest, Document, IndexForm, RawRequest, ReadRequest, RequestError, StaticReply, UpstreamBase, UpstreamPath};
 
 /// Everything that is particular to one ecosystem.
@@ -55,6 +57,29 @@ pub trait Adapter: Send + Sync {
         content_type: &str,
         document: bytes::Bytes,
     ) -> Result<Box<dyn Index>, IndexError>;
+
+    /// Whether [`Located::url`] is empty and links come from [`Adapter::download_link`], with the template that the
+    /// upstream's own `config.json` (a document at the root of its index) gives.
+    fn needs_download_template(&self) -> bool {
+        false
+    }
+
+    /// Reads the template for download links from the upstream's `config.json`; only where
+    /// [`Adapter::needs_download_template`] says so.
+    fn parse_download_template(&self, _config_json: &[u8]) -> Result<String, IndexError> {
+        Err(IndexError::Malformed { problem: format!("{} has no download template", self.ecosystem()) })
+    }
+
+    /// Where the bytes of an artifact are, by the upstream's template and the declared SHA-256 in hexadecimal. The result
+    /// may be relative to the index and may point anywhere: it is checked by the egress guard, not here.
+    fn download_link(
+        &self,
+        _template: &str,
+        _id: &ArtifactId,
+        _sha256_hex: Option<&str>,
+    ) -> Result<String, IndexError> {
+        Err(IndexError::Malformed { problem: format!("{} has no download template", self.ecosystem()) })
+    }
 
     /// A document that is answered without asking anybody, `config.json` for instance.
     fn static_reply(&self, reply: StaticReply, public_url: &Url) -> Rendered;

@@ -13,6 +13,45 @@ pub struct RawRequest<'a> {
     pub accept: &'a str,
 }
 
+impl RawRequest<'_> {
+    /// The path's segments, decoded once. A decoded segment is printable ASCII without `%` and `\\`; it may be empty and
+    /// may contain `/`, and is then refused by every grammar but that of npm's scoped names.
+    pub(crate) fn segments(&self) -> Result<Vec<String>, RequestError> {
+        if self.path.len() > PATH_BYTES_MAX {
+            return Err(RequestError::Encoding { problem: "it is too long" });
+        }
+        self.path.split('/').map(decoded).collect()
+    }
+}
+
+/// Longer than any coordinate of any ecosystem, escaped throughout.
+const PATH_BYTES_MAX: usize = 4096;
+
+fn decoded(segment: &str) -> Result<String, RequestError> {
+    let refuse = |problem| RequestError::Encoding { problem };
+    let mut text = String::with_capacity(segment.len());
+    let mut bytes = segment.bytes();
+    while let Some(byte) = bytes.next() {
+        let byte = if byte == b'%' {
+            let mut digit = || bytes.next().and_then(|digit| char::from(digit).to_digit(16));
+            let (Some(high), Some(low)) = (digit(), digit()) else {
+                return Err(refuse("an escape is broken"));
+            };
+            u8::try_from(high * 16 + low).map_err(|_| refuse("an escape is broken"))?
+        } else {
+            byte
+        };
+        match byte {
+            b'%' => return Err(refuse("it is escaped twice")),
+            b'\\' => return Err(refuse("it contains a backslash")),
+            b'?' | b'#' => return Err(refuse("it contains a query or fragment mark")),
+            b'!'..=b'~' => text.push(char::from(byte)),
+            _ => return Err(refuse("it contains a character outside printable ASCII")),
+        }
+    }
+    Ok(text)
+}
+
 /// What is asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReadRequest {
@@ -53,8 +92,10 @@ pub enum IndexForm {
     NpmAbbreviated,
     /// npm: one version's manifest, named by version or dist-tag.
     NpmManifest(String),
-    /// PyPI: PEP 503 HTML.
+    /// PyPI: PEP 503 HTML as `text/html`.
     PypiHtml,
+    /// PyPI: the same as `application/vnd.pypi.simple.v1+html`.
+    PypiHtmlV1,
     /// PyPI: PEP 691 JSON.
     PypiJson,
     /// Cargo: the sparse index file.
@@ -125,4 +166,41 @@ pub enum RequestError {
         /// The `Allow` header.
         allowed: &'static str,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segments(path: &str) -> Result<Vec<String>, RequestError> {
+        RawRequest { method: "GET", path, accept: "" }.segments()
+    }
+
+    #[test]
+    fn segments_are_split_before_they_are_decoded_and_decoded_once() {
+        assert_eq!(segments("a/b%63/").as_deref(), Ok(&["a".to_owned(), "bc".to_owned(), String::new()][..]));
+        assert_eq!(segments("@s%2fp").as_deref(), Ok(&["@s/p".to_owned()][..]));
+        for (path, problem) in [
+            ("@s%252fp", "it is escaped twice"),
+            ("a%2", "an escape is broken"),
+            ("a%", "an escape is broken"),
+            ("a%+1", "an escape is broken"),
+            ("a%zz", "an escape is broken"),
+            ("a%5c", "it contains a backslash"),
+            ("a\\b", "it contains a backslash"),
+            ("a%3fb", "it contains a query or fragment mark"),
+            ("a%00", "it contains a character outside printable ASCII"),
+            ("a\0", "it contains a character outside printable ASCII"),
+            ("a%0d%0ab", "it contains a character outside printable ASCII"),
+            ("a%7f", "it contains a character outside printable ASCII"),
+            ("a b", "it contains a character outside printable ASCII"),
+            ("%c0%ae", "it contains a character outside printable ASCII"),
+            ("\u{ff0e}", "it contains a character outside printable ASCII"),
+        ] {
+            assert_eq!(segments(path), Err(RequestError::Encoding { problem }), "{path:?}");
+        }
+        let long = "a".repeat(PATH_BYTES_MAX + 1);
+        assert_eq!(segments(&long), Err(RequestError::Encoding { problem: "it is too long" }));
+        assert!(segments(&long[1..]).is_ok());
+    }
 }
