@@ -24,6 +24,11 @@ pub struct ArtifactEvent {
 }
 
 impl ArtifactEvent {
+    /// An event about an artifact, in the present schema.
+    pub const fn new(artifact: ArtifactDbId, ecosystem: Ecosystem, epoch: i32, dispatch: i16) -> Self {
+        Self { artifact, ecosystem, epoch, dispatch }
+    }
+
     /// What JetStream de-duplicates by.
     pub(crate) fn message_id(&self) -> String {
         format!("{}:{}:{}", self.artifact, self.epoch, self.dispatch)

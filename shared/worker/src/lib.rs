@@ -1,1 +1,18 @@
-//! The one loop that all checks share.
+//! The one loop that all checks share: pull, load the facts, check, record verdicts in batches, ring promote, acknowledge.
+//!
+//! *Invariant:* a message is acknowledged only after its verdict is committed, or when there is nothing to judge.
+//!
+//! *Invariant:* only a [`Finding`] becomes a verdict. An error, a time-out or a panic is an attempt: it is written down,
+//! and the message comes again (promise 4).
+//!
+//! *Invariant:* a verdict carries the digest and the epoch that Postgres named when the work began, never what the
+//! message says.
+
+mod check;
+mod judge;
+mod record;
+mod run;
+mod trouble;
+
+pub use check::{Check, CheckError, Finding, Job};
+pub use run::{Options, Parts, WorkerError, run};

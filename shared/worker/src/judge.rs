@@ -1,0 +1,104 @@
+//! One message: run the check, keep the message alive meanwhile, and turn the finding into a verdict.
+
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures::FutureExt as _;
+use tokio::{
+    sync::mpsc,
+    time::{Instant, MissedTickBehavior, interval_at, timeout},
+};
+use touchstone_bus::{ACK_WAIT, Delivery};
+use touchstone_domain::{ArtifactId, Verdict};
+use touchstone_store::Facts;
+
+use crate::{
+    Check, Finding, Job,
+    run::Worker,
+    trouble::{Trouble, give_back, settled},
+};
+
+/// The version that verdicts name.
+const SOFTWARE: &str = concat!("touchstone/", env!("CARGO_PKG_VERSION"));
+
+/// A verdict, and the message to acknowledge once it is recorded.
+pub(crate) struct Judged {
+    pub(crate) verdict: Verdict,
+    pub(crate) id: ArtifactId,
+    pub(crate) delivery: Delivery,
+}
+
+/// Runs the check on one artifact, and hands the verdict to the recorder, or gives the message back.
+pub(crate) async fn judge<C: Check>(
+    worker: Arc<Worker<C>>,
+    facts: Facts,
+    delivery: Delivery,
+    judged: mpsc::Sender<Judged>,
+) {
+    let check = worker.check.kind();
+    let began = Instant::now();
+    let job = Job { facts, blobs: worker.parts.blobs.clone() };
+    let found = alive(&delivery, attempt(&worker, &job)).await;
+    let word = match &found {
+        Ok(finding) => finding.outcome.kind.as_str(),
+        Err(trouble) => trouble.label,
+    };
+    metrics::counter!("touchstone_checks", "check" => check.as_str(), "outcome" => word).increment(1);
+    metrics::histogram!("touchstone_check_seconds", "check" => check.as_str()).record(began.elapsed());
+    match found {
+        Ok(finding) => {
+            tracing::debug!(
+                artifact.id = %job.facts.artifact, check.kind = %check, verdict.outcome = %finding.outcome.kind,
+                reason = finding.outcome.reason.code(), "a check answered"
+            );
+            let verdict = worker.verdict(&job.facts, finding);
+            // The recorder outlives every job; if it is gone, the process is being torn down.
+            judged.send(Judged { verdict, id: job.facts.id, delivery }).await.ok();
+        }
+        Err(trouble) => give_back(&worker.parts.store, check, &delivery, job.facts.epoch, trouble).await,
+    }
+}
+
+/// One run of the check, within its time, whatever it does.
+async fn attempt<C: Check>(worker: &Worker<C>, job: &Job) -> Result<Finding, Trouble> {
+    let limit = worker.parts.options.check_timeout;
+    let running = AssertUnwindSafe(async { worker.check.check(job).await }).catch_unwind();
+    match timeout(limit, running).await {
+        Ok(Ok(Ok(finding))) => Ok(finding),
+        Ok(Ok(Err(error))) => Err(Trouble::error(&error)),
+        Ok(Err(panic)) => Err(Trouble::panic(&*panic)),
+        Err(_) => Err(Trouble::timeout(limit)),
+    }
+}
+
+/// Tells the server, three times in each [`ACK_WAIT`], that the message is still being worked on.
+async fn alive<T>(delivery: &Delivery, work: impl Future<Output = T>) -> T {
+    let period = ACK_WAIT / 3;
+    let mut beat = interval_at(Instant::now() + period, period);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    tokio::pin!(work);
+    loop {
+        tokio::select! {
+            done = &mut work => return done,
+            _ = beat.tick() => settled(delivery.progress().await),
+        }
+    }
+}
+
+impl<C: Check> Worker<C> {
+    fn verdict(&self, facts: &Facts, finding: Finding) -> Verdict {
+        Verdict {
+            artifact: facts.artifact,
+            sha256: facts.sha256,
+            chunk_root: finding.chunk_root,
+            epoch: facts.epoch,
+            check: self.check.kind(),
+            check_revision: self.check.revision(),
+            policy_epoch: facts.policy_epoch,
+            outcome: finding.outcome,
+            evidence: finding.evidence,
+            service: self.check.kind().as_str().to_owned(),
+            software: SOFTWARE.to_owned(),
+            decided_at: self.parts.clock.now(),
+        }
+    }
+}
