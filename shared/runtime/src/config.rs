@@ -26,7 +26,8 @@ use crate::Environment;
 pub use error::ConfigError;
 pub use secret::Secret;
 pub use sections::{
-    Blobs, Config, Console, Database, Edge, Hash, NatsSection, PolicySection, Promote, UpstreamSection, Upstreams,
+    Blobs, Config, Console, Database, Edge, Hash, NatsSection, PolicySection, Promote, UpstreamSection,
+    Upstreams,
 };
 
 /// What the names of configuring variables start with; sections and keys follow, separated by two underscores.
@@ -117,7 +118,8 @@ impl Provider for Variable<'_> {
 }
 
 fn base_dir(file: Option<&Path>) -> Result<PathBuf, ConfigError> {
-    let directory = file.and_then(Path::parent).filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let directory =
+        file.and_then(Path::parent).filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
     directory.canonicalize().map_err(|source| ConfigError::File { path: directory.to_owned(), source })
 }
 
@@ -140,11 +142,18 @@ fn read_secret(
     let Some(file) = file else { return Ok(()) };
     *file = base.join(&*file);
     if secret.is_some() {
-        return Err(ConfigError::Value { key: key.to_owned(), problem: "is given twice, here and by file".to_owned() });
+        return Err(ConfigError::Value {
+            key: key.to_owned(),
+            problem: "is given twice, here and by file".to_owned(),
+        });
     }
     let failed = |source| ConfigError::SecretFile { key: key.to_owned(), path: file.clone(), source };
     let mut text = String::new();
-    std::fs::File::open(&*file).map_err(failed)?.take(SECRET_BYTES_MAX).read_to_string(&mut text).map_err(failed)?;
+    std::fs::File::open(&*file)
+        .map_err(failed)?
+        .take(SECRET_BYTES_MAX)
+        .read_to_string(&mut text)
+        .map_err(failed)?;
     let text = text.trim();
     if text.is_empty() {
         return Err(failed(std::io::Error::other("the file is empty")));

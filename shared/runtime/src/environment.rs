@@ -27,7 +27,9 @@ impl Environment {
     /// The variables whose names start so, in order of name.
     pub fn with_prefix<'a>(&'a self, prefix: &'a str) -> impl Iterator<Item = (&'a str, &'a str)> {
         let after = self.0.range(prefix.to_owned()..);
-        after.take_while(move |(name, _)| name.starts_with(prefix)).map(|(name, value)| (name.as_str(), value.as_str()))
+        after
+            .take_while(move |(name, _)| name.starts_with(prefix))
+            .map(|(name, value)| (name.as_str(), value.as_str()))
     }
 }
 
@@ -43,7 +45,8 @@ mod tests {
 
     #[test]
     fn only_names_with_the_prefix_are_listed_and_empty_ones_are_absent() {
-        let environment: Environment = [("A__B", "1"), ("A_C", "2"), ("A__", ""), ("B", "3")].into_iter().collect();
+        let environment: Environment =
+            [("A__B", "1"), ("A_C", "2"), ("A__", ""), ("B", "3")].into_iter().collect();
         assert_eq!(environment.with_prefix("A__").collect::<Vec<_>>(), [("A__", ""), ("A__B", "1")]);
         assert_eq!(environment.get("A__"), None);
         assert_eq!(environment.get("B"), Some("3"));

@@ -19,5 +19,6 @@ pub use config::{Config, ConfigError, Secret};
 pub use environment::Environment;
 pub use health::{Readiness, Ready};
 pub use metrics::Metrics;
+pub use servers::{Nats, NatsOptions, Postgres, PostgresOptions, Search, ServerError};
 pub use shutdown::{Drained, Shutdown};
 pub use telemetry::Chain;

@@ -90,7 +90,7 @@ async fn either(terminate: &mut Signal, interrupt: &mut Signal) {
 mod tests {
     use super::*;
 
-    const LONG: Duration = Duration::from_secs(3600);
+    const LONG: Duration = Duration::from_hours(1);
 
     #[tokio::test(start_paused = true)]
     async fn the_grace_period_ends_in_the_hard_stage() {

@@ -7,7 +7,7 @@ use touchstone_runtime::Shutdown;
 
 #[tokio::test]
 async fn the_first_signal_is_soft_and_the_second_is_hard() {
-    let shutdown = Shutdown::install(Duration::from_secs(3600)).unwrap();
+    let shutdown = Shutdown::install(Duration::from_hours(1)).unwrap();
     kill_process(getpid(), Signal::TERM).unwrap();
     shutdown.soft.cancelled().await;
     assert!(!shutdown.hard.is_cancelled());

@@ -55,7 +55,9 @@ pub enum ConfigError {
         problem: String,
     },
     /// A token written into the file.
-    #[error("`{key}` is a secret: keep it in a file named by `{key}_file`, or in the environment, not in touchstone.toml")]
+    #[error(
+        "`{key}` is a secret: keep it in a file named by `{key}_file`, or in the environment, not in touchstone.toml"
+    )]
     InlineSecret {
         /// The key with its sections.
         key: String,
@@ -86,7 +88,9 @@ impl ConfigError {
         let origin = metadata.map_or_else(|| "the configuration".to_owned(), |m| m.name.to_string());
         match &error.kind {
             Kind::UnknownField(_, known) => Self::UnknownKey { key, origin, known: known.join(", ") },
-            Kind::Message(problem) if key.is_empty() => Self::Syntax { origin, problem: without_excerpt(problem) },
+            Kind::Message(problem) if key.is_empty() => {
+                Self::Syntax { origin, problem: without_excerpt(problem) }
+            }
             Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
                 Self::Unfit { key, origin, problem: format!("found {}, expected {expected}", sort(found)) }
             }

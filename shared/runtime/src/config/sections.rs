@@ -123,11 +123,11 @@ impl Default for Edge {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             public_url: None,
             hold: Duration::from_secs(8),
-            metadata_ttl: Duration::from_secs(300),
+            metadata_ttl: Duration::from_mins(5),
             max_connections: 4096,
             max_fetches: 64,
             header_timeout: Duration::from_secs(10),
-            stall_timeout: Duration::from_secs(60),
+            stall_timeout: Duration::from_mins(1),
             hosts: BTreeMap::new(),
         }
     }
@@ -273,9 +273,12 @@ impl Config {
     /// The directory of the blobs.
     pub fn blobs_dir(&self) -> Result<PathBuf, ConfigError> {
         let Some(url) = &self.blobs.url else { return Ok(self.data_dir.join("blobs")) };
-        let refused = |problem: &str| ConfigError::Value { key: "blobs.url".to_owned(), problem: problem.to_owned() };
+        let refused =
+            |problem: &str| ConfigError::Value { key: "blobs.url".to_owned(), problem: problem.to_owned() };
         match url.scheme() {
-            "file" => url.to_file_path().map_err(|()| refused("must be file:///, an absolute path on this machine")),
+            "file" => {
+                url.to_file_path().map_err(|()| refused("must be file:///, an absolute path on this machine"))
+            }
             "s3" => Err(refused("is s3://, which this version does not support; use file:///")),
             _ => Err(refused("must start with file:///")),
         }
@@ -304,7 +307,9 @@ impl Config {
         lasts("promote.sweep_period", promote.sweep_period, Duration::from_millis(10), 3600 * second)?;
         lasts("promote.grace", promote.grace, Duration::ZERO, 3600 * second)?;
         if let Some(url) = &edge.public_url
-            && !(matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none())
+            && !(matches!(url.scheme(), "http" | "https")
+                && url.query().is_none()
+                && url.fragment().is_none())
         {
             let problem = "must be http:// or https://, without query or fragment".to_owned();
             return Err(ConfigError::Value { key: "edge.public_url".to_owned(), problem });
@@ -317,12 +322,18 @@ fn within(key: &str, value: usize, min: usize, max: usize) -> Result<(), ConfigE
     if (min..=max).contains(&value) {
         return Ok(());
     }
-    Err(ConfigError::Value { key: key.to_owned(), problem: format!("is {value}; it must be from {min} to {max}") })
+    Err(ConfigError::Value {
+        key: key.to_owned(),
+        problem: format!("is {value}; it must be from {min} to {max}"),
+    })
 }
 
 fn lasts(key: &str, value: Duration, min: Duration, max: Duration) -> Result<(), ConfigError> {
     if (min..=max).contains(&value) {
         return Ok(());
     }
-    Err(ConfigError::Value { key: key.to_owned(), problem: format!("is {value:?}; it must be from {min:?} to {max:?}") })
+    Err(ConfigError::Value {
+        key: key.to_owned(),
+        problem: format!("is {value:?}; it must be from {min:?} to {max:?}"),
+    })
 }

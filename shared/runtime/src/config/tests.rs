@@ -90,7 +90,9 @@ fn the_sample_parses() {
 
 #[test]
 fn an_empty_file_and_no_file_give_the_defaults() {
-    for config in [Directory::with("").load(&[]).unwrap(), Config::load(None, &Environment::default()).unwrap()] {
+    for config in
+        [Directory::with("").load(&[]).unwrap(), Config::load(None, &Environment::default()).unwrap()]
+    {
         assert_eq!(config.edge.hold, Duration::from_secs(8));
         assert_eq!(config.edge.public_url().as_str(), "http://127.0.0.1:8080/");
         assert!(config.database.url.is_none() && config.upstream.iter().next().is_none());
@@ -135,11 +137,23 @@ fn the_environment_wins_over_the_file() {
 fn refusals_name_the_key_and_its_origin() {
     let empty = Directory::with("[edge]\n");
     each_starts(&[
-        (refusal("[edge]\nhodl = \"8s\"\n"), "unknown key `edge.hodl` in DIR/touchstone.toml; known here: listen, "),
+        (
+            refusal("[edge]\nhodl = \"8s\"\n"),
+            "unknown key `edge.hodl` in DIR/touchstone.toml; known here: listen, ",
+        ),
         (refusal("[egde]\n"), "unknown key `egde` in DIR/touchstone.toml; known here: data_dir, "),
-        (refusal("[upstream.nmp]\nurl = \"https://a.example\"\n"), "unknown key `upstream.nmp` in DIR/touchstone.toml"),
-        (refusal("[edge]\nhold = 8\n"), "`edge.hold` in DIR/touchstone.toml: found a number, expected a duration"),
-        (refusal("[edge.hosts]\ngolang = \"a.example\"\n"), "`edge.hosts.golang` in DIR/touchstone.toml: unknown variant: found `golang`"),
+        (
+            refusal("[upstream.nmp]\nurl = \"https://a.example\"\n"),
+            "unknown key `upstream.nmp` in DIR/touchstone.toml",
+        ),
+        (
+            refusal("[edge]\nhold = 8\n"),
+            "`edge.hold` in DIR/touchstone.toml: found a number, expected a duration",
+        ),
+        (
+            refusal("[edge.hosts]\ngolang = \"a.example\"\n"),
+            "`edge.hosts.golang` in DIR/touchstone.toml: unknown variant: found `golang`",
+        ),
         (refusal("[edge\n"), "DIR/touchstone.toml is not valid TOML: "),
         (refusal("[upstream.npm]\n"), "`upstream.npm` in DIR/touchstone.toml: missing field `url`"),
         (
@@ -158,18 +172,34 @@ fn refusals_name_the_bound_and_the_way_out() {
     each_starts(&[
         (refusal("[edge]\nhold = \"13s\"\n"), "`edge.hold` is 13s; it must be from 0ns to 12s"),
         (refusal("[hash]\nconcurrency = 0\n"), "`hash.concurrency` is 0; it must be from 1 to 1024"),
-        (refusal("[blobs]\nurl = \"s3://bucket/prefix\"\n"), "`blobs.url` is s3://, which this version does not support"),
-        (refusal("[blobs]\nurl = \"file://host/path\"\n"), "`blobs.url` must be file:///, an absolute path"),
-        (refusal("[edge]\npublic_url = \"ftp://a.example/\"\n"), "`edge.public_url` must be http:// or https://"),
-        (refusal("[console]\ntoken = \"abc\"\n"), "`console.token` is a secret: keep it in a file named by `console.token_file`"),
-        (refusal("[console]\ntoken_file = \"none\"\n"), "cannot read the secret `console.token` from DIR/none"),
         (
-            Directory::with("[console]\ntoken_file = \"none\"\n").refusal(&[("TOUCHSTONE__CONSOLE__TOKEN", "abc")]),
+            refusal("[blobs]\nurl = \"s3://bucket/prefix\"\n"),
+            "`blobs.url` is s3://, which this version does not support",
+        ),
+        (refusal("[blobs]\nurl = \"file://host/path\"\n"), "`blobs.url` must be file:///, an absolute path"),
+        (
+            refusal("[edge]\npublic_url = \"ftp://a.example/\"\n"),
+            "`edge.public_url` must be http:// or https://",
+        ),
+        (
+            refusal("[console]\ntoken = \"abc\"\n"),
+            "`console.token` is a secret: keep it in a file named by `console.token_file`",
+        ),
+        (
+            refusal("[console]\ntoken_file = \"none\"\n"),
+            "cannot read the secret `console.token` from DIR/none",
+        ),
+        (
+            Directory::with("[console]\ntoken_file = \"none\"\n")
+                .refusal(&[("TOUCHSTONE__CONSOLE__TOKEN", "abc")]),
             "`console.token` is given twice, here and by file",
         ),
     ]);
     let missing = Config::load(Some(Path::new("/nonexistent/touchstone.toml")), &Environment::default());
-    assert_eq!(missing.unwrap_err().to_string(), "cannot read the configuration at /nonexistent/touchstone.toml");
+    assert_eq!(
+        missing.unwrap_err().to_string(),
+        "cannot read the configuration at /nonexistent/touchstone.toml"
+    );
 }
 
 #[test]
