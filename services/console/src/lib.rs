@@ -1,1 +1,12 @@
-//! Admin JSON API.
+//! The console: what operators and scripts ask, as JSON. It reads; the one thing that it changes is a recall.
+//!
+//! *Invariant:* no listener off loopback without a token, and no change without one.
+
+mod api;
+mod auth;
+mod page;
+mod problem;
+mod server;
+
+pub use api::story_json;
+pub use server::{ConsoleConfig, ConsoleError, ConsoleParts, run};

@@ -3,8 +3,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
+use serde_json::json;
 use sha2::{Digest as _, Sha256 as Hasher};
-use touchstone_domain::{Admission, ArtifactState, Ecosystem, HoldReason, PackageName, Refusal, Sha256, Sighting, Version};
+use touchstone_domain::{Admission, ArtifactState, Digest, Ecosystem, PackageName, Refusal, Sha256, Sighting, Version};
 use touchstone_ecosystems::{Amendment, Amendments, Computed, adapter};
 use touchstone_store::{IncidentKind, NewIncident, PackageArtifact};
 
@@ -56,7 +57,7 @@ fn refused(edge: &Edge, ecosystem: Ecosystem, package: &PackageName, artifact: &
     let reason = || artifact.reason.clone().unwrap_or_else(|| "see `touchstone why`".to_owned());
     match artifact.state {
         ArtifactState::Fetched | ArtifactState::Verifying | ArtifactState::Servable => None,
-        ArtifactState::Held if artifact.hold.contains(HoldReason::Age) => Some("held by mirror policy: minimum age".into()),
+        ArtifactState::Held if artifact.reason.is_none() => Some("held by mirror policy: minimum age".into()),
         ArtifactState::Held => Some(format!("held by the mirror: {}", reason())),
         ArtifactState::Rejected => Some(format!("rejected by the mirror: {}", reason())),
         ArtifactState::Revoked => Some(format!("recalled by the mirror: {}", reason())),
@@ -72,18 +73,20 @@ async fn replaced(
     artifact: &PackageArtifact,
 ) -> Option<Amendment> {
     let located = listing.index.locate(&artifact.version, &artifact.file)?;
-    let digests = vec![artifact.sha256.into(), artifact.sha512.into()];
-    let on_record = Computed { size: artifact.size, digests };
-    let reason = adapter(ecosystem).declared(&located.claims).contradiction(&on_record)?;
+    let mut declared = adapter(ecosystem).declared(&located.claims);
+    declared.sizes.clear();
+    let then = adapter(ecosystem).declared(&artifact.claims);
+    let mut digests: Vec<Digest> = then.comparisons.iter().map(|comparison| comparison.digest).collect();
+    digests.push(artifact.sha256.into());
+    let reason = declared.contradiction(&Computed { size: 0, digests })?;
     let id = touchstone_domain::ArtifactId {
         ecosystem,
         package: package.clone(),
         version: artifact.version.clone(),
         file: artifact.file.clone(),
     };
-    let incident = NewIncident::about(IncidentKind::SecondDigest, &id)
-        .with("sha256", artifact.sha256.to_string())
-        .with("problem", format!("the upstream's metadata changed: {reason}"));
+    let facts = json!({ "sha256": artifact.sha256.to_string(), "problem": format!("the upstream's metadata changed: {reason}") });
+    let incident = NewIncident::about(IncidentKind::SecondDigest, &id, Some(artifact.artifact), facts);
     record_incident(edge, &incident).await;
     let entry = match artifact.evidence {
         Some(evidence) => edge.blobs.read(evidence, ENTRY_BYTES_MAX).await.ok(),

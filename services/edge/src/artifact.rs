@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use http::{HeaderMap, Method, Response};
+use serde_json::json;
 use tokio::time::Instant;
 use touchstone_blobs::ReadError;
 use touchstone_domain::{ArtifactId, PromotedArtifact, Refusal, RefusalKind};
@@ -45,7 +46,7 @@ pub(crate) async fn respond(
                 let heal = ingest::Mode::Heal { sha256 };
                 fetch(edge, request, heal, deadline).await?;
             }
-            Err(error @ ReadError::Io { .. }) => {
+            Err(error @ (ReadError::Io { .. } | ReadError::Range { .. } | ReadError::TooLarge { .. })) => {
                 tracing::error!(artifact.id = %id, error = &error as &dyn std::error::Error, "cannot read a blob");
                 return Err(words::unavailable("its storage did not answer"));
             }
@@ -70,15 +71,15 @@ async fn obtain(edge: &Arc<Edge>, request: &ArtifactRequest, deadline: Instant) 
             fetch(edge, request, ingest::Mode::First, deadline).await?;
             continue;
         };
-        if !status.state.is_pending() {
-            if status.state.is_servable() {
-                // Promoted between the two queries.
-                continue;
-            }
+        if status.state().is_servable() && Instant::now() < deadline {
+            // Promoted between the two queries.
+            continue;
+        }
+        if !status.state().is_pending() {
             return Err(words::decided(id, &status));
         }
-        if !edge.blobs.contains(status.sha256).await.unwrap_or(true) {
-            fetch(edge, request, ingest::Mode::Heal { sha256: status.sha256 }, deadline).await?;
+        if !edge.blobs.contains(status.gate.sha256).await.unwrap_or(true) {
+            fetch(edge, request, ingest::Mode::Heal { sha256: status.gate.sha256 }, deadline).await?;
         }
         await_decision(edge, id, &status, deadline).await?;
     }
@@ -91,8 +92,8 @@ async fn await_decision(
     status: &touchstone_store::ArtifactStatus,
     deadline: Instant,
 ) -> Result<(), Refusal> {
-    let decided = edge.decisions.wait(status.artifact);
-    let states = edge.store.states(&[status.artifact]).await.map_err(|e| words::store(&e))?;
+    let decided = edge.decisions.wait(status.artifact());
+    let states = edge.store.states(&[status.artifact()]).await.map_err(|e| words::store(&e))?;
     if states.iter().any(|(_, state)| !state.is_pending()) {
         return Ok(());
     }
@@ -136,21 +137,19 @@ fn fetching(id: &ArtifactId, hold: Duration) -> Refusal {
 pub(crate) async fn set_aside(edge: &Arc<Edge>, id: &ArtifactId, error: &ReadError) {
     let sha256 = match error {
         ReadError::Missing { sha256 } | ReadError::Damaged { sha256, .. } => *sha256,
-        ReadError::Io { .. } => return,
+        ReadError::Io { .. } | ReadError::Range { .. } | ReadError::TooLarge { .. } => return,
     };
     tracing::error!(artifact.id = %id, blob.sha256 = %sha256, %error, "a stored copy is unusable; it is set aside and fetched again");
     if let Err(error) = edge.blobs.set_aside(sha256).await {
         tracing::error!(blob.sha256 = %sha256, error = &error as &dyn std::error::Error, "cannot set a blob aside");
     }
-    let incident = NewIncident::about(IncidentKind::BlobDamaged, id)
-        .with("sha256", sha256.to_string())
-        .with("problem", error.to_string());
-    record_incident(edge, &incident).await;
+    let facts = json!({ "sha256": sha256.to_string(), "problem": error.to_string() });
+    record_incident(edge, &NewIncident::about(IncidentKind::BlobDamaged, id, None, facts)).await;
 }
 
 /// Records an incident; when the database is away, the log has it.
 pub(crate) async fn record_incident(edge: &Edge, incident: &NewIncident) {
-    tracing::warn!(incident.kind = %incident.kind, detail = %incident.detail, "incident");
+    tracing::warn!(incident.kind = incident.kind.as_str(), detail = %incident.detail, package = %incident.package, "incident");
     metrics::counter!("touchstone_incidents", "kind" => incident.kind.as_str()).increment(1);
     if let Err(error) = edge.store.record_incident(incident).await {
         tracing::error!(error = &error as &dyn std::error::Error, "cannot record an incident");

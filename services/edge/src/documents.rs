@@ -55,7 +55,8 @@ pub(crate) async fn get(edge: &Arc<Edge>, wanted: &Wanted<'_>) -> Result<Kept, R
         Ok(MetadataReply::Document(document)) => keep(edge, wanted, document).await,
         Ok(MetadataReply::NotModified) => match cached {
             Some((_, kept)) => {
-                edge.store.touch_document(wanted.ecosystem, &wanted.key).await.map_err(|e| words::store(&e))?;
+                let touched = edge.store.touch_document(wanted.ecosystem, &wanted.key, kept.sha256).await;
+                touched.map_err(|e| words::store(&e))?;
                 Ok(kept)
             }
             None => Err(words::broken(&wanted.what, "the upstream says that nothing changed, and nothing is stored")),
@@ -78,16 +79,17 @@ async fn ask(upstream: &Upstream, wanted: &Wanted<'_>, validators: &Validators) 
 
 /// The bytes of a cached row, if they are still what was stored.
 async fn load(edge: &Edge, row: CachedDocument) -> Option<(CachedDocument, Kept)> {
-    match edge.blobs.read(row.sha256, DOCUMENT_BYTES_MAX).await {
+    match edge.blobs.read(row.document.sha256, DOCUMENT_BYTES_MAX).await {
         Ok(body) => {
-            let url = Url::parse(&row.url).ok()?;
-            let kept = Kept { body, sha256: row.sha256, url, content_type: row.content_type.clone() };
+            let document = &row.document;
+            let url = Url::parse(&document.url).ok()?;
+            let kept = Kept { body, sha256: document.sha256, url, content_type: document.content_type.clone() };
             Some((row, kept))
         }
         Err(error) => {
-            tracing::warn!(blob.sha256 = %row.sha256, %error, "a stored document is unusable; it is fetched again");
+            tracing::warn!(blob.sha256 = %row.document.sha256, %error, "a stored document is unusable; it is fetched again");
             if matches!(error, touchstone_blobs::ReadError::Damaged { .. }) {
-                let _moved = edge.blobs.set_aside(row.sha256).await;
+                let _moved = edge.blobs.set_aside(row.document.sha256).await;
             }
             None
         }
@@ -100,8 +102,6 @@ async fn keep(edge: &Edge, wanted: &Wanted<'_>, document: MetadataDocument) -> R
         words::unavailable("its storage did not take a document")
     })?;
     let new = NewDocument {
-        ecosystem: wanted.ecosystem,
-        key: wanted.key.clone(),
         sha256: stored.sha256,
         size: stored.size,
         url: document.url.to_string(),
@@ -109,10 +109,10 @@ async fn keep(edge: &Edge, wanted: &Wanted<'_>, document: MetadataDocument) -> R
         etag: document.validators.etag,
         last_modified: document.validators.last_modified,
     };
-    edge.store.put_document(&new).await.map_err(|e| words::store(&e))?;
+    edge.store.put_document(wanted.ecosystem, &wanted.key, &new).await.map_err(|e| words::store(&e))?;
     Ok(Kept { body: document.body, sha256: stored.sha256, url: document.url, content_type: document.content_type })
 }
 
 fn validators(row: &CachedDocument) -> Validators {
-    Validators { etag: row.etag.clone(), last_modified: row.last_modified.clone() }
+    Validators { etag: row.document.etag.clone(), last_modified: row.document.last_modified.clone() }
 }

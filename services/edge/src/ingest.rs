@@ -7,6 +7,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde_json::json;
 use touchstone_blobs::{Contents, Staged};
 use touchstone_bus::ArtifactEvent;
 use touchstone_domain::{Algorithm, ArtifactId, Digest, Evidence, EvidenceKind, Reason, Refusal, Sha256, Sighting};
@@ -57,10 +58,9 @@ pub(crate) async fn run(edge: &Arc<Edge>, request: &ArtifactRequest, mode: Mode)
     let link = link(edge, id, &located).await?;
     let (staged, url) = receive(edge, id, &listing.url, &link, &declared).await?;
     if let Some(expected) = expected.filter(|expected| *expected != staged.contents().sha256) {
-        let incident = NewIncident::about(IncidentKind::SecondDigest, id)
-            .with("sha256", expected.to_string())
-            .with("problem", format!("the upstream now sends sha256:{}", staged.contents().sha256));
-        record_incident(edge, &incident).await;
+        let sent = staged.contents().sha256.to_string();
+        let facts = json!({ "sha256": expected.to_string(), "problem": format!("the upstream sends sha256:{sent}") });
+        record_incident(edge, &NewIncident::about(IncidentKind::SecondDigest, id, None, facts)).await;
         return Err(words::diverged(id, expected));
     }
     let contents = staged.commit().await.map_err(|e| storage(&e))?;
@@ -68,7 +68,8 @@ pub(crate) async fn run(edge: &Arc<Edge>, request: &ArtifactRequest, mode: Mode)
         Mode::First => record(edge, id, located, &listing, url, contents).await,
         Mode::Heal { sha256 } => {
             tracing::info!(artifact.id = %id, blob.sha256 = %sha256, "a stored copy was fetched again");
-            edge.store.resolve_incidents(IncidentKind::BlobDamaged, id).await.map_err(|e| words::store(&e))?;
+            let facts = json!({ "sha256": sha256.to_string() });
+            record_incident(edge, &NewIncident::about(IncidentKind::BlobHealed, id, None, facts)).await;
             Ok(())
         }
     }
@@ -130,9 +131,8 @@ async fn receive(
             }
         }
     }
-    let incident =
-        NewIncident::about(IncidentKind::UpstreamMismatch, id).with("problem", contradiction.to_string());
-    record_incident(edge, &incident).await;
+    let facts = json!({ "problem": contradiction.to_string() });
+    record_incident(edge, &NewIncident::about(IncidentKind::UpstreamMismatch, id, None, facts)).await;
     Err(words::contradicted(id, &contradiction))
 }
 
@@ -165,8 +165,8 @@ async fn body(
 async fn fetch_failed(edge: &Edge, id: &ArtifactId, error: &FetchError) -> Refusal {
     tracing::warn!(artifact.id = %id, %error, "a fetch failed");
     if matches!(error, FetchError::Egress(_)) {
-        let incident = NewIncident::about(IncidentKind::EgressRefused, id).with("problem", error.to_string());
-        record_incident(edge, &incident).await;
+        let facts = json!({ "problem": error.to_string() });
+        record_incident(edge, &NewIncident::about(IncidentKind::EgressRefused, id, None, facts)).await;
     }
     words::fetch(&id.to_string(), error)
 }
@@ -223,7 +223,7 @@ async fn record(
     };
     match edge.store.ingest(&new).await.map_err(|e| words::store(&e))? {
         Ingested::Inserted { artifact, epoch } => {
-            let event = ArtifactEvent::new(artifact, id.ecosystem, epoch, 0);
+            let event = ArtifactEvent { artifact, ecosystem: id.ecosystem, epoch, dispatch: 0 };
             announce(edge, event).await;
             Ok(())
         }

@@ -136,7 +136,7 @@ fn nothing_left(what: &str, form: &IndexForm, listing: &Listing, amended: &Amend
     use touchstone_ecosystems::Amendment;
     match form {
         IndexForm::NpmFull | IndexForm::NpmAbbreviated | IndexForm::NpmManifest(_) => (),
-        IndexForm::PypiHtml | IndexForm::PypiJson | IndexForm::CargoSparse => return None,
+        IndexForm::PypiHtml | IndexForm::PypiHtmlV1 | IndexForm::PypiJson | IndexForm::CargoSparse => return None,
     }
     let entries = listing.index.entries();
     let refused = |at: usize| {

@@ -19,10 +19,6 @@ use crate::{
     state::{Edge, EdgeParts},
 };
 
-/// How long a client may take to send a request's headers.
-const HEADERS_TIMEOUT: Duration = Duration::from_secs(20);
-/// How long a client may leave a response untouched.
-const WRITE_TIMEOUT: Duration = Duration::from_secs(60);
 /// The most bytes of request headers.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// How long connections get to finish when the edge stops.
@@ -117,7 +113,8 @@ fn connection(
 ) {
     let _best_effort = stream.set_nodelay(true);
     let mut stream = TimeoutStream::new(stream);
-    stream.set_write_timeout(Some(WRITE_TIMEOUT));
+    stream.set_write_timeout(Some(edge.config.stall_timeout));
+    let header_timeout = edge.config.header_timeout;
     let edge = Arc::clone(edge);
     let service = service_fn(move |request: Request<Incoming>| {
         let edge = Arc::clone(&edge);
@@ -127,7 +124,7 @@ fn connection(
     builder
         .http1()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEADERS_TIMEOUT)
+        .header_read_timeout(header_timeout)
         .max_buf_size(HEADER_BYTES_MAX)
         .half_close(true);
     builder.http2().timer(TokioTimer::new()).max_header_list_size(16 * 1024).max_concurrent_streams(256);

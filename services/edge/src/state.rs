@@ -20,8 +20,6 @@ use crate::{
 
 /// Fetches of artifacts under way at once; more are refused with 503.
 const FLIGHTS_MAX: usize = 4_096;
-/// Artifact bodies received at once; other fetches wait their turn.
-const FETCHES_MAX: usize = 64;
 
 /// The edge's own settings.
 #[derive(Clone, Debug)]
@@ -38,6 +36,12 @@ pub struct EdgeConfig {
     pub metadata_ttl: Duration,
     /// Connections at once; more wait in the listen queue.
     pub connections_max: usize,
+    /// Artifact bodies received at once; other fetches wait their turn.
+    pub fetches_max: usize,
+    /// How long a client may take to send a request's headers.
+    pub header_timeout: Duration,
+    /// How long a client may leave a response untouched.
+    pub stall_timeout: Duration,
 }
 
 /// What the edge is given.
@@ -81,6 +85,7 @@ pub(crate) struct Edge {
 
 impl Edge {
     pub(crate) fn new(parts: EdgeParts, policy_epoch: i32) -> Arc<Self> {
+        let fetches_max = parts.config.fetches_max;
         Arc::new(Self {
             config: parts.config,
             store: parts.store,
@@ -94,7 +99,7 @@ impl Edge {
             fetches: Flights::new(parts.tracker.clone(), FLIGHTS_MAX),
             listings: Flights::new(parts.tracker, FLIGHTS_MAX),
             indexes: IndexCache::new(),
-            fetch_slots: tokio::sync::Semaphore::new(FETCHES_MAX),
+            fetch_slots: tokio::sync::Semaphore::new(fetches_max),
         })
     }
 

@@ -1,9 +1,9 @@
 //! What the people who are refused read. One function per situation, so that the same thing is always said the same way.
 
 use touchstone_domain::{
-    Admission, ArtifactId, ArtifactState, CheckKind, HoldReason, Reason, RecordMismatch, Refusal, RefusalKind, Sha256,
+    Admission, ArtifactId, ArtifactState, HoldReason, OutcomeKind, Reason, RecordMismatch, Refusal, RefusalKind, Sha256,
 };
-use touchstone_store::{ArtifactStatus, StoreError};
+use touchstone_store::{ArtifactStatus, Finding, StoreError};
 use touchstone_upstream::FetchError;
 
 /// What the policy says before anything is looked up; `None` when it has no objection.
@@ -37,25 +37,27 @@ pub(crate) fn pending(id: &ArtifactId) -> Refusal {
 
 /// Decided, and not servable.
 pub(crate) fn decided(id: &ArtifactId, status: &ArtifactStatus) -> Refusal {
-    let why = |fallback: &str| match status.reasons.first() {
-        Some((check, _, reason)) => format!("the {check} check found that {reason}"),
+    let state = status.state();
+    let finding = deciding(state, &status.findings);
+    let why = |fallback: &str| match finding {
+        Some(Finding { check, outcome }) => format!("the {check} check found that {}", outcome.reason),
         None => fallback.to_owned(),
     };
-    match status.state {
+    match state {
         ArtifactState::Rejected => Refusal::new(
             RefusalKind::Rejected,
-            &title("Rejected", status.reasons.first()),
+            &title("Rejected", finding),
             format!("{id} was rejected: {}. It will not be served; choose another version.", why("a check failed it")),
         ),
         ArtifactState::Revoked => {
-            let reason = status.recall_reason.as_deref().unwrap_or("no reason was given");
+            let reason = status.recall.as_deref().unwrap_or("no reason was given");
             Refusal::new(
                 RefusalKind::Revoked,
                 "Recalled by the mirror's operators",
                 format!("{id} was recalled: {reason}. Choose another version."),
             )
         }
-        ArtifactState::Held if status.hold.contains(HoldReason::Age) => {
+        ArtifactState::Held if status.gate.hold.contains(HoldReason::Age) => {
             let when = status.eligible_at.map_or_else(|| "later".to_owned(), |at| at.to_string());
             Refusal::new(
                 RefusalKind::Held { eligible_at: status.eligible_at },
@@ -65,7 +67,7 @@ pub(crate) fn decided(id: &ArtifactId, status: &ArtifactStatus) -> Refusal {
         }
         ArtifactState::Held => Refusal::new(
             RefusalKind::Held { eligible_at: None },
-            &title("Held", status.reasons.first()),
+            &title("Held", finding),
             format!(
                 "{id} is held: {}. An operator can decide; choose another version until then.",
                 why("not every required check approved it")
@@ -76,10 +78,23 @@ pub(crate) fn decided(id: &ArtifactId, status: &ArtifactStatus) -> Refusal {
     }
 }
 
-fn title<O>(state: &str, reason: Option<&(CheckKind, O, Reason)>) -> String {
-    match reason {
-        Some((check, _, reason)) => format!("{state} by the {check} check: {}", reason.code()),
+fn title(state: &str, finding: Option<&Finding>) -> String {
+    match finding {
+        Some(Finding { check, outcome }) => format!("{state} by the {check} check: {}", outcome.reason.code()),
         None => state.to_owned(),
+    }
+}
+
+/// The finding that a state rests on.
+fn deciding(state: ArtifactState, findings: &[Finding]) -> Option<&Finding> {
+    let failed = |f: &&Finding| f.outcome.kind == OutcomeKind::Fail;
+    match state {
+        ArtifactState::Rejected => findings.iter().find(failed),
+        ArtifactState::Fetched
+        | ArtifactState::Verifying
+        | ArtifactState::Servable
+        | ArtifactState::Held
+        | ArtifactState::Revoked => findings.first(),
     }
 }
 

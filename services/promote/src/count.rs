@@ -1,6 +1,7 @@
 //! Counting verdicts: read, count, apply, tell.
 
 use futures::StreamExt;
+use serde_json::json;
 use tokio::sync::{Mutex, mpsc};
 use touchstone_domain::{ArtifactDbId, Gate, GateDelta, NotCounted, Verdict, count};
 use touchstone_store::{IncidentKind, NewIncident, StoreError};
@@ -89,10 +90,11 @@ async fn not_counted(promote: &Promote, gate: &Gate, verdict: &Verdict, reason: 
     match reason {
         NotCounted::StaleEpoch { .. } => Ok(()),
         NotCounted::OtherArtifact { .. } | NotCounted::OtherBytes { .. } | NotCounted::ChunkRoot { .. } => {
-            let incident = NewIncident::of_artifact(IncidentKind::VerdictRefused, gate.artifact)
-                .with("check", verdict.check.to_string())
-                .with("problem", reason.to_string());
-            promote.store.record_incident(&incident).await
+            let facts = promote.store.facts(&[gate.artifact]).await?;
+            let Some(known) = facts.first() else { return Ok(()) };
+            let detail = json!({ "check": verdict.check.to_string(), "problem": reason.to_string() });
+            let kind = IncidentKind::VerdictRefused;
+            promote.store.record_incident(&NewIncident::about(kind, &known.id, Some(gate.artifact), detail)).await
         }
     }
 }

@@ -1,5 +1,8 @@
 //! Messages that JetStream gave up on, kept where people see them. The artifact simply stays unservable.
 
+use touchstone_bus::DeadLetter;
+use touchstone_store::NewDeadLetter;
+
 use crate::Promote;
 
 /// How long to wait before listening again when NATS is away.
@@ -13,11 +16,15 @@ pub(crate) async fn keep(promote: &Promote) {
     while !promote.stop.is_cancelled() {
         match bus.dead_letters().await {
             Ok(mut letters) => {
-                while let Some(Some(letter)) = promote.stop.run_until_cancelled(letters.next()).await {
+                while let Some(letter) = promote.stop.run_until_cancelled(letters.next()).await {
                     tracing::error!(stream = %letter.stream, seq = letter.stream_seq, deliveries = letter.deliveries, "a message was given up");
                     metrics::counter!("touchstone_dead_letters").increment(1);
-                    match promote.store.record_dead_letter(&crate::dead_letters::row(&letter)).await {
-                        Ok(()) => letter.ack().await,
+                    match promote.store.record_dead_letter(&row(&letter)).await {
+                        Ok(_new) => {
+                            if let Err(error) = letter.ack().await {
+                                tracing::debug!(%error, "an advisory comes again");
+                            }
+                        }
                         Err(error) => tracing::warn!(%error, "cannot record a dead letter; it comes again"),
                     }
                 }
@@ -25,5 +32,18 @@ pub(crate) async fn keep(promote: &Promote) {
             Err(error) => tracing::debug!(%error, "cannot listen to advisories"),
         }
         promote.stop.run_until_cancelled(tokio::time::sleep(LISTEN_AGAIN)).await;
+    }
+}
+
+fn row(letter: &DeadLetter) -> NewDeadLetter {
+    NewDeadLetter {
+        stream: letter.stream.clone(),
+        consumer: letter.consumer.clone(),
+        stream_seq: i64::try_from(letter.stream_seq).unwrap_or(i64::MAX),
+        deliveries: letter.deliveries,
+        check: letter.check,
+        artifact: letter.event.as_ref().map(|event| event.artifact),
+        epoch: letter.event.as_ref().map(|event| event.epoch),
+        detail: format!("JetStream gave the message up: {:?}", letter.cause),
     }
 }

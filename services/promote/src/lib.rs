@@ -14,8 +14,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use touchstone_bus::Bus;
-use touchstone_domain::ArtifactDbId;
+use touchstone_bus::{Bus, Decided};
 use touchstone_store::{Change, Store};
 
 /// Batches of artifacts that wait to be counted.
@@ -71,17 +70,14 @@ impl Promote {
             tracing::debug!(artifact = %change.artifact, was = change.was.as_str(), state = change.state.as_str(), "decided");
         }
         let Some(bus) = self.bus.borrow().clone() else { return };
-        let decided: Vec<_> = changes.iter().map(Change::decided).map(decided).collect();
+        let decided: Vec<Decided> = changes
+            .iter()
+            .map(|change| Decided { artifact: change.artifact, ecosystem: change.ecosystem, state: change.state })
+            .collect();
         if let Err(error) = bus.publish_decisions(&decided).await {
             tracing::debug!(%error, "cannot publish decisions; the edges poll");
         }
     }
-}
-
-fn decided(
-    (artifact, ecosystem, state): (ArtifactDbId, touchstone_domain::Ecosystem, touchstone_domain::ArtifactState),
-) -> touchstone_bus::Decided {
-    touchstone_bus::Decided { artifact, ecosystem, state }
 }
 
 /// Counts, sweeps and keeps dead letters until told to stop.

@@ -47,14 +47,18 @@ async fn dispatch(promote: &Promote, due: &[Due]) -> Result<(), StoreError> {
     let mut by_check: BTreeMap<CheckKind, Vec<ArtifactEvent>> = BTreeMap::new();
     for row in due {
         for check in row.missing.iter() {
-            let event = ArtifactEvent::new(row.artifact, row.ecosystem, row.epoch, row.dispatch);
+            let event = ArtifactEvent {
+                artifact: row.artifact,
+                ecosystem: row.ecosystem,
+                epoch: row.epoch,
+                dispatch: row.dispatch,
+            };
             by_check.entry(check).or_default().push(event);
         }
         if row.dispatch == promote.config.attempts_max {
             tracing::error!(artifact = %row.artifact, missing = %row.missing, dispatches = row.dispatch, "an artifact is stuck");
             metrics::counter!("touchstone_stuck").increment(1);
-            let letter = NewDeadLetter::stuck(row.artifact, row.missing, row.dispatch);
-            promote.store.record_dead_letter(&letter).await?;
+            promote.store.record_dead_letter(&stuck(row)).await?;
         }
     }
     let Some(bus) = promote.bus.borrow().clone() else { return Ok(()) };
@@ -65,4 +69,18 @@ async fn dispatch(promote: &Promote, due: &[Due]) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// The dead letter of an artifact that was dispatched so often without an answer.
+fn stuck(row: &Due) -> NewDeadLetter {
+    NewDeadLetter {
+        stream: "gate".to_owned(),
+        consumer: "sweeper".to_owned(),
+        stream_seq: row.artifact.0,
+        deliveries: row.dispatch.into(),
+        check: row.missing.iter().next(),
+        artifact: Some(row.artifact),
+        epoch: Some(row.epoch),
+        detail: format!("no answer from {} after {} dispatches; it is tried on, hourly", row.missing, row.dispatch),
+    }
 }

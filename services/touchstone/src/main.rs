@@ -1,3 +1,32 @@
-//! The one binary: every role, standalone, and the commands.
+//! The one binary: every role, standalone, and the commands of operators.
 
-fn main() {}
+mod cli;
+mod commands;
+mod roles;
+mod standalone;
+mod wiring;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use touchstone_runtime::{Chain, Environment, telemetry};
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let environment = Environment::of_process();
+    telemetry::init(&environment);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            eprintln!("error: cannot start the async runtime: {error}");
+            return ExitCode::FAILURE;
+        }
+    };
+    match runtime.block_on(cli::run(cli, &environment)) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("error: {}", Chain(error.as_ref()));
+            ExitCode::FAILURE
+        }
+    }
+}

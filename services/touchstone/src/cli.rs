@@ -1,0 +1,124 @@
+//! The command line.
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+use touchstone_runtime::{Config, Environment};
+
+use crate::{commands, roles::Role, standalone, wiring};
+
+/// A verifying mirror for npm, PyPI and Cargo: nothing is served that its checks did not approve.
+#[derive(Parser)]
+#[command(name = "touchstone", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    /// The configuration file; every key can also be set as TOUCHSTONE__SECTION__KEY.
+    #[arg(long, short, global = true, default_value = "touchstone.toml", env = "TOUCHSTONE_CONFIG")]
+    config: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXAMPLES: &str = "Examples:
+  touchstone upstreams discover --write    learn the registries from npm, pip and cargo on this machine
+  touchstone standalone                    run everything in one process, with private Postgres and NATS servers
+  touchstone why pkg:npm/left-pad@1.3.0    say what was decided about an artifact, by whom, and why
+  touchstone doctor                        show the effective configuration and test every connection";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run every role in one process, with a private Postgres and nats-server where none is configured.
+    Standalone,
+    /// Serve package clients: fetch, store, ask, and serve what is approved.
+    Edge,
+    /// Check digests, coordinates and archives; run as many as you like.
+    Hash,
+    /// Count verdicts and promote; sweep what messages lost.
+    Promote,
+    /// Answer operators: JSON API and metrics.
+    Console,
+    /// Bring the database's schema up to date.
+    Migrate,
+    /// Show the effective configuration and test every connection.
+    Doctor,
+    /// Tell an artifact's story: state, claims, checks, reasons, and what to do.
+    Why {
+        /// A package URL; without a version or a file it means all of them.
+        purl: String,
+        /// Print JSON, as the console's API does.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Take an artifact out of service on every edge, for ever.
+    Recall {
+        /// A package URL, or the SHA-256 of the bytes.
+        target: String,
+        /// What the people who are refused will read.
+        #[arg(long)]
+        reason: String,
+    },
+    /// Upstream registries.
+    #[command(subcommand)]
+    Upstreams(Upstreams),
+    /// The policy file.
+    #[command(subcommand)]
+    Policy(Policy),
+}
+
+#[derive(Subcommand)]
+enum Upstreams {
+    /// Ask the package clients on this machine where their registries are.
+    Discover {
+        /// Write the sections that the configuration file lacks, instead of printing them.
+        #[arg(long)]
+        write: bool,
+    },
+}
+
+#[derive(Subcommand)]
+enum Policy {
+    /// Parse a policy file and say what it means, optionally for one package.
+    Check {
+        /// The file; the configured one if absent.
+        file: Option<PathBuf>,
+        /// A package URL to try it on.
+        #[arg(long)]
+        purl: Option<String>,
+    },
+}
+
+/// Runs a command.
+pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode> {
+    if let Command::Upstreams(Upstreams::Discover { write }) = &cli.command {
+        commands::discover::run(&cli.config, *write).await?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let file = cli.config.exists().then_some(cli.config.as_path());
+    let config = Config::load(file, environment)?;
+    match cli.command {
+        Command::Standalone => standalone::run(config, environment).await?,
+        Command::Edge => wiring::run_role(Role::Edge, config).await?,
+        Command::Hash => wiring::run_role(Role::Hash, config).await?,
+        Command::Promote => wiring::run_role(Role::Promote, config).await?,
+        Command::Console => wiring::run_role(Role::Console, config).await?,
+        Command::Migrate => commands::migrate::run(&config).await?,
+        Command::Doctor => return commands::doctor::run(&config, file).await,
+        Command::Why { purl, json } => return commands::why::run(&config, &purl, json).await,
+        Command::Recall { target, reason } => return commands::recall::run(&config, &target, &reason).await,
+        Command::Upstreams(Upstreams::Discover { .. }) => (),
+        Command::Policy(Policy::Check { file, purl }) => {
+            return commands::policy::run(&config, file.as_deref(), purl.as_deref());
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Cli::command().debug_assert();
+    }
+}

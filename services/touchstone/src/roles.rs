@@ -1,0 +1,25 @@
+//! The roles that a process can play.
+
+/// A role; each can be its own process, and some as many as wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    Edge,
+    Hash,
+    Promote,
+    Console,
+}
+
+impl Role {
+    /// Every role, in the order in which standalone starts them.
+    pub(crate) const ALL: [Self; 4] = [Self::Promote, Self::Hash, Self::Console, Self::Edge];
+
+    /// The word in the command line, in logs and in Postgres.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Edge => "edge",
+            Self::Hash => "hash",
+            Self::Promote => "promote",
+            Self::Console => "console",
+        }
+    }
+}
