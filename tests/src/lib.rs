@@ -1,1 +1,5 @@
-//! Conversation tests live in `suite/`, benches in `benches/`; this crate has no code of its own.
+//! What the conversation tests and `live` share: the real package clients, driven from outside.
+//!
+//! The tests themselves live in `suite/`; `src/bin/live.rs` runs the same clients against the live registries.
+
+pub mod clients;

