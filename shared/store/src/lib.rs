@@ -1,1 +1,51 @@
 //! Postgres: the only crate that says SQL.
+//!
+//! A file per aggregate; each statement stands beside the function that runs it, and its first line names it, so that the
+//! server's own views show who asked. Postgres is the authority: everything here may be called twice, by many at once,
+//! and may die half-way.
+//!
+//! *Invariant:* one READ COMMITTED transaction per call; all of it or none.
+//!
+//! *Invariant:* nothing here decides. Bits come from `domain::count`, promotions from `domain::decide`, and the generated
+//! column `gate.servable` has the last word.
+//!
+//! *Invariant:* times come from the server's clock, but for those that others declare.
+
+mod artifact;
+mod counts;
+mod dead_letter;
+mod dispatch;
+mod document;
+mod error;
+mod gate;
+mod incident;
+mod ingest;
+mod migrate;
+mod package;
+mod policy;
+mod pool;
+mod recall;
+mod row;
+mod serve;
+mod sighting;
+mod story;
+#[cfg(test)]
+mod testing;
+mod verdict;
+
+pub use artifact::{ARTIFACTS_MAX, ArtifactStatus, Facts, Finding};
+pub use counts::Counts;
+pub use dead_letter::{Attempt, AttemptClass, DeadLetter, NewDeadLetter};
+pub use dispatch::Due;
+pub use document::{CachedDocument, NewDocument};
+pub use error::StoreError;
+pub use gate::{Change, DELTAS_MAX};
+pub use incident::{Incident, IncidentKind, NewIncident};
+pub use ingest::{INGEST_MAX, Ingested, NewArtifact};
+pub use migrate::MigrationReport;
+pub use package::PackageArtifact;
+pub use pool::{Store, StoreOptions};
+pub use recall::RecallTarget;
+pub use sighting::VERSIONS_MAX;
+pub use story::{Promotion, RecordedAttempt, RecordedVerdict, Story, Transition};
+pub use verdict::{Recorded, RefusedVerdict, VERDICTS_MAX, VerdictRefusal};

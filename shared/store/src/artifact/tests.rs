@@ -1,0 +1,71 @@
+use touchstone_domain::{Ecosystem, HoldReason, HoldSet, Reason};
+
+use super::*;
+use crate::{
+    RecallTarget,
+    testing::{TestDb, id},
+};
+
+const HASH: &[CheckKind] = &[CheckKind::Hash];
+
+#[tokio::test]
+async fn status_facts_and_package_tell_the_same_story() {
+    let db = TestDb::new().await;
+    let left_pad = db.artifact("left-pad", HASH).await;
+    assert_eq!(db.store.status(&id("left-pad", "1.0.1")).await.unwrap(), None);
+    let status = db.store.status(&left_pad.new.id).await.unwrap().unwrap();
+    assert_eq!((status.state(), status.reason()), (ArtifactState::Fetched, None));
+    assert_eq!(status.gate.chunk_root, left_pad.new.chunks.root());
+
+    let mut fail = left_pad.verdict(CheckKind::Hash, OutcomeKind::Fail);
+    fail.outcome.reason = Reason::SizeMismatch { declared: u64::MAX, computed: 7 };
+    db.judge(std::slice::from_ref(&fail)).await.unwrap();
+    let status = db.store.status(&left_pad.new.id).await.unwrap().unwrap();
+    let words = format!("hash check: the declared size is {} bytes, but the file has 7", u64::MAX);
+    assert_eq!((status.state(), status.reason()), (ArtifactState::Rejected, Some(words.clone())));
+    assert_eq!(status.findings, [Finding { check: CheckKind::Hash, outcome: fail.outcome }]);
+
+    let package = db.store.package_artifacts(Ecosystem::Npm, &left_pad.new.id.package).await.unwrap();
+    assert_eq!(package.len(), 1);
+    assert_eq!((package[0].state, package[0].reason.as_ref()), (ArtifactState::Rejected, Some(&words)));
+    assert_eq!(package[0].claims, left_pad.new.claims);
+    assert_eq!(package[0].evidence, Some(left_pad.new.evidence[0].sha256));
+    assert_eq!(package[0].sha256, left_pad.new.sha256);
+    assert_eq!(db.store.package_artifacts(Ecosystem::Pypi, &left_pad.new.id.package).await.unwrap(), []);
+
+    let facts = db.store.facts(&[left_pad.artifact, ArtifactDbId(999)]).await.unwrap();
+    assert_eq!(facts.len(), 1);
+    assert_eq!((facts[0].answered, facts[0].sha512), (CheckSet::of(CheckKind::Hash), left_pad.new.sha512));
+    assert_eq!(facts[0].published_at, left_pad.new.published_at);
+    assert_eq!(db.store.find_by_digest(left_pad.new.sha256, 9).await.unwrap(), [left_pad.artifact]);
+    assert_eq!(db.store.find_by_digest(Sha256::of("other"), 9).await.unwrap(), []);
+    let found = db.store.states(&[left_pad.artifact, ArtifactDbId(999)]).await.unwrap();
+    assert_eq!(found, [(left_pad.artifact, ArtifactState::Rejected)]);
+}
+
+#[tokio::test]
+async fn a_recalled_artifact_says_so_in_the_operators_words() {
+    let db = TestDb::new().await;
+    let left_pad = db.artifact("left-pad", HASH).await;
+    db.judge(&[left_pad.pass(CheckKind::Hash)]).await.unwrap();
+    assert_eq!(db.store.status(&left_pad.new.id).await.unwrap().unwrap().reason(), None);
+    db.store.recall(&RecallTarget::Digest(left_pad.new.sha256), "malware", "ops").await.unwrap();
+    let status = db.store.status(&left_pad.new.id).await.unwrap().unwrap();
+    assert_eq!(status.gate.hold, HoldSet::of(HoldReason::Recalled));
+    assert_eq!((status.state(), status.reason()), (ArtifactState::Revoked, Some("recalled: malware".into())));
+    let package = db.store.package_artifacts(Ecosystem::Npm, &left_pad.new.id.package).await.unwrap();
+    assert_eq!(package[0].reason.as_deref(), Some("recalled: malware"));
+}
+
+#[tokio::test]
+async fn a_stored_value_that_makes_no_sense_is_an_error() {
+    let db = TestDb::new().await;
+    let left_pad = db.artifact("left-pad", HASH).await;
+    db.execute("ALTER TABLE claim DISABLE TRIGGER append_only; UPDATE claim SET field = 'npm.unknown' WHERE ordinal = 0")
+        .await
+        .unwrap();
+    let error = db.store.facts(&[left_pad.artifact]).await.unwrap_err();
+    assert!(matches!(&error, StoreError::Inconsistent { what, .. } if what == "claims"), "{error}");
+    assert!(error.to_string().contains("unknown claim field \"npm.unknown\""), "{error}");
+    assert!(!error.is_transient());
+}

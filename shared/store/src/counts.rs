@@ -1,0 +1,78 @@
+//! How much there is of everything, for metrics and `doctor`.
+
+use std::time::Duration;
+
+use touchstone_domain::{
+    ArtifactDbId, ArtifactState, CheckSet, Ecosystem, Gate, HoldSet, Requirement, Sha256,
+};
+
+use crate::{Store, StoreError, row::Columns};
+
+/// Numbers as of one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Artifacts by ecosystem and state; combinations that do not occur are left out.
+    pub artifacts: Vec<(Ecosystem, ArtifactState, u64)>,
+    /// How long ago the oldest pending artifact was fetched.
+    pub oldest_pending: Option<Duration>,
+    /// Pending artifacts that were dispatched `attempts_max` times or more.
+    pub stuck: u64,
+    /// Dead letters that nobody has settled.
+    pub dead_letters: u64,
+    /// Incidents that nobody has settled.
+    pub incidents: u64,
+}
+
+impl Store {
+    /// Counts. Reads every gate: meant for every 15 s, not for every request.
+    pub async fn counts(&self, attempts_max: i16) -> Result<Counts, StoreError> {
+        const GATES: &str = r"-- counts.gates
+SELECT ecosystem, required, veto, ok, deny, undecided, hold, count(*) AS artifacts
+FROM gate JOIN artifact ON artifact.id = gate.artifact_id
+GROUP BY ecosystem, required, veto, ok, deny, undecided, hold";
+        const TROUBLE: &str = r"-- counts.trouble
+SELECT (SELECT greatest(extract(epoch FROM now() - min(fetched_at)), 0)::double precision
+        FROM gate JOIN artifact ON artifact.id = gate.artifact_id WHERE pending) AS oldest_pending_seconds,
+       (SELECT count(*) FROM gate WHERE pending AND dispatch_n >= $1) AS stuck,
+       (SELECT count(*) FROM dead_letter WHERE resolved_at IS NULL) AS dead_letters,
+       (SELECT count(*) FROM incident WHERE resolved_at IS NULL) AS incidents";
+        let mut counts = Counts::default();
+        for row in self.query(GATES, &[]).await? {
+            let columns = Columns(&row);
+            let (ecosystem, state) = (columns.parse("ecosystem")?, state(columns)?);
+            let number = columns.unsigned("artifacts")?;
+            match counts.artifacts.iter_mut().find(|(e, s, _)| (*e, *s) == (ecosystem, state)) {
+                Some((_, _, total)) => *total += number,
+                None => counts.artifacts.push((ecosystem, state, number)),
+            }
+        }
+        if let Some(row) = self.query_opt(TROUBLE, &[&attempts_max]).await? {
+            let columns = Columns(&row);
+            let oldest: Option<f64> = columns.get("oldest_pending_seconds")?;
+            counts.oldest_pending = oldest.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            counts.stuck = columns.unsigned("stuck")?;
+            counts.dead_letters = columns.unsigned("dead_letters")?;
+            counts.incidents = columns.unsigned("incidents")?;
+        }
+        Ok(counts)
+    }
+}
+
+/// The state of all gates with these masks; it does not depend on the rest.
+fn state(columns: Columns<'_>) -> Result<ArtifactState, StoreError> {
+    let mask = |column| columns.get(column).map(CheckSet::from_mask);
+    let requirement = Requirement::new(mask("required")?, mask("veto")?)
+        .ok_or_else(|| StoreError::inconsistent("gate", "nothing is required"))?;
+    let gate = Gate {
+        artifact: ArtifactDbId(0),
+        sha256: Sha256([0; 32]),
+        chunk_root: Sha256([0; 32]),
+        epoch: 0,
+        requirement,
+        ok: mask("ok")?,
+        deny: mask("deny")?,
+        undecided: mask("undecided")?,
+        hold: HoldSet::from_mask(columns.get("hold")?),
+    };
+    Ok(gate.state())
+}

@@ -1,0 +1,307 @@
+//! The gate in Postgres: bits in, states out, promotions written.
+//!
+//! *Invariant:* whatever changes a gate first locks its row, in the order of ids, and decides on the locked row alone.
+//!
+//! *Invariant:* a promotion is written only from a grant, in the transaction that made the gate servable.
+
+use std::collections::BTreeMap;
+
+use deadpool_postgres::Transaction;
+use tokio_postgres::Row;
+use touchstone_domain::{
+    ArtifactDbId, ArtifactState, CheckSet, Decision, Ecosystem, Gate, GateDelta, HoldSet, PromotionGrant,
+    decide,
+};
+
+use crate::{
+    Store, StoreError,
+    error::within,
+    pool::{Params, query_in},
+    recall,
+    row::Columns,
+};
+
+/// The most deltas per call of [`Store::apply`].
+pub const DELTAS_MAX: usize = 4096;
+
+/// A change of an artifact's state, committed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// The artifact.
+    pub artifact: ArtifactDbId,
+    /// Its ecosystem.
+    pub ecosystem: Ecosystem,
+    /// The state before.
+    pub was: ArtifactState,
+    /// The state now.
+    pub state: ArtifactState,
+}
+
+impl Store {
+    /// Adds the bits of counted verdicts to their gates, and writes the promotions that follow: one transaction. Deltas
+    /// for another epoch than the gate's change nothing. Returns the changes of state.
+    pub async fn apply(&self, deltas: &[GateDelta]) -> Result<Vec<Change>, StoreError> {
+        // `locked` shows the newest version of each row, also if it had to wait for it; so do the recalls, since the lock
+        // on them was taken before this statement began
+        const APPLY: &str = r"-- gate.apply
+WITH locked AS MATERIALIZED (
+    SELECT gate.artifact_id, gate.epoch, required, veto, gate.ok, gate.deny, gate.undecided, gate.hold,
+           CASE WHEN gate.epoch = delta.epoch THEN delta.ok ELSE 0 END AS ok_added,
+           CASE WHEN gate.epoch = delta.epoch THEN delta.deny ELSE 0 END AS deny_added,
+           CASE WHEN gate.epoch = delta.epoch THEN delta.undecided ELSE 0 END AS undecided_added
+    FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[])
+        AS delta (artifact_id, epoch, ok, deny, undecided)
+    JOIN gate ON gate.artifact_id = delta.artifact_id
+    ORDER BY gate.artifact_id
+    FOR NO KEY UPDATE OF gate
+), target AS MATERIALIZED (
+    SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, ok, deny, undecided, hold,
+           ok | ok_added AS ok_now, deny | deny_added AS deny_now, undecided | undecided_added AS undecided_now,
+           hold | CASE WHEN EXISTS (SELECT FROM recall WHERE recall.sha256 = artifact.sha256)
+                         OR EXISTS (
+                             SELECT FROM recall
+                             WHERE recall.ecosystem = artifact.ecosystem AND recall.package = artifact.package
+                               AND (recall.version IS NULL OR recall.version = artifact.version)
+                               AND (recall.file IS NULL OR recall.file = artifact.file))
+                       THEN 2 ELSE 0 END AS hold_now
+    FROM locked JOIN artifact ON artifact.id = locked.artifact_id
+), changed AS (
+    UPDATE gate
+    SET ok = target.ok_now, deny = target.deny_now, undecided = target.undecided_now, hold = target.hold_now
+    FROM target
+    WHERE gate.artifact_id = target.artifact_id
+      AND (target.ok, target.deny, target.undecided, target.hold)
+          <> (target.ok_now, target.deny_now, target.undecided_now, target.hold_now)
+)
+SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, ok, deny, undecided, hold, ok_now, deny_now,
+       undecided_now, hold_now
+FROM target";
+        within("deltas", deltas.len(), DELTAS_MAX)?;
+        if deltas.is_empty() {
+            return Ok(vec![]);
+        }
+        let bits = Bits::of(deltas);
+        self.transaction("gate.apply", &bits, |bits, transaction| {
+            Box::pin(async move {
+                let params: Params<'_> =
+                    &[&bits.artifact, &bits.epoch, &bits.ok, &bits.deny, &bits.undecided];
+                // pipelined, in this order: one round trip
+                let ((), rows) = tokio::try_join!(
+                    biased;
+                    recall::hold_still(transaction),
+                    query_in(transaction, APPLY, params),
+                )?;
+                settle(transaction, &rows, Cause::Verdict).await
+            })
+        })
+        .await
+    }
+
+    /// Releases at most `limit` artifacts that have become old enough.
+    pub async fn release_aged(&self, limit: i64) -> Result<Vec<Change>, StoreError> {
+        const RELEASE: &str = r"-- gate.release_aged
+WITH locked AS MATERIALIZED (
+    SELECT artifact_id, epoch, required, veto, ok, deny, undecided, hold
+    FROM gate
+    WHERE (hold & 1) <> 0 AND eligible_at <= now()
+    ORDER BY eligible_at
+    LIMIT $1
+    FOR NO KEY UPDATE SKIP LOCKED
+), released AS (
+    UPDATE gate SET hold = gate.hold & ~1::bigint FROM locked WHERE gate.artifact_id = locked.artifact_id
+)
+SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, ok, deny, undecided, hold,
+       ok AS ok_now, deny AS deny_now, undecided AS undecided_now, hold & ~1::bigint AS hold_now
+FROM locked JOIN artifact ON artifact.id = locked.artifact_id";
+        self.transaction("gate.release_aged", &limit, |limit, transaction| {
+            Box::pin(async move {
+                let rows = query_in(transaction, RELEASE, &[limit]).await?;
+                settle(transaction, &rows, Cause::Age).await
+            })
+        })
+        .await
+    }
+}
+
+/// What changed a gate; the words are those of `gate_log.cause`.
+#[derive(Clone, Copy)]
+pub(crate) enum Cause {
+    Verdict,
+    Age,
+    Recall,
+}
+
+impl Cause {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Verdict => "verdict",
+            Self::Age => "age",
+            Self::Recall => "recall",
+        }
+    }
+}
+
+/// The deltas as arrays, one entry per artifact: each locked row must appear once. Of several epochs the highest is the
+/// gate's, since epochs only grow.
+#[derive(Default)]
+struct Bits {
+    artifact: Vec<i64>,
+    epoch: Vec<i32>,
+    ok: Vec<i64>,
+    deny: Vec<i64>,
+    undecided: Vec<i64>,
+}
+
+impl Bits {
+    fn of(deltas: &[GateDelta]) -> Self {
+        let mut merged: BTreeMap<ArtifactDbId, (i32, [CheckSet; 3])> = BTreeMap::new();
+        for delta in deltas {
+            let entry = merged.entry(delta.artifact()).or_insert((delta.epoch(), [CheckSet::EMPTY; 3]));
+            if delta.epoch() > entry.0 {
+                *entry = (delta.epoch(), [CheckSet::EMPTY; 3]);
+            }
+            if delta.epoch() == entry.0 {
+                let [ok, deny, undecided] = entry.1;
+                entry.1 =
+                    [ok.union(delta.ok()), deny.union(delta.deny()), undecided.union(delta.undecided())];
+            }
+        }
+        let mut bits = Self::default();
+        for (artifact, (epoch, [ok, deny, undecided])) in merged {
+            bits.artifact.push(artifact.0);
+            bits.epoch.push(epoch);
+            bits.ok.push(ok.mask());
+            bits.deny.push(deny.mask());
+            bits.undecided.push(undecided.mask());
+        }
+        bits
+    }
+}
+
+/// Decides on gates that this transaction has locked and changed: writes promotions for what became servable, and the
+/// log of what changed its state.
+pub(crate) async fn settle(
+    transaction: &Transaction<'_>,
+    rows: &[Row],
+    cause: Cause,
+) -> Result<Vec<Change>, StoreError> {
+    let mut changes = Vec::new();
+    let mut log = Log::default();
+    let mut grants = Vec::new();
+    for row in rows {
+        let Transition { ecosystem, was, now } = row.try_into()?;
+        let (before, state) = (was.state(), now.state());
+        if before == state {
+            continue;
+        }
+        changes.push(Change { artifact: now.artifact, ecosystem, was: before, state });
+        log.push(&now, before, state);
+        match decide(&now) {
+            Decision::Promote(grant) => grants.push(grant),
+            Decision::Hold { .. } | Decision::Reject { .. } => {}
+        }
+    }
+    if !changes.is_empty() {
+        write(transaction, &log, grants, cause).await?;
+    }
+    Ok(changes)
+}
+
+/// Consumes the grants. Postgres refuses those whose gate it does not itself find servable.
+async fn write(
+    transaction: &Transaction<'_>,
+    log: &Log,
+    grants: Vec<PromotionGrant>,
+    cause: Cause,
+) -> Result<(), StoreError> {
+    const SETTLE: &str = r"-- gate.settle
+WITH granted AS MATERIALIZED (
+    SELECT artifact_id, epoch, sha256, chunk_root
+    FROM unnest($1::bigint[], $2::integer[], $3::bytea[], $4::bytea[]) AS g (artifact_id, epoch, sha256, chunk_root)
+), fit AS MATERIALIZED (
+    SELECT granted.artifact_id, granted.epoch, gate.policy_epoch, granted.sha256, artifact.size, granted.chunk_root
+    FROM granted
+    JOIN gate ON gate.artifact_id = granted.artifact_id
+    JOIN artifact ON artifact.id = granted.artifact_id
+    WHERE gate.servable AND gate.epoch = granted.epoch
+      AND artifact.sha256 = granted.sha256 AND artifact.chunk_root = granted.chunk_root
+), promoted AS (
+    INSERT INTO promotion (artifact_id, epoch, policy_epoch, sha256, size, chunk_root)
+    SELECT artifact_id, epoch, policy_epoch, sha256, size, chunk_root FROM fit ORDER BY artifact_id
+    ON CONFLICT DO NOTHING
+), logged AS (
+    INSERT INTO gate_log (artifact_id, epoch, was, state, cause)
+    SELECT artifact_id, epoch, was, state, $9
+    FROM unnest($5::bigint[], $6::integer[], $7::text[], $8::text[]) AS l (artifact_id, epoch, was, state)
+)
+SELECT count(*) AS fit FROM fit";
+    let mut artifact = Vec::with_capacity(grants.len());
+    let mut epoch = Vec::with_capacity(grants.len());
+    let mut sha256 = Vec::with_capacity(grants.len());
+    let mut chunk_root = Vec::with_capacity(grants.len());
+    for grant in &grants {
+        artifact.push(grant.artifact().0);
+        epoch.push(grant.epoch());
+        sha256.push(grant.sha256().0.to_vec());
+        chunk_root.push(grant.chunk_root().0.to_vec());
+    }
+    let cause = cause.as_str();
+    let rows = query_in(
+        transaction,
+        SETTLE,
+        &[&artifact, &epoch, &sha256, &chunk_root, &log.artifact, &log.epoch, &log.was, &log.state, &cause],
+    )
+    .await?;
+    let fit = rows.first().map_or(Ok(0), |row| Columns(row).unsigned("fit"))?;
+    if fit == grants.len() as u64 {
+        Ok(())
+    } else {
+        let problem = format!("{} promotions were granted, and Postgres finds {fit} servable", grants.len());
+        Err(StoreError::inconsistent("gate", &problem))
+    }
+}
+
+/// The columns of `gate_log`.
+#[derive(Default)]
+struct Log {
+    artifact: Vec<i64>,
+    epoch: Vec<i32>,
+    was: Vec<&'static str>,
+    state: Vec<&'static str>,
+}
+
+impl Log {
+    fn push(&mut self, gate: &Gate, was: ArtifactState, state: ArtifactState) {
+        self.artifact.push(gate.artifact.0);
+        self.epoch.push(gate.epoch);
+        self.was.push(was.as_str());
+        self.state.push(state.as_str());
+    }
+}
+
+/// A gate before and after the statement that returned it.
+struct Transition {
+    ecosystem: Ecosystem,
+    was: Gate,
+    now: Gate,
+}
+
+impl TryFrom<&Row> for Transition {
+    type Error = StoreError;
+
+    fn try_from(row: &Row) -> Result<Self, StoreError> {
+        let columns = Columns(row);
+        let was = columns.gate()?;
+        let now = Gate {
+            ok: columns.get("ok_now").map(CheckSet::from_mask)?,
+            deny: columns.get("deny_now").map(CheckSet::from_mask)?,
+            undecided: columns.get("undecided_now").map(CheckSet::from_mask)?,
+            hold: columns.get("hold_now").map(HoldSet::from_mask)?,
+            ..was
+        };
+        Ok(Self { ecosystem: columns.parse("ecosystem")?, was, now })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,236 @@
+//! Incidents: what should not have happened, kept for people.
+
+use jiff::Timestamp;
+use serde_json::Value;
+use tokio_postgres::Row;
+use touchstone_domain::{ArtifactDbId, ArtifactId, Ecosystem, FileName, PackageName, Purl, Version};
+
+use crate::{
+    Store, StoreError,
+    row::{Columns, plain, plain_json},
+};
+
+/// The most bytes of detail that are kept whole.
+const DETAIL_BYTES_MAX: usize = 8192;
+
+/// What kind of incident.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum IncidentKind {
+    /// The upstream offers other bytes for a coordinate that is on record. [`Store::ingest`] writes these.
+    SecondDigest,
+    /// The upstream's bytes contradict its own metadata.
+    UpstreamMismatch,
+    /// Stored bytes are no longer what they were.
+    BlobDamaged,
+    /// Damaged or missing bytes were fetched again, and are the same.
+    BlobHealed,
+    /// The upstream's metadata or a redirect led to a place that is not configured; nothing was dialled.
+    EgressRefused,
+    /// A worker gave a verdict about other bytes than those on record, or with another chunk list.
+    VerdictRefused,
+}
+
+impl IncidentKind {
+    /// The stored word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SecondDigest => "second_digest",
+            Self::UpstreamMismatch => "upstream_mismatch",
+            Self::BlobDamaged => "blob_damaged",
+            Self::BlobHealed => "blob_healed",
+            Self::EgressRefused => "egress_refused",
+            Self::VerdictRefused => "verdict_refused",
+        }
+    }
+}
+
+/// An incident to put on record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NewIncident {
+    /// What kind.
+    pub kind: IncidentKind,
+    /// The ecosystem that it is about.
+    pub ecosystem: Ecosystem,
+    /// The package.
+    pub package: PackageName,
+    /// The version, if it is about one.
+    pub version: Option<Version>,
+    /// The file, if it is about one.
+    pub file: Option<FileName>,
+    /// The artifact's row, if there is one.
+    pub artifact: Option<ArtifactDbId>,
+    /// The facts, for people; shortened if they are long.
+    pub detail: Value,
+}
+
+impl NewIncident {
+    /// An incident about one artifact that need not be on record.
+    pub fn about(kind: IncidentKind, id: &ArtifactId, artifact: Option<ArtifactDbId>, detail: Value) -> Self {
+        Self {
+            kind,
+            ecosystem: id.ecosystem,
+            package: id.package.clone(),
+            version: Some(id.version.clone()),
+            file: Some(id.file.clone()),
+            artifact,
+            detail,
+        }
+    }
+}
+
+/// An incident on record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Incident {
+    /// Its number.
+    pub id: i64,
+    /// The kind's word, [`IncidentKind::as_str`]; a newer version may write others.
+    pub kind: String,
+    /// The ecosystem that it is about.
+    pub ecosystem: Ecosystem,
+    /// The package.
+    pub package: PackageName,
+    /// The version, if it is about one.
+    pub version: Option<Version>,
+    /// The file, if it is about one.
+    pub file: Option<FileName>,
+    /// The artifact's row, if there is one.
+    pub artifact: Option<ArtifactDbId>,
+    /// The facts.
+    pub detail: Value,
+    /// How often it happened within its hour.
+    pub count: i64,
+    /// When it first happened.
+    pub at: Timestamp,
+    /// When it last happened.
+    pub last_at: Timestamp,
+    /// When somebody settled it.
+    pub resolved_at: Option<Timestamp>,
+}
+
+impl Store {
+    /// Puts an incident on record; the same one within an hour of the clock counts up instead.
+    pub async fn record_incident(&self, new: &NewIncident) -> Result<(), StoreError> {
+        const RECORD: &str = r"-- incident.record
+INSERT INTO incident (kind, ecosystem, package, version, file, artifact_id, detail)
+VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb)
+ON CONFLICT (kind, ecosystem, package, version, file, hour, hashtextextended(detail::text, 0))
+    DO UPDATE SET count = incident.count + 1, last_at = now()";
+        let invalid = |e: serde_json::Error| StoreError::Invalid { what: "incident", problem: e.to_string() };
+        let mut detail = plain_json(&new.detail).map_err(invalid)?;
+        if detail.len() > DETAIL_BYTES_MAX {
+            detail =
+                plain_json(&serde_json::json!({ "shortened": plain(&detail, 2048) })).map_err(invalid)?;
+        }
+        let (kind, ecosystem) = (new.kind.as_str(), new.ecosystem.as_str());
+        let version = new.version.as_ref().map(Version::as_str);
+        let file = new.file.as_ref().map(FileName::as_str);
+        let artifact = new.artifact.map(|artifact| artifact.0);
+        let package = new.package.as_str();
+        self.query(RECORD, &[&kind, &ecosystem, &package, &version, &file, &artifact, &detail])
+            .await
+            .map(drop)
+    }
+
+    /// The latest incidents that nobody has settled, the newest first.
+    pub async fn incidents(&self, limit: i64) -> Result<Vec<Incident>, StoreError> {
+        const OPEN: &str = r"-- incident.open
+SELECT id, kind, ecosystem, package, version, file, artifact_id, detail, count, at, last_at, resolved_at
+FROM incident WHERE resolved_at IS NULL ORDER BY id DESC LIMIT $1";
+        self.query(OPEN, &[&limit]).await?.iter().map(Incident::try_from).collect()
+    }
+
+    /// The latest incidents about what a purl names, the newest first, also where no artifact is on record.
+    pub async fn incidents_about(&self, purl: &Purl, limit: i64) -> Result<Vec<Incident>, StoreError> {
+        const ABOUT: &str = r"-- incident.about
+SELECT id, kind, ecosystem, package, version, file, artifact_id, detail, count, at, last_at, resolved_at
+FROM incident
+WHERE ecosystem = $1 AND package = $2 AND ($3::text IS NULL OR version = $3) AND ($4::text IS NULL OR file = $4)
+ORDER BY id DESC LIMIT $5";
+        let version = purl.version.as_ref().map(Version::as_str);
+        let file = purl.file.as_ref().map(FileName::as_str);
+        let ecosystem = purl.ecosystem.as_str();
+        let rows = self.query(ABOUT, &[&ecosystem, &purl.package.as_str(), &version, &file, &limit]).await?;
+        rows.iter().map(Incident::try_from).collect()
+    }
+}
+
+impl TryFrom<&Row> for Incident {
+    type Error = StoreError;
+
+    fn try_from(row: &Row) -> Result<Self, StoreError> {
+        let columns = Columns(row);
+        let version: Option<String> = columns.get("version")?;
+        let file: Option<String> = columns.get("file")?;
+        Ok(Self {
+            id: columns.get("id")?,
+            kind: columns.get("kind")?,
+            ecosystem: columns.parse("ecosystem")?,
+            package: columns.package()?,
+            version: version
+                .map(Version::new)
+                .transpose()
+                .map_err(|e| StoreError::inconsistent("version", &e))?,
+            file: file.map(FileName::new).transpose().map_err(|e| StoreError::inconsistent("file", &e))?,
+            artifact: columns.get::<Option<i64>>("artifact_id")?.map(ArtifactDbId),
+            detail: columns.get("detail")?,
+            count: columns.get("count")?,
+            at: columns.get("at")?,
+            last_at: columns.get("last_at")?,
+            resolved_at: columns.get("resolved_at")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::testing::{TestDb, id};
+
+    #[tokio::test]
+    async fn the_same_incident_counts_up_and_another_is_a_row() {
+        let db = TestDb::new().await;
+        let about = id("left-pad", "1.3.0");
+        let damaged = NewIncident::about(IncidentKind::BlobDamaged, &about, None, json!({"offset": 1}));
+        let other = NewIncident { detail: json!({"offset": 2}), ..damaged.clone() };
+        let package = NewIncident { version: None, file: None, ..damaged.clone() };
+        for new in [&damaged, &damaged, &other, &package, &package, &damaged] {
+            db.store.record_incident(new).await.unwrap();
+        }
+        let found = db.store.incidents(10).await.unwrap();
+        let counts: Vec<_> =
+            found.iter().map(|i| (i.version.is_some(), i.detail["offset"].clone(), i.count)).collect();
+        assert_eq!(counts, [(false, json!(1), 2), (true, json!(2), 1), (true, json!(1), 3)]);
+        assert_eq!(
+            db.store.incidents_about(&"pkg:npm/left-pad".parse().unwrap(), 10).await.unwrap().len(),
+            3
+        );
+        assert_eq!(
+            db.store.incidents_about(&"pkg:npm/left-pad@1.3.0".parse().unwrap(), 10).await.unwrap().len(),
+            2
+        );
+        assert_eq!(
+            db.store.incidents_about(&"pkg:npm/left-pad@1.3.1".parse().unwrap(), 10).await.unwrap(),
+            []
+        );
+
+        db.execute("UPDATE incident SET hour = hour - interval '1 hour'").await.unwrap();
+        db.store.record_incident(&damaged).await.unwrap();
+        assert_eq!(db.store.incidents(10).await.unwrap().len(), 4, "an hour later it is a new one");
+    }
+
+    #[tokio::test]
+    async fn hostile_detail_is_stored_bounded_and_inert() {
+        let db = TestDb::new().await;
+        let about = id("left-pad", "1.3.0");
+        let hostile = json!({ "a\0b": ["'; DROP TABLE incident; --\0"], "long": "x".repeat(1 << 20) });
+        db.store
+            .record_incident(&NewIncident::about(IncidentKind::UpstreamMismatch, &about, None, hostile))
+            .await
+            .unwrap();
+        let found = db.store.incidents(1).await.unwrap();
+        let kept = found[0].detail["shortened"].as_str().unwrap();
+        assert!(kept.len() <= 2048 && kept.contains("DROP TABLE incident; --\u{fffd}"), "{kept}");
+    }
+}

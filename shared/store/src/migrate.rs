@@ -1,0 +1,67 @@
+//! Bringing the schema up to date.
+
+use std::time::Duration;
+
+use crate::{Store, StoreError, pool};
+
+mod embedded {
+    refinery::embed_migrations!("../../migrations");
+}
+
+/// The longest that a migration may take, or wait for another starter.
+const MIGRATION_TIME_MAX: Duration = Duration::from_mins(10);
+
+/// What a migration did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MigrationReport {
+    /// The migrations that were applied now, in order; none when the schema was up to date.
+    pub applied: Vec<String>,
+}
+
+impl Store {
+    /// Applies what is missing. Of several starters one works and the others wait for it. A migration that was changed
+    /// after it was applied, or that this version does not know, is an error.
+    pub async fn migrate(url: &str) -> Result<MigrationReport, StoreError> {
+        const LOCK: &str = r"-- migrate.lock
+SELECT pg_advisory_lock(hashtextextended('touchstone.migrate', 0))";
+        const UNLOCK: &str = r"-- migrate.unlock
+SELECT pg_advisory_unlock_all()";
+        let pool = pool::pool(url, 1, "touchstone-migrate", MIGRATION_TIME_MAX)?;
+        let mut client = pool.get().await.map_err(|e| StoreError::Unavailable(Box::new(e)))?;
+        pool::check_version(&client).await?;
+        client.execute(LOCK, &[]).await.map_err(|e| StoreError::statement(LOCK, e))?;
+        let done = embedded::migrations::runner().run_async(&mut **client).await;
+        client.execute(UNLOCK, &[]).await.map_err(|e| StoreError::statement(UNLOCK, e))?;
+        let report = done.map_err(|e| StoreError::Migration(Box::new(e)))?;
+        let applied = report.applied_migrations().iter().map(ToString::to_string).collect();
+        Ok(MigrationReport { applied })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[tokio::test]
+    async fn of_two_starters_one_migrates_and_later_ones_find_nothing_to_do() {
+        let url = testing::empty_database().await;
+        let (one, other) = tokio::join!(Store::migrate(&url), Store::migrate(&url));
+        let mut applied = [one.unwrap().applied, other.unwrap().applied];
+        applied.sort();
+        assert_eq!(applied[0], Vec::<String>::new());
+        assert_eq!(applied[1], ["V1__create_schema"]);
+        assert_eq!(Store::migrate(&url).await.unwrap(), MigrationReport { applied: vec![] });
+    }
+
+    #[tokio::test]
+    async fn a_changed_migration_is_an_error_and_leaves_no_lock_behind() {
+        let db = testing::TestDb::new().await;
+        db.execute("UPDATE refinery_schema_history SET checksum = '1'").await.unwrap();
+        for _ in 0..2 {
+            let error = Store::migrate(&db.url).await.unwrap_err();
+            assert!(matches!(&error, StoreError::Migration(_)), "{error}");
+        }
+        assert_eq!(db.number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").await, 0);
+    }
+}

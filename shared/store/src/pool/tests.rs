@@ -1,0 +1,166 @@
+use touchstone_domain::{CheckKind, OutcomeKind, Policy};
+
+use super::*;
+use crate::{RecallTarget, testing::TestDb};
+
+const HASH: &[CheckKind] = &[CheckKind::Hash];
+
+#[tokio::test]
+async fn a_server_that_is_away_is_a_transient_error_and_a_bad_address_is_not() {
+    let options = |url: &str| StoreOptions { url: url.into(), pool_size: 1, application_name: "test".into() };
+    let away = Store::connect(options("postgres://nobody@/none?host=/nowhere")).await.map(drop).unwrap_err();
+    assert!(matches!(&away, StoreError::Unavailable(_)) && away.is_transient(), "{away}");
+    let bad = Store::connect(options("http://database.example")).await.map(drop).unwrap_err();
+    assert!(matches!(&bad, StoreError::Address(_)) && !bad.is_transient(), "{bad}");
+}
+
+#[tokio::test]
+async fn a_connection_that_the_server_closes_is_replaced() {
+    let db = TestDb::new().await;
+    db.store.ping().await.unwrap();
+    db.query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'test' AND datname = current_database()")
+        .await;
+    // the pool may learn of it with the first statement, which is then transient
+    if let Err(error) = db.store.ping().await {
+        assert!(error.is_transient(), "{error}");
+        db.store.ping().await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn futures_may_move_between_threads() {
+    fn is_send<T: Send>(_: &T) {}
+    let db = TestDb::new().await;
+    is_send(&db.store.apply(&[]));
+    is_send(&db.store.release_aged(1));
+    is_send(&db.store.recall(&RecallTarget::Digest(touchstone_domain::Sha256::of("")), "", ""));
+    is_send(&db.store.ingest_many(&[]));
+    is_send(&db.store.stories_of(&[]));
+}
+
+#[tokio::test]
+async fn a_policy_has_one_number() {
+    let db = TestDb::new().await;
+    let strict = Policy::parse("[[rule]]\nrequire = [\"hash\"]\n").unwrap();
+    let numbers =
+        futures::future::try_join_all((0..8).map(|_| db.store.register_policy(&strict))).await.unwrap();
+    assert!(numbers.iter().all(|number| *number == numbers[0] && *number != db.policy_epoch));
+    assert_eq!(db.store.register_policy(&Policy::default()).await.unwrap(), db.policy_epoch);
+    assert_eq!(db.store.policy_document(numbers[0]).await.unwrap().as_deref(), Some(strict.document()));
+    assert_eq!(db.store.policy_document(999).await.unwrap(), None);
+}
+
+#[tokio::test]
+async fn history_cannot_be_changed_whatever_the_session_says() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", HASH).await;
+    db.judge(&[a.pass(CheckKind::Hash)]).await.unwrap();
+    db.store.recall(&RecallTarget::Digest(a.new.sha256), "r", "ops").await.unwrap();
+    db.store
+        .first_seen(a.new.id.ecosystem, &a.new.id.package, std::slice::from_ref(&a.new.id.version))
+        .await
+        .unwrap();
+    db.execute("INSERT INTO attempt (artifact_id, epoch, check_kind, delivery, class, detail, service) VALUES (1, 0, 'hash', 1, 'retry', '', 'hash')")
+        .await
+        .unwrap();
+    let keys = [
+        ("policy", "document"),
+        ("artifact", "file"),
+        ("claim", "value"),
+        ("evidence", "url"),
+        ("verdict", "service"),
+        ("promotion", "epoch"),
+        ("gate_log", "state"),
+        ("attempt", "detail"),
+        ("sighting", "version"),
+        ("recall", "reason"),
+    ];
+    let mut statements = vec!["DELETE FROM gate".to_owned(), "TRUNCATE gate".to_owned()];
+    for (table, column) in keys {
+        statements.push(format!("UPDATE {table} SET {column} = {column}"));
+        statements.push(format!("DELETE FROM {table}"));
+        statements.push(format!("TRUNCATE {table} CASCADE"));
+    }
+    for statement in statements {
+        let error =
+            db.execute(&format!("SET session_replication_role = replica; {statement}")).await.unwrap_err();
+        assert_eq!(
+            error.code().map(tokio_postgres::error::SqlState::code),
+            Some("23001"),
+            "{statement}: {error:?}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_gate_cannot_be_made_servable_or_forgetful() {
+    let db = TestDb::new().await;
+    let [a, b] = [db.artifact("a", HASH).await, db.artifact("b", HASH).await];
+    db.judge(&[a.pass(CheckKind::Hash), a.verdict(CheckKind::Hash, OutcomeKind::Fail)]).await.unwrap();
+    db.store.recall(&RecallTarget::Digest(b.new.sha256), "r", "ops").await.unwrap();
+    for (statement, code) in [
+        ("UPDATE gate SET servable = true", "428C9"),
+        ("UPDATE gate SET pending = false", "428C9"),
+        ("UPDATE gate SET required = 0", "23514"),
+        ("UPDATE gate SET veto = 0", "23514"),
+        ("UPDATE gate SET deny = 0", "23001"),
+        ("UPDATE gate SET ok = 0", "23001"),
+        ("UPDATE gate SET hold = 0", "23001"),
+        ("UPDATE gate SET epoch = epoch - 1", "23001"),
+        ("UPDATE gate SET dispatch_due = NULL", "23502"),
+        (
+            "INSERT INTO gate (artifact_id, policy_epoch, required, veto, dispatch_due) VALUES (99, 1, 1, 1, now())",
+            "23503",
+        ),
+    ] {
+        let error = db.execute(statement).await.unwrap_err();
+        assert_eq!(
+            error.code().map(tokio_postgres::error::SqlState::code),
+            Some(code),
+            "{statement}: {error:?}"
+        );
+    }
+    db.execute("UPDATE gate SET epoch = epoch + 1, ok = 0, deny = 0, undecided = 0").await.unwrap();
+}
+
+/// Plans are made once, while tables are small: none may scan a table that grows.
+#[tokio::test]
+async fn no_statement_on_the_path_scans_a_table() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", HASH).await;
+    let b = db.artifact("b", HASH).await;
+    let (s, ids) = (&db.store, [a.artifact, b.artifact]);
+    db.judge(&[a.pass(CheckKind::Hash), b.verdict(CheckKind::Hash, OutcomeKind::Fail)]).await.unwrap();
+    s.ingest(&a.new).await.unwrap();
+    s.facts(&ids).await.unwrap();
+    s.states(&ids).await.unwrap();
+    s.status(&a.new.id).await.unwrap();
+    s.status(&b.new.id).await.unwrap();
+    s.serve_record(&a.new.id).await.unwrap();
+    s.package_artifacts(a.new.id.ecosystem, &a.new.id.package).await.unwrap();
+    s.due(9, 9).await.unwrap();
+    s.release_aged(9).await.unwrap();
+    s.uncounted_failures(9).await.unwrap();
+    s.stories_of(&ids).await.unwrap();
+    s.first_seen(a.new.id.ecosystem, &a.new.id.package, std::slice::from_ref(&a.new.id.version))
+        .await
+        .unwrap();
+    s.document(a.new.id.ecosystem, "a").await.unwrap();
+    s.recall(&RecallTarget::Digest(a.new.sha256), "r", "ops").await.unwrap();
+    s.recall(&RecallTarget::Purl("pkg:npm/b".parse().unwrap()), "r", "ops").await.unwrap();
+    // each session reports what it did before it goes on
+    let client = db.store.client().await.unwrap();
+    client.batch_execute("SELECT pg_stat_force_next_flush()").await.unwrap();
+    client.batch_execute("SELECT 1").await.unwrap();
+    let scanned = client
+        .query(
+            "SELECT relname::text, seq_scan FROM pg_stat_user_tables WHERE seq_scan > 0 ORDER BY relname",
+            &[],
+        )
+        .await
+        .unwrap();
+    let scanned: Vec<(String, i64)> = scanned.iter().map(|row| (row.get(0), row.get(1))).collect();
+    assert_eq!(scanned, []);
+    let used = client.query_one("SELECT sum(idx_scan)::bigint FROM pg_stat_user_tables", &[]).await.unwrap();
+    assert!(used.get::<_, i64>(0) > 20, "the sessions have reported");
+}

@@ -1,0 +1,101 @@
+use touchstone_domain::{ArtifactState, CheckKind};
+
+use super::*;
+use crate::{
+    Ingested,
+    testing::{TestDb, deltas, id, new_artifact},
+};
+
+const HASH: &[CheckKind] = &[CheckKind::Hash];
+
+fn purl(text: &str) -> RecallTarget {
+    RecallTarget::Purl(text.parse().unwrap())
+}
+
+#[tokio::test]
+async fn a_recall_revokes_what_it_names_and_nothing_else() {
+    let db = TestDb::new().await;
+    let [a, b] = [db.artifact("a", HASH).await, db.artifact("b", HASH).await];
+    db.judge(&[a.pass(CheckKind::Hash), b.pass(CheckKind::Hash)]).await.unwrap();
+    assert_eq!(db.store.recall(&purl("pkg:npm/a@2.0.0"), "r", "ops").await.unwrap(), []);
+    assert_eq!(db.store.recall(&purl("pkg:pypi/a"), "r", "ops").await.unwrap(), []);
+    assert!(db.store.serve_record(&a.new.id).await.unwrap().is_some());
+
+    let changes = db.store.recall(&purl("pkg:npm/a@1.0.0"), "r", "ops").await.unwrap();
+    assert_eq!(changes.len(), 1);
+    assert_eq!(
+        (changes[0].artifact, changes[0].was, changes[0].state),
+        (a.artifact, ArtifactState::Servable, ArtifactState::Revoked)
+    );
+    assert!(db.store.serve_record(&a.new.id).await.unwrap().is_none());
+    assert!(db.store.serve_record(&b.new.id).await.unwrap().is_some());
+    assert_eq!(
+        db.store.recall(&purl("pkg:npm/a"), "again", "ops").await.unwrap(),
+        [],
+        "it is revoked already"
+    );
+    assert_eq!(
+        db.store.recall(&RecallTarget::Digest(b.new.sha256), "r", "ops").await.unwrap()[0].artifact,
+        b.artifact
+    );
+}
+
+#[tokio::test]
+async fn a_late_pass_does_not_revive_what_was_recalled() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", HASH).await;
+    db.store.record_verdicts(&[a.pass(CheckKind::Hash)]).await.unwrap();
+    let late = deltas(&db.store.verdicts_to_count(&[a.artifact]).await.unwrap());
+    assert_eq!(
+        db.store.recall(&purl("pkg:npm/a"), "r", "ops").await.unwrap()[0].state,
+        ArtifactState::Revoked
+    );
+    assert_eq!(db.store.apply(&late).await.unwrap(), []);
+    assert_eq!(db.number("SELECT count(*) FROM promotion").await, 0);
+    assert_eq!(db.store.states(&[a.artifact]).await.unwrap(), [(a.artifact, ArtifactState::Revoked)]);
+}
+
+#[tokio::test]
+async fn what_comes_after_its_recall_is_never_served() {
+    let db = TestDb::new().await;
+    let recalled = new_artifact(db.policy_epoch, "a", HASH);
+    db.store.recall(&RecallTarget::Digest(recalled.sha256), "r", "ops").await.unwrap();
+    db.store.recall(&purl("pkg:npm/b@1.0.0"), "r", "ops").await.unwrap();
+    for (package, state) in
+        [("a", ArtifactState::Revoked), ("b", ArtifactState::Revoked), ("c", ArtifactState::Servable)]
+    {
+        let artifact = db.artifact(package, HASH).await;
+        let changes = db.judge(&[artifact.pass(CheckKind::Hash)]).await.unwrap();
+        assert_eq!(changes[0].state, state, "{package}");
+        let served = db.store.serve_record(&artifact.new.id).await.unwrap();
+        assert_eq!(served.is_some(), state == ArtifactState::Servable, "{package}");
+    }
+}
+
+/// Ingest, verdict, application and recall of the same package, all at once: whatever the order, it ends revoked.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_recall_wins_every_race() {
+    let db = TestDb::new().await;
+    for round in 0..60 {
+        let package = format!("race-{round}");
+        let new = new_artifact(db.policy_epoch, &package, HASH);
+        let intake = async {
+            let Ingested::Inserted { artifact, epoch } = db.store.ingest(&new).await.unwrap() else {
+                panic!()
+            };
+            let facts = crate::testing::Facts { artifact, epoch, new: new.clone() };
+            db.judge(&[facts.pass(CheckKind::Hash)]).await.unwrap();
+        };
+        let target = purl(&format!("pkg:npm/{package}"));
+        let recall = async {
+            tokio::time::sleep(std::time::Duration::from_micros(round * 100)).await;
+            db.store.recall(&target, "r", "ops").await.unwrap();
+        };
+        tokio::join!(intake, recall);
+        let status = db.store.status(&id(&package, "1.0.0")).await.unwrap().unwrap();
+        assert_eq!(status.state(), ArtifactState::Revoked, "{round}");
+        assert!(db.store.serve_record(&new.id).await.unwrap().is_none());
+    }
+    let promoted = db.number("SELECT count(*) FROM promotion").await;
+    assert!(promoted < 60, "some recalls came first: {promoted}");
+}

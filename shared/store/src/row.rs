@@ -1,0 +1,151 @@
+//! Rows into domain types. A value that does not parse is an error, never a default.
+
+use std::{fmt::Display, str::FromStr};
+
+use serde::de::DeserializeOwned;
+use tokio_postgres::{
+    Row,
+    types::{FromSql, Json},
+};
+use touchstone_domain::{
+    ArtifactDbId, ArtifactId, CheckSet, FileName, Gate, HoldSet, PackageName, Requirement, Sha256, Sha512,
+    Version,
+};
+
+use crate::{Finding, StoreError};
+
+/// Reads columns by name.
+#[derive(Clone, Copy)]
+pub(crate) struct Columns<'r>(pub &'r Row);
+
+impl<'r> Columns<'r> {
+    pub(crate) fn get<T: FromSql<'r>>(self, column: &str) -> Result<T, StoreError> {
+        self.0.try_get(column).map_err(|e| {
+            let cause = std::error::Error::source(&e).map_or_else(|| e.to_string(), ToString::to_string);
+            StoreError::inconsistent(column, &cause)
+        })
+    }
+
+    pub(crate) fn parse<T: FromStr<Err: Display>>(self, column: &str) -> Result<T, StoreError> {
+        self.get::<&str>(column)?.parse().map_err(|e| StoreError::inconsistent(column, &e))
+    }
+
+    pub(crate) fn json<T: DeserializeOwned + 'r>(self, column: &str) -> Result<T, StoreError> {
+        self.get::<Json<T>>(column).map(|json| json.0)
+    }
+
+    pub(crate) fn sha256(self, column: &str) -> Result<Sha256, StoreError> {
+        Sha256::from_slice(self.get(column)?).map_err(|e| StoreError::inconsistent(column, &e))
+    }
+
+    pub(crate) fn sha256_opt(self, column: &str) -> Result<Option<Sha256>, StoreError> {
+        let bytes: Option<&[u8]> = self.get(column)?;
+        bytes.map(Sha256::from_slice).transpose().map_err(|e| StoreError::inconsistent(column, &e))
+    }
+
+    pub(crate) fn sha512(self, column: &str) -> Result<Sha512, StoreError> {
+        Sha512::from_slice(self.get(column)?).map_err(|e| StoreError::inconsistent(column, &e))
+    }
+
+    /// Digests that are stored one after the other.
+    pub(crate) fn sha256_list(self, column: &str) -> Result<Vec<Sha256>, StoreError> {
+        let (digests, rest) = self.get::<&[u8]>(column)?.as_chunks::<32>();
+        if !rest.is_empty() {
+            return Err(StoreError::inconsistent(column, "not a whole number of digests"));
+        }
+        Ok(digests.iter().copied().map(Sha256).collect())
+    }
+
+    /// A count or size.
+    pub(crate) fn unsigned(self, column: &str) -> Result<u64, StoreError> {
+        u64::try_from(self.get::<i64>(column)?).map_err(|e| StoreError::inconsistent(column, &e))
+    }
+
+    pub(crate) fn artifact(self, column: &str) -> Result<ArtifactDbId, StoreError> {
+        self.get(column).map(ArtifactDbId)
+    }
+
+    /// `ecosystem`, `package`, `version` and `file`.
+    pub(crate) fn id(self) -> Result<ArtifactId, StoreError> {
+        Ok(ArtifactId {
+            ecosystem: self.parse("ecosystem")?,
+            package: self.package()?,
+            version: self.version()?,
+            file: self.file()?,
+        })
+    }
+
+    pub(crate) fn package(self) -> Result<PackageName, StoreError> {
+        PackageName::new(self.get::<&str>("package")?).map_err(|e| StoreError::inconsistent("package", &e))
+    }
+
+    pub(crate) fn version(self) -> Result<Version, StoreError> {
+        Version::new(self.get::<&str>("version")?).map_err(|e| StoreError::inconsistent("version", &e))
+    }
+
+    pub(crate) fn file(self) -> Result<FileName, StoreError> {
+        FileName::new(self.get::<&str>("file")?).map_err(|e| StoreError::inconsistent("file", &e))
+    }
+
+    /// An aggregate of verdicts; null when there are none, or when they were not asked for.
+    pub(crate) fn findings(self) -> Result<Vec<Finding>, StoreError> {
+        Ok(self.get::<Option<Json<Vec<Finding>>>>("findings")?.map_or_else(Vec::new, |json| json.0))
+    }
+
+    /// The columns of `gate`, with the artifact's `sha256` and `chunk_root`.
+    pub(crate) fn gate(self) -> Result<Gate, StoreError> {
+        let mask = |column| self.get(column).map(CheckSet::from_mask);
+        let requirement = Requirement::new(mask("required")?, mask("veto")?);
+        Ok(Gate {
+            artifact: self.artifact("artifact_id")?,
+            sha256: self.sha256("sha256")?,
+            chunk_root: self.sha256("chunk_root")?,
+            epoch: self.get("epoch")?,
+            requirement: requirement
+                .ok_or_else(|| StoreError::inconsistent("gate", "nothing is required"))?,
+            ok: mask("ok")?,
+            deny: mask("deny")?,
+            undecided: mask("undecided")?,
+            hold: HoldSet::from_mask(self.get("hold")?),
+        })
+    }
+}
+
+/// Text as Postgres takes it: no NUL, and at most `limit` bytes.
+pub(crate) fn plain(text: &str, limit: usize) -> String {
+    let text = text.replace('\0', "\u{fffd}");
+    let end = (0..=limit.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+    text[..end].to_owned()
+}
+
+/// JSON text as Postgres takes it: no NUL in any string.
+pub(crate) fn plain_json(value: &impl serde::Serialize) -> Result<String, serde_json::Error> {
+    let text = serde_json::to_string(value)?;
+    if !text.contains("\\u0000") {
+        return Ok(text);
+    }
+    let mut value: serde_json::Value = serde_json::from_str(&text)?;
+    without_nul(&mut value);
+    serde_json::to_string(&value)
+}
+
+fn without_nul(value: &mut serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => *text = text.replace('\0', "\u{fffd}"),
+        Value::Array(items) => items.iter_mut().for_each(without_nul),
+        Value::Object(fields) => {
+            let taken = std::mem::take(fields);
+            fields.extend(taken.into_iter().map(|(name, mut value)| {
+                without_nul(&mut value);
+                (name.replace('\0', "\u{fffd}"), value)
+            }));
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+}
+
+/// The raw numbers, as array parameters take them.
+pub(crate) fn numbers(artifacts: &[ArtifactDbId]) -> Vec<i64> {
+    artifacts.iter().map(|artifact| artifact.0).collect()
+}

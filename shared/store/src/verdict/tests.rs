@@ -1,0 +1,133 @@
+use std::slice::from_ref;
+
+use touchstone_domain::{CheckKind, OutcomeKind, Reason, Sha256};
+
+use super::*;
+use crate::testing::TestDb;
+
+const HASH: &[CheckKind] = &[CheckKind::Hash];
+
+#[tokio::test]
+async fn a_verdict_is_recorded_once_and_read_back_as_it_was() {
+    let db = TestDb::new().await;
+    let left_pad = db.artifact("left-pad", HASH).await;
+    let mut all: Vec<Verdict> = CheckKind::ALL.into_iter().map(|check| left_pad.pass(check)).collect();
+    all[1].chunk_root = None;
+    all[1].evidence = vec![Sha256::of("1"), Sha256::of("2")];
+    all[2].outcome = Outcome::fail(Reason::SizeMismatch { declared: u64::MAX, computed: 0 });
+    all[3].outcome = Outcome::inconclusive(Reason::NoClaim);
+    let recorded = db.store.record_verdicts(&all).await.unwrap();
+    assert_eq!(recorded, Recorded { inserted: 4, ..Recorded::default() });
+    let again = [all[3].clone(), all[3].clone(), all[0].clone()];
+    let recorded = db.store.record_verdicts(&again).await.unwrap();
+    assert_eq!(recorded, Recorded { duplicate: 3, ..Recorded::default() });
+
+    let found = db.store.verdicts_to_count(&[left_pad.artifact]).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].0.artifact, left_pad.artifact);
+    let mut verdicts = found[0].1.clone();
+    verdicts.sort_by_key(|verdict| verdict.check.bit());
+    assert_eq!(verdicts, all);
+}
+
+#[tokio::test]
+async fn a_verdict_about_something_else_is_refused_alone() {
+    let db = TestDb::new().await;
+    let [a, b] = [db.artifact("a", HASH).await, db.artifact("b", HASH).await];
+    let pass = a.pass(CheckKind::Hash);
+    let batch = [
+        Verdict { sha256: b.new.sha256, ..pass.clone() },
+        pass.clone(),
+        Verdict { artifact: ArtifactDbId(999), ..pass.clone() },
+        Verdict { epoch: 1, ..pass.clone() },
+        Verdict { epoch: -1, ..pass.clone() },
+        Verdict { service: String::new(), ..pass.clone() },
+        Verdict { evidence: vec![Sha256::of(""); 65], ..pass.clone() },
+        Verdict { software: "x\0".into(), ..pass.clone() },
+        Verdict { outcome: Outcome::fail(malformed(20_000)), ..pass.clone() },
+    ];
+    let recorded = db.store.record_verdicts(&batch).await.unwrap();
+    assert_eq!((recorded.inserted, recorded.duplicate), (1, 0));
+    let mut refused: Vec<_> = recorded.refused.iter().map(|r| (r.index, r.reason)).collect();
+    refused.sort_unstable_by_key(|(index, _)| *index);
+    let (subject, bounds) = (VerdictRefusal::Subject, VerdictRefusal::Bounds);
+    let expected = [
+        (0, subject),
+        (2, subject),
+        (3, subject),
+        (4, subject),
+        (5, bounds),
+        (6, bounds),
+        (7, bounds),
+        (8, bounds),
+    ];
+    assert_eq!(refused, expected);
+    assert_eq!(db.number("SELECT count(*) FROM verdict").await, 1);
+    let limit = db.store.record_verdicts(&vec![pass; VERDICTS_MAX + 1]).await;
+    assert!(matches!(limit, Err(StoreError::Limit { found: 257, limit: 256, .. })));
+}
+
+fn malformed(bytes: usize) -> Reason {
+    let text = "\0".repeat(bytes);
+    Reason::CoordinateMismatch {
+        part: "name".into(),
+        expected: "'; DROP TABLE verdict; --".into(),
+        found: text,
+    }
+}
+
+#[tokio::test]
+async fn a_reason_with_hostile_text_is_stored_inert() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", HASH).await;
+    let fail = Verdict { outcome: Outcome::fail(malformed(2)), ..a.pass(CheckKind::Hash) };
+    assert_eq!(db.store.record_verdicts(&[fail]).await.unwrap().inserted, 1);
+    let found = db.store.verdicts_to_count(&[a.artifact]).await.unwrap();
+    let Reason::CoordinateMismatch { expected, found, .. } = &found[0].1[0].outcome.reason else { panic!() };
+    assert_eq!((expected.as_str(), found.as_str()), ("'; DROP TABLE verdict; --", "\u{fffd}\u{fffd}"));
+}
+
+#[tokio::test]
+async fn a_later_failure_is_a_row_of_its_own_and_is_found_until_it_counts() {
+    let db = TestDb::new().await;
+    let [a, b] = [db.artifact("a", HASH).await, db.artifact("b", HASH).await];
+    db.judge(&[a.pass(CheckKind::Hash), b.pass(CheckKind::Hash)]).await.unwrap();
+    assert_eq!(db.store.uncounted_failures(9).await.unwrap(), []);
+    let fail = a.verdict(CheckKind::Hash, OutcomeKind::Fail);
+    assert_eq!(db.store.record_verdicts(from_ref(&fail)).await.unwrap().inserted, 1);
+    assert_eq!(db.store.uncounted_failures(9).await.unwrap(), [a.artifact]);
+    let found = db.store.verdicts_to_count(&[a.artifact, b.artifact]).await.unwrap();
+    assert_eq!(found.len(), 1, "what the gate knows is not read again");
+    assert_eq!(found[0].1, from_ref(&fail));
+    db.judge(&[fail]).await.unwrap();
+    assert_eq!(db.store.uncounted_failures(9).await.unwrap(), []);
+    assert_eq!(db.store.verdicts_to_count(&[a.artifact]).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_verdict_of_another_epoch_is_history_and_does_not_count() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", HASH).await;
+    db.execute("UPDATE gate SET epoch = 1").await.unwrap();
+    let fail = a.verdict(CheckKind::Hash, OutcomeKind::Fail);
+    assert_eq!(db.store.record_verdicts(from_ref(&fail)).await.unwrap().inserted, 1);
+    assert_eq!(db.store.verdicts_to_count(&[a.artifact]).await.unwrap(), []);
+    assert_eq!(db.store.uncounted_failures(9).await.unwrap(), []);
+    let current = Verdict { epoch: 1, ..fail };
+    assert_eq!(db.store.record_verdicts(from_ref(&current)).await.unwrap().inserted, 1);
+    assert_eq!(db.store.verdicts_to_count(&[a.artifact]).await.unwrap()[0].1, [current]);
+}
+
+#[tokio::test]
+async fn an_unreadable_verdict_does_not_keep_others_from_counting() {
+    let db = TestDb::new().await;
+    let [a, b] = [db.artifact("a", HASH).await, db.artifact("b", HASH).await];
+    db.store.record_verdicts(&[a.pass(CheckKind::Hash), b.pass(CheckKind::Hash)]).await.unwrap();
+    let change = format!(
+        "UPDATE verdict SET reason = '{{\"code\": \"of_a_newer_version\"}}' WHERE artifact_id = {}",
+        a.artifact
+    );
+    db.execute(&format!("ALTER TABLE verdict DISABLE TRIGGER append_only; {change}")).await.unwrap();
+    let found = db.store.verdicts_to_count(&[a.artifact, b.artifact]).await.unwrap();
+    assert_eq!(found.iter().map(|(gate, _)| gate.artifact).collect::<Vec<_>>(), [b.artifact]);
+}
