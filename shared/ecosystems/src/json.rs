@@ -9,6 +9,8 @@ use serde::{
 };
 use serde_json::value::RawValue;
 
+use crate::IndexError;
+
 /// Nesting beyond this is no metadata.
 const DEPTH_MAX: usize = 128;
 
@@ -49,7 +51,11 @@ pub(crate) fn members(document: &[u8], object: Range<usize>) -> Result<Vec<Membe
         let start = end + quote;
         end = value.end;
         let offset = object.start;
-        Member { key, whole: offset + start..offset + value.end, value: offset + value.start..offset + value.end }
+        Member {
+            key,
+            whole: offset + start..offset + value.end,
+            value: offset + value.start..offset + value.end,
+        }
     });
     Ok(members.collect())
 }
@@ -81,6 +87,19 @@ pub(crate) fn value<'a, T: Deserialize<'a>>(
     at: &Range<usize>,
 ) -> Result<T, serde_json::Error> {
     serde_json::from_slice(&document[at.clone()])
+}
+
+/// Refuses what is not UTF-8, since parts that are passed on unread are looked at nowhere else, and what is nested too
+/// deeply.
+pub(crate) fn check(document: &[u8]) -> Result<(), IndexError> {
+    if let Err(e) = str::from_utf8(document) {
+        return Err(IndexError::Malformed { problem: e.to_string() });
+    }
+    if is_shallow(document) {
+        Ok(())
+    } else {
+        Err(IndexError::Limit { problem: format!("it is nested deeper than {DEPTH_MAX}") })
+    }
 }
 
 /// Whether nesting stays within what any reader can take; strings are skipped, nothing else is checked.
@@ -131,7 +150,9 @@ mod tests {
     fn kept(text: &str, keep: &[&str]) -> String {
         let members = members(text.as_bytes(), 0..text.len()).expect(text);
         let mut left = text.to_owned();
-        for cut in cuts(members.iter().map(|m| &m.whole), |i| keep.contains(&&*members[i].key)).into_iter().rev() {
+        for cut in
+            cuts(members.iter().map(|m| &m.whole), |i| keep.contains(&&*members[i].key)).into_iter().rev()
+        {
             left.replace_range(cut, "");
         }
         left
@@ -167,7 +188,9 @@ mod tests {
 
     #[test]
     fn what_is_no_object_is_an_error() {
-        for text in ["[]", "1", "{\"a\":1,}", "{\"a\":NaN}", "\u{feff}{}", "{} {}", "{\"a\":1", "", "{\"a\":01}"] {
+        for text in
+            ["[]", "1", "{\"a\":1,}", "{\"a\":NaN}", "\u{feff}{}", "{} {}", "{\"a\":1", "", "{\"a\":01}"]
+        {
             assert!(members(text.as_bytes(), 0..text.len()).is_err(), "{text}");
         }
     }
@@ -175,8 +198,11 @@ mod tests {
     #[test]
     fn depth_is_bounded_outside_strings_only() {
         let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
-        assert!(is_shallow(nested(DEPTH_MAX).as_bytes()));
-        assert!(!is_shallow(nested(DEPTH_MAX + 1).as_bytes()));
-        assert!(is_shallow(format!("{{\"a\\\"\":\"{}\"}}", nested(1000)).as_bytes()));
+        assert_eq!(check(nested(DEPTH_MAX).as_bytes()), Ok(()));
+        let problem = "it is nested deeper than 128".to_owned();
+        assert_eq!(check(nested(DEPTH_MAX + 1).as_bytes()), Err(IndexError::Limit { problem }));
+        assert_eq!(check(format!("{{\"a\\\"\":\"{}\"}}", nested(1000)).as_bytes()), Ok(()));
+        let problem = "invalid utf-8 sequence of 1 bytes from index 2".to_owned();
+        assert_eq!(check(b"{\"\xff\":1}"), Err(IndexError::Malformed { problem }));
     }
 }

@@ -34,7 +34,10 @@ use url::Url;
 pub use index::{Amendment, Amendments, Index, IndexEntry, IndexError, Located, Rendered};
 pub use integrity::{Comparison, Computed, Declared};
 pub use npm::{AuditError, filter_bulk_audit};
-pub use request::{ArtifactRequest, Document, IndexForm, RawRequest, ReadRequest, RequestError, StaticReply, UpstreamBase, UpstreamPath};
+pub use request::{
+    ArtifactRequest, Document, IndexForm, RawRequest, ReadRequest, RequestError, StaticReply, UpstreamBase,
+    UpstreamPath,
+};
 
 /// Everything that is particular to one ecosystem.
 pub trait Adapter: Send + Sync {
@@ -97,7 +100,12 @@ pub trait Adapter: Send + Sync {
 
     /// Reads the whole archive in bounded memory and time, refuses what is ambiguous, and compares what it says about itself with the
     /// coordinate and the claims.
-    fn inspect(&self, id: &ArtifactId, claims: &[Claim], archive: &mut dyn ReadSeek) -> Result<Inspected, InspectError>;
+    fn inspect(
+        &self,
+        id: &ArtifactId,
+        claims: &[Claim],
+        archive: &mut dyn ReadSeek,
+    ) -> Result<Inspected, InspectError>;
 
     /// The body of a refusal, and its content type, as this ecosystem's clients show it.
     fn refusal_body(&self, refusal: &Refusal, reference: &str) -> (&'static str, String);

@@ -64,15 +64,13 @@ impl SparseIndex {
     pub(super) fn parse(
         package: &PackageName,
         content_type: &str,
-        document: Bytes,
+        document: &Bytes,
     ) -> Result<Self, IndexError> {
         let found = media_type(content_type);
         if found.to_ascii_lowercase().contains("html") {
             return Err(IndexError::MediaType { expected: "text/plain", found: shortened(found) });
         }
-        if !json::is_shallow(&document) {
-            return Err(IndexError::Limit { problem: "it is nested too deeply".to_owned() });
-        }
+        json::check(document)?;
         let mut parsed = Self {
             document: document.clone(),
             package: package.clone(),
@@ -88,10 +86,12 @@ impl SparseIndex {
             if number >= LINES_MAX {
                 return Err(IndexError::Limit { problem: format!("more than {LINES_MAX} lines") });
             }
-            let malformed = |problem: String| IndexError::Malformed { problem: format!("line {}: {problem}", number + 1) };
+            let malformed = |problem: String| IndexError::Malformed {
+                problem: format!("line {}: {problem}", number + 1),
+            };
             let before = text.iter().take_while(|b| b.is_ascii_whitespace()).count();
             let object = whole.start + before..whole.start + before + text.trim_ascii().len();
-            match parse_line(&document, object, package).map_err(malformed)? {
+            match parse_line(document, object, package).map_err(malformed)? {
                 Some((entry, line)) => parsed.add(entry, line)?,
                 None => parsed.left_out.push(whole),
             }
@@ -187,7 +187,8 @@ impl SparseIndex {
     /// Whether bytes from the record are one line about that very file.
     fn is_line_of(&self, old: &[u8], entry: &IndexEntry) -> bool {
         let found = parse_line(old, 0..old.len(), &self.package);
-        let same = |(found, _): (IndexEntry, Line)| found.version == entry.version && found.file == entry.file;
+        let same =
+            |(found, _): (IndexEntry, Line)| found.version == entry.version && found.file == entry.file;
         !old.contains(&b'\n') && found.is_ok_and(|found| found.is_some_and(same))
     }
 }

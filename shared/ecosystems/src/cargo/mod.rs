@@ -12,8 +12,8 @@ use touchstone_domain::{ArtifactId, Claim, Ecosystem, NameError, PackageName, Re
 use url::Url;
 
 use crate::{
-    Adapter, Declared, Index, IndexError, InspectError, Inspected, RawRequest, ReadRequest, ReadSeek, Rendered,
-    RequestError, StaticReply, UpstreamPath,
+    Adapter, Declared, Index, IndexError, InspectError, Inspected, RawRequest, ReadRequest, ReadSeek,
+    Rendered, RequestError, StaticReply, UpstreamPath,
 };
 
 /// The Cargo adapter.
@@ -42,7 +42,7 @@ impl Adapter for Cargo {
         content_type: &str,
         document: Bytes,
     ) -> Result<Box<dyn Index>, IndexError> {
-        Ok(Box::new(index::SparseIndex::parse(package, content_type, document)?))
+        Ok(Box::new(index::SparseIndex::parse(package, content_type, &document)?))
     }
 
     fn needs_download_template(&self) -> bool {

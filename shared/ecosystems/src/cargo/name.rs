@@ -90,8 +90,14 @@ mod tests {
 
     #[test]
     fn the_folders_follow_the_length_of_the_name() {
-        let cases =
-            [("a", "1"), ("ab", "2"), ("abc", "3/a"), ("abcd", "ab/cd"), ("abcde", "ab/cd"), ("AbCd", "Ab/Cd")];
+        let cases = [
+            ("a", "1"),
+            ("ab", "2"),
+            ("abc", "3/a"),
+            ("abcd", "ab/cd"),
+            ("abcde", "ab/cd"),
+            ("AbCd", "Ab/Cd"),
+        ];
         for (name, folders) in cases {
             assert_eq!(prefix(name), folders);
         }

@@ -98,15 +98,18 @@ pub(super) fn download_link(
         ("{lowerprefix}", name::prefix(id.package.as_str())),
     ];
     let checksum = "{sha256-checksum}";
-    let has_marker = values.iter().any(|(marker, _)| template.contains(marker)) || template.contains(checksum);
+    let has_marker =
+        values.iter().any(|(marker, _)| template.contains(marker)) || template.contains(checksum);
     if !has_marker {
         return Ok(format!("{template}/{spelling}/{}/download", id.version));
     }
     let mut link = template.to_owned();
     if link.contains(checksum) {
-        let hex = sha256_hex
-            .ok_or_else(|| malformed("the download template asks for a checksum, and none is declared".into()))?;
-        let sha256: Sha256 = hex.parse().map_err(|_| malformed(format!("{:?} is no SHA-256", shortened(hex))))?;
+        let hex = sha256_hex.ok_or_else(|| {
+            malformed("the download template asks for a checksum, and none is declared".into())
+        })?;
+        let sha256: Sha256 =
+            hex.parse().map_err(|_| malformed(format!("{:?} is no SHA-256", shortened(hex))))?;
         link = link.replace(checksum, &sha256.to_string());
     }
     Ok(values.iter().fold(link, |link, (marker, value)| link.replace(marker, value)))
@@ -115,7 +118,8 @@ pub(super) fn download_link(
 /// Cargo prints the body: the sentence first, then what to look it up by.
 pub(super) fn refusal_body(refusal: &Refusal, reference: &str) -> (&'static str, String) {
     let Refusal { kind, title, detail } = refusal;
-    let detail: String = detail.chars().map(|c| if c.is_control() { ' ' } else { c }).take(DETAIL_CHARS_MAX).collect();
+    let detail: String =
+        detail.chars().map(|c| if c.is_control() { ' ' } else { c }).take(DETAIL_CHARS_MAX).collect();
     ("text/plain; charset=utf-8", format!("{title}: {detail}\nreference: {reference} ({})\n", kind.code()))
 }
 

@@ -34,7 +34,8 @@ fn mismatch(field: ClaimField, algorithm: Algorithm) -> Reason {
 /// Everything that a claim can be, in every combination: the outcome follows from what is in it, never from the order.
 #[test]
 fn every_combination_of_claims_has_its_outcome() {
-    let kinds: [(&str, fn(&mut Declared)); 7] = [
+    type Add = fn(&mut Declared);
+    let kinds: [(&str, Add); 7] = [
         ("strong", |d| d.comparisons.push(comparison(Sha512::of(BYTES)))),
         ("wrong strong", |d| d.comparisons.push(comparison(Sha256([0; 32])))),
         ("weak", |d| d.comparisons.push(comparison(Digest::Sha1(SHA1)))),

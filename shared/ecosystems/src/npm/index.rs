@@ -87,25 +87,20 @@ impl Packument {
     pub(super) fn parse(
         package: &PackageName,
         content_type: &str,
-        document: Bytes,
+        document: &Bytes,
     ) -> Result<Self, IndexError> {
         expect_media_type(content_type, &[protocol::JSON, protocol::ABBREVIATED])?;
-        if !json::is_shallow(&document) {
-            return Err(IndexError::Limit { problem: "it is nested too deeply".to_owned() });
-        }
-        let top = members(&document, 0..document.len(), "the packument")?;
+        json::check(document)?;
+        let top = members(document, 0..document.len(), "the packument")?;
         let found: String = match unique(&top, "name")? {
-            Some(name) => text(&document, &name.value, "`name`")?,
+            Some(name) => text(document, &name.value, "`name`")?,
             None => String::new(),
         };
         if found != package.as_str() {
-            return Err(IndexError::OtherPackage {
-                expected: package.to_string(),
-                found: shortened(&found),
-            });
+            return Err(IndexError::OtherPackage { expected: package.to_string(), found: shortened(&found) });
         }
-        let versions = object(&document, unique(&top, "versions")?)?;
-        let times = object(&document, unique(&top, "time")?)?;
+        let versions = object(document, unique(&top, "versions")?)?;
+        let times = object(document, unique(&top, "time")?)?;
         if versions.len() > VERSIONS_MAX {
             let problem = format!("{} versions, of {VERSIONS_MAX} at most", versions.len());
             return Err(IndexError::Limit { problem });
@@ -117,12 +112,12 @@ impl Packument {
             by_version: HashMap::new(),
             versions: Vec::with_capacity(versions.len()),
             times: vec![],
-            tags: tags(&document, unique(&top, "dist-tags")?)?,
-            top: Top::of(&document, &top, &times),
+            tags: tags(document, unique(&top, "dist-tags")?)?,
+            top: Top::of(document, &top, &times),
             document: document.clone(),
         };
-        let roles = parsed.read_versions(&document, versions)?;
-        parsed.read_times(&document, &times, &roles)?;
+        let roles = parsed.read_versions(document, versions)?;
+        parsed.read_times(document, &times, &roles)?;
         Ok(parsed)
     }
 

@@ -20,9 +20,10 @@ pub(super) fn declared(claims: &[Claim]) -> Declared {
             ClaimField::NpmShasum => {
                 Digest::from_hex(Algorithm::Sha1, &claim.value).map(|d| vec![d]).map_err(|e| e.to_string())
             }
-            ClaimField::CargoCksum | ClaimField::PypiHash | ClaimField::PypiCoreMetadata | ClaimField::Size => {
-                Err("npm has no such field".to_owned())
-            }
+            ClaimField::CargoCksum
+            | ClaimField::PypiHash
+            | ClaimField::PypiCoreMetadata
+            | ClaimField::Size => Err("npm has no such field".to_owned()),
         };
         match digests {
             Ok(digests) => {
@@ -67,7 +68,8 @@ fn sri(value: &str) -> Result<Digest, String> {
         "sha512" => Algorithm::Sha512,
         other => return Err(format!("unknown algorithm {:?}", other.chars().take(20).collect::<String>())),
     };
-    let bytes = STANDARD.decode(encoded).map_err(|_| format!("the {algorithm} value is not padded base64"))?;
+    let bytes =
+        STANDARD.decode(encoded).map_err(|_| format!("the {algorithm} value is not padded base64"))?;
     Digest::from_bytes(algorithm, &bytes).map_err(|e| e.to_string())
 }
 

@@ -12,8 +12,8 @@ use touchstone_domain::{Algorithm, ArtifactId, Claim, Ecosystem, NameError, Pack
 use url::Url;
 
 use crate::{
-    Adapter, Declared, Index, IndexError, InspectError, Inspected, RawRequest, ReadRequest, ReadSeek, Rendered,
-    RequestError, StaticReply, UpstreamPath,
+    Adapter, Declared, Index, IndexError, InspectError, Inspected, RawRequest, ReadRequest, ReadSeek,
+    Rendered, RequestError, StaticReply, UpstreamPath,
 };
 
 pub use protocol::{AuditError, filter_bulk_audit};
@@ -47,7 +47,7 @@ impl Adapter for Npm {
         content_type: &str,
         document: Bytes,
     ) -> Result<Box<dyn Index>, IndexError> {
-        Ok(Box::new(index::Packument::parse(package, content_type, document)?))
+        Ok(Box::new(index::Packument::parse(package, content_type, &document)?))
     }
 
     fn static_reply(&self, _reply: StaticReply, _public_url: &Url) -> Rendered {

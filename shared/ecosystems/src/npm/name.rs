@@ -85,7 +85,7 @@ mod tests {
 
     use super::*;
 
-    fn rule(problem: NameError) -> &'static str {
+    fn rule(problem: &NameError) -> &'static str {
         match problem {
             NameError::Grammar { rule, .. } => rule,
             NameError::Empty { .. }
@@ -97,7 +97,9 @@ mod tests {
 
     #[test]
     fn names_are_plain_and_keep_their_case() {
-        for good in ["a", "JSONStream", "lodash.merge", "@s/p", "@types/node", "a~b", "@s/_p", "-a", "node_modules2"] {
+        for good in
+            ["a", "JSONStream", "lodash.merge", "@s/p", "@types/node", "a~b", "@s/_p", "-a", "node_modules2"]
+        {
             assert_eq!(package(good).expect(good).as_str(), good);
         }
         for (bad, expected) in [
@@ -115,7 +117,7 @@ mod tests {
             ("@s/p@1", "letters, digits, and - . _ ~ only"),
             ("--upload-pack=x", "letters, digits, and - . _ ~ only"),
         ] {
-            assert_eq!(package(bad).map_err(rule), Err(expected), "{bad}");
+            assert_eq!(package(bad).as_ref().map_err(rule).err(), Some(expected), "{bad}");
         }
         for bad in ["", "@s/", "@/p", "@s/..", "@s/p/q", "a%2fb", "\u{212a}", "a b", "a;b"] {
             assert!(package(bad).is_err(), "{bad}");
@@ -137,7 +139,9 @@ mod tests {
         let scoped = package("@s/a-1").expect("name");
         let of = |file: &str| version_of_file(&scoped, file).map(|(version, _)| version.to_string());
         assert_eq!(of("a-1-2.0.0.tgz").as_deref(), Ok("2.0.0"));
-        for bad in ["a-2.0.0.tgz", "a-1-2.0.0.tar.gz", "a-1-v2.0.0.tgz", "s-a-1-2.0.0.tgz", "a-1-2.0.0.tgz.tgz"] {
+        for bad in
+            ["a-2.0.0.tgz", "a-1-2.0.0.tar.gz", "a-1-v2.0.0.tgz", "s-a-1-2.0.0.tgz", "a-1-2.0.0.tgz.tgz"]
+        {
             assert!(of(bad).is_err(), "{bad}");
         }
     }

@@ -97,7 +97,8 @@ fn form(accept: &str) -> IndexForm {
     for range in accept.split(',') {
         let mut parameters = range.split(';').map(str::trim);
         let media_type = parameters.next().unwrap_or_default();
-        let quality = parameters.find_map(|p| p.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0_f32));
+        let quality =
+            parameters.find_map(|p| p.strip_prefix("q=")).map_or(1.0, |q| q.parse().unwrap_or(0.0_f32));
         if media_type.eq_ignore_ascii_case(ABBREVIATED) {
             abbreviated = quality;
         } else if media_type.eq_ignore_ascii_case(JSON) {

@@ -112,7 +112,10 @@ fn templates_expand_as_cargo_expands_them() {
 fn a_config_without_one_template_is_refused() {
     let long = format!(r#"{{"dl":"{}"}}"#, "a".repeat(TEMPLATE_BYTES_MAX + 1));
     for bad in ["", "{}", "<html>", r#"{"dl":1}"#, r#"{"dl":""}"#, r#"{"dl":"a","dl":"b"}"#, &long] {
-        assert!(matches!(parse_download_template(bad.as_bytes()), Err(IndexError::Malformed { .. })), "{bad}");
+        assert!(
+            matches!(parse_download_template(bad.as_bytes()), Err(IndexError::Malformed { .. })),
+            "{bad}"
+        );
     }
 }
 

@@ -35,9 +35,6 @@ const ABBREVIATED: [&str; 20] = [
 ];
 /// The scripts that npm runs when it installs a dependency.
 const INSTALL_SCRIPTS: [&str; 3] = ["preinstall", "install", "postinstall"];
-/// The fields of `dist` that say what the bytes are, or vouch for them.
-const SECURITY: [&str; 5] = ["tarball", "integrity", "shasum", "signatures", "attestations"];
-
 /// A version's places in its document.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Entry {
@@ -75,8 +72,10 @@ impl Entry {
             Some(dist) => members(document, dist.value.clone(), version.as_str())?,
             None => vec![],
         };
-        let [tarball, integrity, shasum, _signatures, attestations] = SECURITY.map(|key| unique(&dist, key));
-        let (tarball, integrity, shasum, attestations) = (tarball?, integrity?, shasum?, attestations?);
+        unique(&dist, "signatures")?;
+        let (integrity, shasum) = (unique(&dist, "integrity")?, unique(&dist, "shasum")?);
+        let attestations = unique(&dist, "attestations")?;
+        let tarball = unique(&dist, "tarball")?;
         let Some(tarball) = tarball.filter(|t| same && string(document, t).is_some()) else {
             return Ok(None);
         };

@@ -24,7 +24,8 @@ fn packuments_tarballs_and_manifests_have_three_spellings_of_a_scope() {
         assert_eq!(get(&format!("{name}/next")), Ok(manifest), "{name}");
         let tarball = ReadRequest::Artifact(ArtifactRequest { id: id.clone(), pinned: None });
         assert_eq!(get(&format!("{name}/-/p-1.0.0-a.tgz")), Ok(tarball), "{name}");
-        let Ok(ReadRequest::Document(document)) = get(&format!("-/npm/v1/attestations/{name}@1.0.0-a")) else {
+        let Ok(ReadRequest::Document(document)) = get(&format!("-/npm/v1/attestations/{name}@1.0.0-a"))
+        else {
             panic!("{name}");
         };
         let upstream = UpstreamPath {
@@ -157,7 +158,8 @@ fn internal_names_leave_the_audit_request() {
 
 #[test]
 fn a_refusal_is_shown_by_npm_and_read_by_scripts() {
-    let refusal = Refusal::new(RefusalKind::Rejected, "Rejected by check hash", "it says \"no\".\nTry 1.2.3.");
+    let refusal =
+        Refusal::new(RefusalKind::Rejected, "Rejected by check hash", "it says \"no\".\nTry 1.2.3.");
     let (content_type, body) = refusal_body(&refusal, "pkg:npm/a@1.0.0");
     assert_eq!(content_type, "application/json");
     let body: serde_json::Value = serde_json::from_str(&body).expect("JSON");
