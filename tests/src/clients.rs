@@ -101,6 +101,16 @@ pub enum Mode {
     Locked,
 }
 
+impl Mode {
+    /// For a person.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Self::Resolve => "from the index",
+            Self::Locked => "from the lock",
+        }
+    }
+}
+
 /// Where one run takes place.
 struct Place<'a> {
     tools: &'a Tools,
@@ -150,7 +160,7 @@ pub struct Project {
 }
 
 /// Longer than an install from loopback takes on a busy machine.
-const RUN_LIMIT: Duration = Duration::from_secs(120);
+const RUN_LIMIT: Duration = Duration::from_mins(2);
 
 impl Project {
     /// A project with these root dependencies: names, and requirements as the ecosystem writes them (`^1.0.0`, `>=1,<2`).
@@ -158,7 +168,8 @@ impl Project {
     /// # Panics
     /// When the tools are not installed: `./dev setup` does so.
     pub fn new(client: Client, dependencies: &[(&str, &str)]) -> Self {
-        let dir = tempfile::Builder::new().prefix("touchstone-client-").tempdir().expect("a temporary directory");
+        let dir =
+            tempfile::Builder::new().prefix("touchstone-client-").tempdir().expect("a temporary directory");
         let dependencies = dependencies.iter().map(|(n, r)| ((*n).to_owned(), (*r).to_owned())).collect();
         Self { client, tools: Tools::find(), dir, dependencies, limit: RUN_LIMIT }
     }
@@ -183,7 +194,10 @@ impl Project {
     async fn run(&self, mirror: &Url, mode: Mode) -> Run {
         let driver = self.client.driver();
         let project = self.dir.path().join("project");
-        let fresh = tempfile::Builder::new().prefix("fresh-").tempdir_in(self.dir.path()).expect("in our own directory");
+        let fresh = tempfile::Builder::new()
+            .prefix("fresh-")
+            .tempdir_in(self.dir.path())
+            .expect("in our own directory");
         let place = Place { tools: &self.tools, project: &project, fresh: fresh.path(), mirror };
         for tree in driver.trees() {
             remove(&project.join(tree));
@@ -199,7 +213,14 @@ impl Project {
         if finished.exit == Exit::Code(0) && mode == Mode::Resolve {
             driver.lock(&place);
         }
-        Run { client: self.client, mode, exit: finished.exit, output: finished.output, elapsed: finished.elapsed, installed }
+        Run {
+            client: self.client,
+            mode,
+            exit: finished.exit,
+            output: finished.output,
+            elapsed: finished.elapsed,
+            installed,
+        }
     }
 }
 
@@ -241,7 +262,11 @@ impl fmt::Display for Run {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { client, mode, exit, output, elapsed, installed } = self;
         let (name, count) = (client.name(), installed.len());
-        write!(f, "{name} ({mode:?}) ended with {exit:?} after {elapsed:.1?}, {count} packages installed:\n{output}")
+        let from = mode.words();
+        write!(
+            f,
+            "{name} {from} ended with {exit:?} after {elapsed:.1?}, {count} packages installed:\n{output}"
+        )
     }
 }
 
@@ -253,6 +278,10 @@ fn write(path: &Path, content: &str) {
 fn remove(path: &Path) {
     let removed = if path.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
     if let Err(error) = removed {
-        assert!(error.kind() == std::io::ErrorKind::NotFound, "{} cannot be removed: {error}", path.display());
+        assert!(
+            error.kind() == std::io::ErrorKind::NotFound,
+            "{} cannot be removed: {error}",
+            path.display()
+        );
     }
 }

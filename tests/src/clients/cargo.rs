@@ -11,14 +11,17 @@ pub(super) struct Cargo;
 
 impl Driver for Cargo {
     fn files(&self, place: &Place<'_>, dependencies: &[(String, String)]) -> Vec<(PathBuf, String)> {
-        let dependencies: String = dependencies.iter().map(|(n, r)| format!("{n} = {r:?}\n")).collect();
+        let dependencies: Vec<_> = dependencies.iter().map(|(n, r)| format!("{n} = {r:?}")).collect();
         let manifest = "[package]\nname = \"project\"\nversion = \"1.0.0\"\nedition = \"2021\"\n\n[profile.dev]\ndebug = false\n";
         let registry = format!("sparse+{}", place.below("cargo/"));
         let configuration = format!(
             "[source.crates-io]\nreplace-with = \"mirror\"\n\n[source.mirror]\nregistry = {registry:?}\n\n[net]\nretry = 1\n"
         );
         vec![
-            (place.project.join("Cargo.toml"), format!("{manifest}\n[dependencies]\n{dependencies}")),
+            (
+                place.project.join("Cargo.toml"),
+                format!("{manifest}\n[dependencies]\n{}\n", dependencies.join("\n")),
+            ),
             (place.project.join("src/main.rs"), "fn main() {}\n".to_owned()),
             (home(place).join("config.toml"), configuration),
         ]

@@ -1,6 +1,9 @@
 //! What npm, pnpm and yarn share: `package.json`, and packages below `node_modules`.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use serde_json::{Map, Value, json};
 
@@ -8,8 +11,10 @@ use super::Packages;
 
 /// The project's manifest.
 pub(super) fn manifest(dependencies: &[(String, String)]) -> String {
-    let dependencies: Map<String, Value> = dependencies.iter().map(|(n, r)| (n.clone(), Value::from(r.as_str()))).collect();
-    json!({ "name": "project", "version": "1.0.0", "private": true, "dependencies": dependencies }).to_string()
+    let dependencies: Map<String, Value> =
+        dependencies.iter().map(|(n, r)| (n.clone(), Value::from(r.as_str()))).collect();
+    json!({ "name": "project", "version": "1.0.0", "private": true, "dependencies": dependencies })
+        .to_string()
 }
 
 /// Every package below a `node_modules` directory, nested ones and pnpm's store of links included.
@@ -22,9 +27,13 @@ pub(super) fn installed(modules: &Path) -> Packages {
 fn collect(modules: &Path, packages: &mut Packages) {
     for (name, path) in directories(modules) {
         if name == ".pnpm" {
-            directories(&path).into_iter().for_each(|(_, linked)| collect(&linked.join("node_modules"), packages));
+            for (_, linked) in directories(&path) {
+                collect(&linked.join("node_modules"), packages);
+            }
         } else if name.starts_with('@') {
-            directories(&path).into_iter().for_each(|(_, package)| read(&package, packages));
+            for (_, package) in directories(&path) {
+                read(&package, packages);
+            }
         } else {
             read(&path, packages);
         }
@@ -32,7 +41,8 @@ fn collect(modules: &Path, packages: &mut Packages) {
 }
 
 fn read(package: &Path, packages: &mut Packages) {
-    let manifest = fs::read(package.join("package.json")).ok().and_then(|m| serde_json::from_slice::<Value>(&m).ok());
+    let manifest =
+        fs::read(package.join("package.json")).ok().and_then(|m| serde_json::from_slice::<Value>(&m).ok());
     if let Some(manifest) = manifest
         && let (Some(name), Some(version)) = (manifest["name"].as_str(), manifest["version"].as_str())
     {
@@ -42,7 +52,7 @@ fn read(package: &Path, packages: &mut Packages) {
 }
 
 /// Real directories, not links to them.
-fn directories(parent: &Path) -> Vec<(String, std::path::PathBuf)> {
+fn directories(parent: &Path) -> Vec<(String, PathBuf)> {
     let entries = fs::read_dir(parent).into_iter().flatten().flatten();
     let directories = entries.filter(|entry| entry.file_type().is_ok_and(|kind| kind.is_dir()));
     directories.map(|entry| (entry.file_name().to_string_lossy().into_owned(), entry.path())).collect()

@@ -45,11 +45,13 @@ impl Driver for Pip {
         let report = fs::read(place.project.join("report.json")).expect("pip's report");
         let report: Value = serde_json::from_slice(&report).expect("pip's report is JSON");
         let text = |value: &Value| value.as_str().expect("pip's report names each download").to_owned();
-        let lines = report["install"].as_array().expect("pip's report lists the installs").iter().map(|install| {
-            let (name, version) = (text(&install["metadata"]["name"]), text(&install["metadata"]["version"]));
-            let sha256 = text(&install["download_info"]["archive_info"]["hashes"]["sha256"]);
-            format!("{name}=={version} --hash=sha256:{sha256}\n")
-        });
+        let lines =
+            report["install"].as_array().expect("pip's report lists the installs").iter().map(|install| {
+                let (name, version) =
+                    (text(&install["metadata"]["name"]), text(&install["metadata"]["version"]));
+                let sha256 = text(&install["download_info"]["archive_info"]["hashes"]["sha256"]);
+                format!("{name}=={version} --hash=sha256:{sha256}\n")
+            });
         super::write(&place.project.join(self.lockfile()), &lines.collect::<String>());
     }
 }

@@ -14,7 +14,9 @@ pub(super) fn installed(site: &Path) -> Packages {
     let entries = fs::read_dir(site).into_iter().flatten().flatten();
     let names = entries.map(|entry| entry.file_name().to_string_lossy().into_owned());
     let stems = names.filter_map(|name| name.strip_suffix(".dist-info").map(str::to_owned));
-    stems.filter_map(|stem| stem.split_once('-').map(|(name, version)| (normal(name), version.to_owned()))).collect()
+    stems
+        .filter_map(|stem| stem.split_once('-').map(|(name, version)| (normal(name), version.to_owned())))
+        .collect()
 }
 
 fn normal(name: &str) -> String {

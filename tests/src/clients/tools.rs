@@ -33,7 +33,11 @@ impl Tools {
         let wheel = node_wheel(&root.join("venv/lib"));
         let packages = root.join("node/node_modules");
         let present = |path: PathBuf| {
-            assert!(path.is_file(), "{} is missing: run `./dev setup`, which installs the package clients", path.display());
+            assert!(
+                path.is_file(),
+                "{} is missing: run `./dev setup`, which installs the package clients",
+                path.display()
+            );
             path
         };
         Self {

@@ -12,9 +12,10 @@ impl Driver for Yarn {
         let configuration = [
             format!("npmRegistryServer: {:?}", place.below("npm")),
             format!("unsafeHttpWhitelist: [{host:?}]"),
-            format!("globalFolder: {:?}", place.fresh.join("yarn")),
-            format!("cacheFolder: {:?}", place.fresh.join("cache")),
-            "nodeLinker: node-modules\nenableGlobalCache: false\nenableTelemetry: false\nhttpRetry: 1\n".to_owned(),
+            format!("globalFolder: {}", place.fresh.join("yarn").display()),
+            format!("cacheFolder: {}", place.fresh.join("cache").display()),
+            "nodeLinker: node-modules\nenableGlobalCache: false\nenableTelemetry: false\nhttpRetry: 1\n"
+                .to_owned(),
         ];
         vec![
             (place.project.join("package.json"), node::manifest(dependencies)),

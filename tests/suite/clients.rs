@@ -1,0 +1,236 @@
+//! The real clients through a whole mirror, against generated registries on loopback: they install, they install again when
+//! the upstream is gone, and where something is refused they show why. `live` has the same conversations with the live
+//! registries.
+
+use touchstone_domain::Ecosystem;
+use touchstone_testkit::{Fault, Package, Registry, TestMirror, crate_file, npm_package, sdist, wheel};
+use touchstone_tests::clients::{Client, Packages, Project, Run};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn npm_installs_and_again_without_its_upstream() {
+    installs_and_again_without_its_upstream(Client::Npm).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pnpm_installs_and_again_without_its_upstream() {
+    installs_and_again_without_its_upstream(Client::Pnpm).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn yarn_installs_and_again_without_its_upstream() {
+    installs_and_again_without_its_upstream(Client::Yarn).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pip_installs_and_again_without_its_upstream() {
+    installs_and_again_without_its_upstream(Client::Pip).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uv_installs_and_again_without_its_upstream() {
+    installs_and_again_without_its_upstream(Client::Uv).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cargo_installs_and_again_without_its_upstream() {
+    installs_and_again_without_its_upstream(Client::Cargo).await;
+}
+
+/// From the index and from the lockfile; then the same with an empty cache and a registry that drops every connection.
+async fn installs_and_again_without_its_upstream(client: Client) {
+    let graph = Graph::of(client.ecosystem());
+    let registry = Registry::start().await;
+    graph.packages.iter().cloned().for_each(|package| registry.publish(package));
+    let mirror = TestMirror::builder().registry(&registry).start().await;
+    let project = project(client, &graph.roots);
+
+    for down in [false, true] {
+        registry.set_down(down);
+        let asked = registry.requests().len();
+        for run in [project.install(&mirror.url()).await, project.install_locked(&mirror.url()).await] {
+            assert!(run.succeeded(), "registry down: {down}; {run}");
+            assert_eq!(run.installed, graph.installed, "registry down: {down}; {run}");
+        }
+        assert_eq!(
+            registry.requests().len() == asked,
+            down,
+            "the first round asks the registry, the second cannot"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn npm_shows_why_and_ranges_avoid_what_is_refused() {
+    shows_why_and_ranges_avoid_what_is_refused(Client::Npm).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pnpm_shows_the_status_and_ranges_avoid_what_is_refused() {
+    shows_why_and_ranges_avoid_what_is_refused(Client::Pnpm).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn yarn_shows_why_and_ranges_avoid_what_is_refused() {
+    shows_why_and_ranges_avoid_what_is_refused(Client::Yarn).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pip_shows_why_and_ranges_avoid_what_is_refused() {
+    shows_why_and_ranges_avoid_what_is_refused(Client::Pip).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn uv_shows_why_and_ranges_avoid_what_is_refused() {
+    shows_why_and_ranges_avoid_what_is_refused(Client::Uv).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cargo_shows_why_and_ranges_avoid_what_is_refused() {
+    shows_why_and_ranges_avoid_what_is_refused(Client::Cargo).await;
+}
+
+/// `changed` 1.1.0 holds the archive of another package; `tampered` 1.0.0 loses a bit on the way.
+async fn shows_why_and_ranges_avoid_what_is_refused(client: Client) {
+    let ecosystem = client.ecosystem();
+    let registry = Registry::start().await;
+    let tampered = package(ecosystem, "tampered", "1.0.0", &[]);
+    let mut changed = package(ecosystem, "changed", "1.1.0", &[]);
+    changed.bytes = package(ecosystem, "another", "1.1.0", &[]).bytes;
+    registry.publish(changed);
+    registry.publish(package(ecosystem, "changed", "1.0.0", &[]));
+    registry.fault(&tampered.file, Fault::Tamper);
+    registry.publish(tampered);
+    let mirror = TestMirror::builder().registry(&registry).start().await;
+
+    let pinned = project(client, &[("changed".to_owned(), exactly(ecosystem, "1.1.0"))]);
+    refused(&pinned.install(&mirror.url()).await, rejected_words(client));
+
+    let ranged = project(client, &[("changed".to_owned(), below_two(ecosystem).to_owned())]);
+    let run = ranged.install(&mirror.url()).await;
+    assert!(run.succeeded(), "{run}");
+    assert_eq!(run.versions("changed"), ["1.0.0"], "{run}");
+
+    let broken = project(client, &[("tampered".to_owned(), exactly(ecosystem, "1.0.0"))]);
+    refused(&broken.install(&mirror.url()).await, tampered_words(client));
+    registry.honest();
+    let run = broken.install(&mirror.url()).await;
+    assert!(run.succeeded(), "the same with honest bytes: {run}");
+    assert_eq!(run.versions("tampered"), ["1.0.0"], "{run}");
+}
+
+fn refused(run: &Run, words: &str) {
+    assert!(!run.succeeded(), "{run}");
+    assert!(run.words().contains(words), "does not say {words:?}: {run}");
+    assert_eq!(run.installed, Packages::new(), "{run}");
+}
+
+/// What a person reads when a check rejected the version.
+fn rejected_words(client: Client) -> &'static str {
+    match client {
+        Client::Npm => "403 Rejected by the hash check: coordinate_mismatch",
+        Client::Pnpm => "403",
+        Client::Yarn => "403 (Rejected by the hash check: coordinate_mismatch)",
+        Client::Pip => "403 Client Error: Rejected by the hash check: coordinate_mismatch",
+        Client::Uv => "403 Rejected by the hash check: coordinate_mismatch",
+        Client::Cargo => "was rejected: the hash check found that",
+    }
+}
+
+/// What a person reads when the upstream's bytes contradict its own index.
+fn tampered_words(client: Client) -> &'static str {
+    match client {
+        Client::Npm => "502 Upstream sent wrong bytes: digest_mismatch",
+        Client::Pnpm => "502",
+        Client::Yarn => "502 (Upstream sent wrong bytes: digest_mismatch)",
+        Client::Pip => "502",
+        Client::Uv => "502 Upstream sent wrong bytes: digest_mismatch",
+        Client::Cargo => "contradict its own metadata",
+    }
+}
+
+fn project(client: Client, roots: &[(String, String)]) -> Project {
+    let roots: Vec<_> =
+        roots.iter().map(|(name, requirement)| (name.as_str(), requirement.as_str())).collect();
+    Project::new(client, &roots)
+}
+
+/// How many packages there are in each layer: 25 together, and one more for npm.
+const TOPS: usize = 4;
+const MIDDLES: usize = 8;
+const LEAVES: usize = 13;
+
+/// Packages in three layers that share their dependencies; `leaf-0` also has a newer version, and one that is too new.
+struct Graph {
+    packages: Vec<Package>,
+    roots: Vec<(String, String)>,
+    installed: Packages,
+}
+
+impl Graph {
+    fn of(ecosystem: Ecosystem) -> Self {
+        let mut graph = Self { packages: vec![], roots: vec![], installed: Packages::new() };
+        for index in 0..LEAVES {
+            graph.publish(ecosystem, &format!("leaf-{index}"), &[]);
+        }
+        for index in 0..MIDDLES {
+            let leaves = [index, index + 1, index + 5].map(|leaf| format!("leaf-{leaf}"));
+            graph.publish(ecosystem, &format!("middle-{index}"), &leaves);
+        }
+        for index in 0..TOPS {
+            let below =
+                [format!("middle-{}", 2 * index), format!("middle-{}", 2 * index + 1), "leaf-0".to_owned()];
+            let name = format!("top-{index}");
+            graph.publish(ecosystem, &name, &below);
+            graph.roots.push((name, below_two(ecosystem).to_owned()));
+        }
+        for version in ["1.1.0", "2.0.0"] {
+            graph.packages.push(package(ecosystem, "leaf-0", version, &[]));
+        }
+        graph.installed.remove(&("leaf-0".to_owned(), "1.0.0".to_owned()));
+        graph.installed.insert(("leaf-0".to_owned(), "1.1.0".to_owned()));
+        match ecosystem {
+            Ecosystem::Npm => {
+                graph.publish(ecosystem, "@acme/scoped", &["leaf-12".to_owned()]);
+                graph.roots.push(("@acme/scoped".to_owned(), below_two(ecosystem).to_owned()));
+            }
+            Ecosystem::Pypi => graph.packages.push(sdist("leaf-1", "1.0.0")),
+            Ecosystem::Cargo => (),
+        }
+        graph
+    }
+
+    fn publish(&mut self, ecosystem: Ecosystem, name: &str, dependencies: &[String]) {
+        self.packages.push(package(ecosystem, name, "1.0.0", dependencies));
+        self.installed.insert((name.to_owned(), "1.0.0".to_owned()));
+    }
+}
+
+fn package(ecosystem: Ecosystem, name: &str, version: &str, dependencies: &[String]) -> Package {
+    let dependencies: Vec<_> =
+        dependencies.iter().map(|name| (name.as_str(), below_two(ecosystem))).collect();
+    match ecosystem {
+        Ecosystem::Npm => npm_package(name, version, &dependencies, FILLER_BYTES),
+        Ecosystem::Pypi => wheel(name, version, &dependencies, FILLER_BYTES),
+        Ecosystem::Cargo => crate_file(name, version, &dependencies, FILLER_BYTES),
+    }
+}
+
+/// Enough for a body that comes in several pieces.
+const FILLER_BYTES: usize = 100_000;
+
+/// From 1.0.0 up to, but not including, 2.0.0.
+const fn below_two(ecosystem: Ecosystem) -> &'static str {
+    match ecosystem {
+        Ecosystem::Npm => "^1.0.0",
+        Ecosystem::Pypi => ">=1.0.0,<2",
+        Ecosystem::Cargo => "1",
+    }
+}
+
+fn exactly(ecosystem: Ecosystem, version: &str) -> String {
+    match ecosystem {
+        Ecosystem::Npm => version.to_owned(),
+        Ecosystem::Pypi => format!("=={version}"),
+        Ecosystem::Cargo => format!("={version}"),
+    }
+}
