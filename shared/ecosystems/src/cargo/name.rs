@@ -29,7 +29,7 @@ pub(super) fn file(spelling: &str, version: &Version) -> Result<FileName, NameEr
     FileName::new(format!("{spelling}-{version}.crate"))
 }
 
-/// The owner's spelling of the name, from the file that [`file`] made.
+/// The owner's spelling of the name, from the file that [`file()`] made.
 pub(super) fn spelling<'a>(file: &'a FileName, version: &Version) -> Option<&'a str> {
     file.as_str().strip_suffix(".crate")?.strip_suffix(version.as_str())?.strip_suffix('-')
 }
