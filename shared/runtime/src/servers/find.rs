@@ -80,7 +80,7 @@ impl Search {
             let found = path.is_file().then(|| path.clone());
             return found.ok_or_else(|| NotFound::Named { variable, path: path.clone(), program });
         }
-        let tools = self.tools.iter().map(|tools| tools.join("bin"));
+        let tools = self.tools.iter().map(|tools| tools.join("venv/bin"));
         let mut places = tools.chain(self.path.iter().cloned()).map(|place| place.join(program));
         let found = places.find_map(|file| file.canonicalize().ok().filter(|file| file.is_file()));
         found.ok_or(NotFound::Nowhere { program, variable })
