@@ -67,8 +67,9 @@ impl Deliveries {
         }
     }
 
-    /// Stops to pull and gives back what was sent ahead, so that another process gets it at once.
-    pub async fn hand_back(mut self) {
+    /// Stops to pull, until the next [`Deliveries::next_batch`], and gives back what was sent ahead, so that another
+    /// process gets it at once.
+    pub async fn hand_back(&mut self) {
         self.pull.abandon();
         while let Some(message) = self.pull.ready() {
             if acknowledge(&message, AckKind::Nak(None)).await.is_err() {

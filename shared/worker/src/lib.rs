@@ -16,3 +16,6 @@ mod trouble;
 
 pub use check::{Check, CheckError, Finding, Job};
 pub use run::{Options, Parts, WorkerError, run};
+
+#[cfg(test)]
+mod tests;

@@ -34,7 +34,11 @@ impl<C: Check> Worker<C> {
     async fn settle(&self, batch: &[Judged]) {
         match self.commit(batch).await {
             Ok(()) => {}
-            Err(error) if error.is_transient() => put_off(batch.iter().map(|j| &j.delivery), &error).await,
+            Err(error) if error.is_transient() => {
+                for judged in batch {
+                    put_off(&judged.delivery, &error).await;
+                }
+            }
             Err(_) => {
                 for judged in batch {
                     self.settle_one(judged).await;
@@ -46,7 +50,7 @@ impl<C: Check> Worker<C> {
     async fn settle_one(&self, judged: &Judged) {
         match self.commit(from_ref(judged)).await {
             Ok(()) => {}
-            Err(error) if error.is_transient() => put_off([&judged.delivery], &error).await,
+            Err(error) if error.is_transient() => put_off(&judged.delivery, &error).await,
             Err(error) => {
                 let (store, check, epoch) = (&self.parts.store, self.check.kind(), judged.verdict.epoch);
                 give_back(store, check, &judged.delivery, epoch, Trouble::store(&error)).await;
@@ -91,10 +95,9 @@ impl<C: Check> Worker<C> {
     }
 }
 
-/// Gives messages back because Postgres is away. Their checks run again later.
-pub(crate) async fn put_off<'a>(deliveries: impl IntoIterator<Item = &'a Delivery>, error: &StoreError) {
-    tracing::warn!(error = chain(error), "Postgres does not answer; messages are put off");
-    for delivery in deliveries {
-        settled(delivery.nak(backoff(delivery.deliveries)).await);
-    }
+/// Gives a message back because Postgres is away; that is no attempt. Its check runs again later.
+pub(crate) async fn put_off(delivery: &Delivery, error: &StoreError) {
+    let artifact = delivery.event.artifact;
+    tracing::warn!(artifact.id = %artifact, error = chain(error), "Postgres does not answer; a message is put off");
+    settled(delivery.nak(backoff(delivery.deliveries)).await);
 }

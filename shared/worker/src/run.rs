@@ -11,7 +11,7 @@ use touchstone_blobs::BlobStore;
 use touchstone_bus::{Bus, BusError, Deliveries, Delivery};
 use touchstone_domain::ArtifactDbId;
 use touchstone_runtime::{Clock, Shutdown};
-use touchstone_store::{Facts, Store, StoreError};
+use touchstone_store::{Facts, Store};
 
 use crate::{
     Check,
@@ -105,7 +105,13 @@ impl<C: Check> Worker<C> {
             }
             let next = deliveries.next_batch(concurrency - jobs.len());
             let Some(batch) = soft.run_until_cancelled(next).await else { break };
-            for (facts, delivery) in self.facts(batch).await {
+            let Some(found) = self.facts(batch).await else {
+                // What was sent ahead must not lie here until Postgres is back.
+                deliveries.hand_back().await;
+                soft.run_until_cancelled(self.store_is_back()).await;
+                continue;
+            };
+            for (facts, delivery) in found {
                 jobs.spawn(judge(Arc::clone(&self), facts, delivery, judged.clone()));
             }
         }
@@ -115,13 +121,16 @@ impl<C: Check> Worker<C> {
         }
     }
 
-    /// Loads what Postgres knows of the artifacts. Messages that cannot be judged now, or at all, are settled here.
-    async fn facts(&self, batch: Vec<Delivery>) -> Vec<(Facts, Delivery)> {
+    /// Loads what Postgres knows of the artifacts; `None` when it does not answer. Messages that cannot be judged now, or
+    /// at all, are settled here.
+    async fn facts(&self, batch: Vec<Delivery>) -> Option<Vec<(Facts, Delivery)>> {
         match self.parts.store.facts(&artifacts(&batch)).await {
-            Ok(found) => self.paired(batch, found).await,
+            Ok(found) => Some(self.paired(batch, found).await),
             Err(error) if error.is_transient() => {
-                self.wait_for_store(&batch, &error).await;
-                vec![]
+                for delivery in &batch {
+                    put_off(delivery, &error).await;
+                }
+                None
             }
             // One row that cannot be read must not keep the others back.
             Err(_) => {
@@ -129,24 +138,21 @@ impl<C: Check> Worker<C> {
                 for delivery in batch {
                     all.extend(self.facts_of_one(delivery).await);
                 }
-                all
+                Some(all)
             }
         }
     }
 
     async fn facts_of_one(&self, delivery: Delivery) -> Vec<(Facts, Delivery)> {
         match self.parts.store.facts(&[delivery.event.artifact]).await {
-            Ok(found) => self.paired(vec![delivery], found).await,
-            Err(error) if error.is_transient() => {
-                self.wait_for_store(&[delivery], &error).await;
-                vec![]
-            }
+            Ok(found) => return self.paired(vec![delivery], found).await,
+            Err(error) if error.is_transient() => put_off(&delivery, &error).await,
             Err(error) => {
                 let (store, check, epoch) = (&self.parts.store, self.check.kind(), delivery.event.epoch);
                 give_back(store, check, &delivery, epoch, Trouble::store(&error)).await;
-                vec![]
             }
         }
+        vec![]
     }
 
     /// Brings messages and facts together. What is about no artifact, or already answered, is done.
@@ -174,17 +180,13 @@ impl<C: Check> Worker<C> {
         jobs
     }
 
-    /// Puts the messages off, and pulls nothing until Postgres answers again.
-    async fn wait_for_store(&self, batch: &[Delivery], error: &StoreError) {
-        put_off(batch, error).await;
+    /// Waits until Postgres answers again.
+    async fn store_is_back(&self) {
         let mut pause = STORE_RETRY_MIN;
-        let waiting = async {
-            while self.parts.store.ping().await.is_err() {
-                sleep(pause).await;
-                pause = STORE_RETRY_MAX.min(pause * 2);
-            }
-        };
-        self.parts.shutdown.soft.run_until_cancelled(waiting).await;
+        while self.parts.store.ping().await.is_err() {
+            sleep(pause).await;
+            pause = STORE_RETRY_MAX.min(pause * 2);
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::{any::Any, error::Error, time::Duration};
 
-use touchstone_bus::{Delivery, LIVE_STREAM};
+use touchstone_bus::{Delivery, LIVE_STREAM, MAX_DELIVER};
 use touchstone_domain::CheckKind;
 use touchstone_store::{Attempt, AttemptClass, NewDeadLetter, Store, StoreError};
 
@@ -114,8 +114,12 @@ pub(crate) fn settled(sent: Result<(), touchstone_bus::BusError>) {
     }
 }
 
-/// The pause before the delivery after this one, with up to a quarter more or less, so that a crowd spreads out.
+/// The pause before the delivery after this one, with up to a quarter more or less, so that a crowd spreads out. After the
+/// last there is none: the server is to say so at once.
 pub(crate) fn backoff(deliveries: i64) -> Duration {
+    if deliveries >= MAX_DELIVER {
+        return Duration::from_millis(1);
+    }
     let doublings = u32::try_from(deliveries.clamp(1, 16) - 1).unwrap_or(0);
     let pause = BACKOFF_MAX.min(BACKOFF_MIN.saturating_mul(2_u32.pow(doublings)));
     pause.mul_f64(rand::random_range(0.75..1.25))
@@ -133,10 +137,11 @@ mod tests {
 
     #[test]
     fn pauses_grow_to_a_bound_and_spread_by_a_quarter() {
-        for (deliveries, seconds) in [(0, 1.0), (1, 1.0), (2, 2.0), (4, 8.0), (7, 60.0), (i64::MAX, 60.0)] {
+        for (deliveries, seconds) in [(0, 1.0), (1, 1.0), (2, 2.0), (4, 8.0), (7, 60.0)] {
             let pause = backoff(deliveries).as_secs_f64();
             assert!((seconds * 0.75..seconds * 1.25).contains(&pause), "{deliveries}: {pause}");
         }
+        assert_eq!(backoff(MAX_DELIVER), Duration::from_millis(1));
     }
 
     #[test]

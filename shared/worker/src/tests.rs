@@ -1,0 +1,230 @@
+//! The loop on a real Postgres and a real nats-server.
+
+mod world;
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use futures::StreamExt as _;
+use tokio::time::timeout;
+use touchstone_bus::{ArtifactEvent, MAX_DELIVER};
+use touchstone_domain::{ArtifactDbId, CheckKind, Ecosystem, Outcome, Reason, Verdict, count};
+use touchstone_store::{Attempt, AttemptClass};
+
+use world::{PATIENCE, Scripted, World};
+
+/// Delivers a message so often, and gives it back, that it comes next with this number.
+async fn wear_out(world: &World, deliveries: i64) {
+    let mut consumer = world.bus.consume(CheckKind::Hash, 1).await.expect("a consumer");
+    for expected in 1..deliveries {
+        let batch = timeout(PATIENCE, consumer.next_batch(1)).await.expect("a delivery");
+        assert_eq!(batch[0].deliveries, expected);
+        batch[0].nak(Duration::from_millis(1)).await.expect("connected");
+    }
+    consumer.hand_back().await;
+}
+
+#[tokio::test]
+async fn a_finding_is_recorded_rung_and_acknowledged() {
+    let mut world = World::new().await;
+    let mut doorbell = world.bus.recorded().await.expect("a subscription");
+    world.work(Scripted::new(), 4).await;
+    let artifact = world.fetched("passes").await;
+    assert_eq!(timeout(PATIENCE, doorbell.next()).await.expect("rung"), Some(vec![artifact]));
+    let story = world.story(artifact, |_| true).await;
+    let expected = Verdict {
+        artifact,
+        sha256: story.facts.sha256,
+        chunk_root: Some(story.facts.chunk_root),
+        epoch: story.facts.epoch,
+        check: CheckKind::Hash,
+        check_revision: 3,
+        policy_epoch: story.facts.policy_epoch,
+        outcome: Outcome::pass(Reason::Trivial),
+        evidence: vec![],
+        service: "hash".into(),
+        software: concat!("touchstone/", env!("CARGO_PKG_VERSION")).into(),
+        decided_at: "2026-11-23T00:00:00Z".parse().expect("a time"),
+    };
+    assert_eq!(story.verdicts.iter().map(|v| v.verdict.clone()).collect::<Vec<_>>(), [expected]);
+    world.shutdown.soft.cancel();
+    world.ended().await;
+    assert_eq!(world.pending().await, []);
+}
+
+#[tokio::test]
+async fn a_hundred_repeated_messages_make_one_verdict_and_none_after_it_counted() {
+    let mut world = World::new().await;
+    let event = world.ingest("passes").await;
+    let repeated: Vec<ArtifactEvent> =
+        (0..100).map(|dispatch| ArtifactEvent { dispatch, ..event.clone() }).collect();
+    world.bus.publish_fetched(&repeated).await.expect("accepted");
+    let check = Scripted::new();
+    world.work(check.clone(), 16).await;
+    world.story(event.artifact, |story| !story.verdicts.is_empty()).await;
+    let counted = world.store.verdicts_to_count(&[event.artifact]).await.expect("verdicts");
+    let deltas: Vec<_> =
+        counted.iter().map(|(gate, verdicts)| count(&verdicts[0], gate).expect("it counts")).collect();
+    world.store.apply(&deltas).await.expect("applied");
+    let calls = check.calls.load(Ordering::SeqCst);
+
+    world.bus.publish_recheck(CheckKind::Hash, &[event.clone()]).await.expect("accepted");
+    let other = world.fetched("other").await;
+    world.story(other, |story| !story.verdicts.is_empty()).await;
+    world.shutdown.soft.cancel();
+    world.ended().await;
+    assert_eq!(world.pending().await, []);
+    assert_eq!(world.story(event.artifact, |_| true).await.verdicts.len(), 1);
+    assert!(check.calls.load(Ordering::SeqCst) <= 101.max(calls + 1), "an answered check is not run again");
+}
+
+#[tokio::test]
+async fn what_does_not_answer_is_an_attempt_and_comes_again() {
+    let mut world = World::new().await;
+    world.work(Scripted::new(), 4).await;
+    let artifact = world.fetched("fails-once").await;
+    let story = world.story(artifact, |story| !story.verdicts.is_empty()).await;
+    let expected = Attempt {
+        artifact,
+        epoch: 0,
+        check: CheckKind::Hash,
+        delivery: 1,
+        class: AttemptClass::Retry,
+        detail: "not today".into(),
+        service: "hash".into(),
+    };
+    assert_eq!(story.attempts.iter().map(|a| a.attempt.clone()).collect::<Vec<_>>(), [expected]);
+
+    for (package, class, detail) in [
+        ("panics", AttemptClass::Poison, "the check panicked: on purpose"),
+        ("poison", AttemptClass::Poison, "never"),
+        ("hangs", AttemptClass::Retry, "the check did not finish within 500ms"),
+    ] {
+        let artifact = world.fetched(package).await;
+        let story = world.story(artifact, |story| !story.attempts.is_empty()).await;
+        assert_eq!(
+            (story.attempts[0].attempt.class, story.attempts[0].attempt.detail.as_str()),
+            (class, detail)
+        );
+        assert!(story.verdicts.is_empty() && story.dead_letters.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn poison_that_came_too_often_is_a_dead_letter_and_never_a_verdict() {
+    for package in ["panics", "poison"] {
+        let mut world = World::new().await;
+        let mut advisories = world.bus.dead_letters().await.expect("advisories");
+        let artifact = world.fetched(package).await;
+        wear_out(&world, 5).await;
+        world.work(Scripted::new(), 4).await;
+        let story = world.story(artifact, |story| !story.dead_letters.is_empty()).await;
+        let letter = &story.dead_letters[0].letter;
+        assert_eq!((letter.deliveries, letter.check, letter.stream_seq), (5, Some(CheckKind::Hash), 1));
+        assert!(story.verdicts.is_empty());
+        let advisory = timeout(PATIENCE, advisories.next()).await.expect("terminated");
+        assert_eq!(advisory.event.map(|event| event.artifact), Some(artifact));
+        world.shutdown.soft.cancel();
+        world.ended().await;
+        assert_eq!(world.pending().await, []);
+    }
+}
+
+#[tokio::test]
+async fn a_retry_is_left_to_the_server_to_give_up() {
+    let mut world = World::new().await;
+    let mut advisories = world.bus.dead_letters().await.expect("advisories");
+    let artifact = world.fetched("hangs").await;
+    wear_out(&world, MAX_DELIVER).await;
+    world.work(Scripted::new(), 4).await;
+    let advisory = timeout(PATIENCE, advisories.next()).await.expect("given up");
+    assert_eq!(
+        (advisory.deliveries, advisory.event.map(|event| event.artifact)),
+        (MAX_DELIVER, Some(artifact))
+    );
+}
+
+#[tokio::test]
+async fn a_message_about_nothing_is_dropped_and_a_stale_one_is_judged_under_the_present_epoch() {
+    let mut world = World::new().await;
+    world.work(Scripted::new(), 4).await;
+    let nothing = ArtifactEvent::new(ArtifactDbId(1_000_000), Ecosystem::Npm, 0, 0);
+    let stale = ArtifactEvent { epoch: 77, ..world.ingest("stale").await };
+    world.bus.publish_fetched(&[nothing, stale.clone()]).await.expect("accepted");
+    let story = world.story(stale.artifact, |story| !story.verdicts.is_empty()).await;
+    assert_eq!(story.verdicts[0].verdict.epoch, story.gate.epoch);
+    world.shutdown.soft.cancel();
+    world.ended().await;
+    assert_eq!(world.pending().await, []);
+}
+
+#[tokio::test]
+async fn the_soft_stage_finishes_what_is_in_hand_and_gives_back_the_rest() {
+    let mut world = World::new().await;
+    let check = Scripted::new();
+    let in_hand = world.fetched("waits").await;
+    world.work(check.clone(), 1).await;
+    timeout(PATIENCE, async {
+        while check.calls.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it is in hand");
+    let rest = world.fetched("rest").await;
+    world.shutdown.soft.cancel();
+    check.permits.add_permits(1);
+    world.ended().await;
+    assert_eq!(world.story(in_hand, |_| true).await.verdicts.len(), 1);
+    assert!(world.story(rest, |_| true).await.verdicts.is_empty());
+    let pending: Vec<ArtifactDbId> =
+        world.pending().await.into_iter().map(|(artifact, _)| artifact).collect();
+    assert_eq!(pending, [rest]);
+}
+
+#[tokio::test]
+async fn the_hard_stage_drops_what_is_in_hand() {
+    let mut world = World::new().await;
+    let check = Scripted::new();
+    let in_hand = world.fetched("waits").await;
+    world.work(check.clone(), 1).await;
+    timeout(PATIENCE, async {
+        while check.calls.load(Ordering::SeqCst) == 0 {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await
+    .expect("it is in hand");
+    world.shutdown.soft.cancel();
+    world.shutdown.hard.cancel();
+    world.ended().await;
+    let story = world.story(in_hand, |_| true).await;
+    assert!(story.verdicts.is_empty() && story.attempts.is_empty());
+}
+
+#[tokio::test]
+async fn while_postgres_is_away_messages_wait_and_nothing_is_lost() {
+    let mut world = World::new().await;
+    let artifact = world.fetched("passes").await;
+    world.postgres.take().expect("running").stop().await;
+    world.work(Scripted::new(), 4).await;
+    put_off_by_the_worker(&world).await;
+    world.start_postgres().await;
+    let story = world.story(artifact, |story| !story.verdicts.is_empty()).await;
+    assert!(story.attempts.is_empty(), "an outage of ours is no attempt");
+}
+
+/// Takes the one message, again and again, until its number says that somebody else had it in between.
+async fn put_off_by_the_worker(world: &World) {
+    let mut consumer = world.bus.consume(CheckKind::Hash, 1).await.expect("a consumer");
+    let taking = async {
+        for mine in 1.. {
+            let batch = consumer.next_batch(1).await;
+            batch[0].nak(Duration::from_millis(1)).await.expect("connected");
+            if batch[0].deliveries > mine {
+                return;
+            }
+        }
+    };
+    timeout(PATIENCE, taking).await.expect("the worker had it too");
+    consumer.hand_back().await;
+}
