@@ -14,7 +14,10 @@ use touchstone_runtime::{Chain, Environment, telemetry};
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let environment = Environment::of_process();
-    telemetry::init(&environment);
+    if let Err(error) = telemetry::init(&environment) {
+        eprintln!("error: {}", Chain(&error));
+        return ExitCode::FAILURE;
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {

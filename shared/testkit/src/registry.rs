@@ -85,7 +85,7 @@ impl Registry {
     /// The base address of an ecosystem, with a trailing slash.
     pub fn url(&self, ecosystem: touchstone_domain::Ecosystem) -> Url {
         let path = match ecosystem {
-            touchstone_domain::Ecosystem::Pypi => "pypi/simple",
+            touchstone_domain::Ecosystem::Pypi => "pypi",
             touchstone_domain::Ecosystem::Cargo => "cargo",
             touchstone_domain::Ecosystem::Npm => "npm",
         };

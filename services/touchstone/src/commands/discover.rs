@@ -72,7 +72,7 @@ async fn pypi() -> Result<Found> {
             url.context("`pip install --help` names no default index")?.to_owned()
         }
     };
-    let url = directory(&address)?;
+    let url = directory(address.trim_end_matches('/').trim_end_matches("simple"))?;
     let package = PackageName::new("pip")?;
     let path = adapter(Ecosystem::Pypi).index_path(&package);
     let (page, content_type, body) = fetch(Ecosystem::Pypi, &url, &path.path, path.accept).await?;
@@ -80,7 +80,7 @@ async fn pypi() -> Result<Found> {
     let entry = index.entries().last().context("the index lists no file of pip")?;
     let located = index.locate(&entry.version, &entry.file).context("the index lists no file of pip")?;
     let file_hosts = [origin(&page.join(&located.url)?)].into_iter().filter(|host| *host != origin(&url)).collect();
-    Ok(Found { ecosystem: Ecosystem::Pypi, attestations_url: Some(origin(&url)), url, file_hosts })
+    Ok(Found { ecosystem: Ecosystem::Pypi, attestations_url: None, url, file_hosts })
 }
 
 /// Cargo keeps the index of its default registry in a folder that is named after the host; its `config.json` says where the

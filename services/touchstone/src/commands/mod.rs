@@ -7,8 +7,34 @@ pub(crate) mod policy;
 pub(crate) mod recall;
 pub(crate) mod why;
 
+use anyhow::{Context as _, Result};
+use touchstone_runtime::{Config, Environment, servers::recorded_url};
+use touchstone_store::{Store, StoreOptions};
+
 /// Prints what was asked for.
 #[expect(clippy::print_stdout, reason = "the one place where commands print their answers")]
 pub(crate) fn say(text: &str) {
     print!("{text}");
+}
+
+/// The address of the database: the configured one, else that of a standalone which has run in the same data directory.
+pub(crate) fn database(config: &Config) -> Result<String> {
+    let configured = config.database.url.as_ref().map(|url| url.reveal().to_owned());
+    let recorded = || recorded_url(&config.servers_dir().join("postgres"));
+    configured
+        .or_else(recorded)
+        .context("no [database] url is configured, and no standalone has run in this data directory")
+}
+
+/// A small pool for one command.
+pub(crate) async fn store(config: &Config) -> Result<Store> {
+    let url = database(config)?;
+    let options = StoreOptions { url, pool_size: 2, application_name: "touchstone-command".to_owned() };
+    Store::connect(options).await.context("the database cannot be reached; is `touchstone standalone` running?")
+}
+
+/// Who gives a command, for the record.
+pub(crate) fn operator() -> String {
+    let environment = Environment::of_process();
+    ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| environment.get(name)).unwrap_or("unknown").to_owned()
 }

@@ -1,0 +1,32 @@
+//! `touchstone recall`.
+
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+use touchstone_domain::{ArtifactState, Purl, Sha256};
+use touchstone_ecosystems::adapter;
+use touchstone_runtime::Config;
+use touchstone_store::RecallTarget;
+
+/// Revokes what the target names; edges look at each request, so it holds at once.
+pub(crate) async fn run(config: &Config, target: &str, reason: &str) -> Result<ExitCode> {
+    if reason.trim().is_empty() {
+        bail!("--reason is empty; the people who are refused will read it");
+    }
+    let recalled = match target.parse::<Sha256>() {
+        Ok(sha256) => RecallTarget::Digest(sha256),
+        Err(_) => {
+            let mut purl: Purl = target.parse()?;
+            purl.package = adapter(purl.ecosystem).package(purl.package.as_str())?;
+            RecallTarget::Purl(purl)
+        }
+    };
+    let store = super::store(config).await?;
+    let changes = store.recall(&recalled, reason, &super::operator()).await?;
+    let served = changes.iter().filter(|change| change.was == ArtifactState::Servable).count();
+    super::say(&format!(
+        "recalled {target}: {} artifact(s) revoked, {served} of them had been served; artifacts that come later are held\n",
+        changes.len()
+    ));
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,106 @@
+//! Every role in one process, with a private Postgres and nats-server where none is configured.
+
+use anyhow::{Context as _, Result};
+use tokio::task::JoinSet;
+use touchstone_runtime::{
+    Config, Environment, Secret, Shutdown,
+    servers::{Nats, NatsOptions, Postgres, PostgresOptions, Search},
+};
+use touchstone_store::Store;
+
+use crate::{commands::say, roles::Role, wiring::Wiring};
+
+/// Runs until told to stop, or until a role fails.
+pub(crate) async fn run(mut config: Config, environment: &Environment) -> Result<()> {
+    let shutdown = Shutdown::install(config.shutdown_grace)?;
+    // The servers are supervised until every role has left.
+    let servers = Shutdown::new();
+    let search = Search::new(environment);
+    let postgres = match config.database.url {
+        Some(_) => None,
+        None => Some(start_postgres(&mut config, &search, &servers).await?),
+    };
+    let nats = match config.nats.url {
+        Some(_) => None,
+        None => Some(start_nats(&mut config, &search, &servers).await?),
+    };
+    let result = roles(config, shutdown).await;
+    servers.soft.cancel();
+    if let Some(nats) = nats {
+        nats.stop().await;
+    }
+    if let Some(postgres) = postgres {
+        postgres.stop().await;
+    }
+    result
+}
+
+async fn roles(config: Config, shutdown: Shutdown) -> Result<()> {
+    let url = config.database.url.as_ref().context("a database address")?.reveal().to_owned();
+    let report = Store::migrate(&url).await.context("cannot bring the schema up to date")?;
+    if !report.applied.is_empty() {
+        tracing::info!(applied = %report.applied.join(", "), "migrated");
+    }
+    say(&settings(&config));
+    let wiring = std::sync::Arc::new(Wiring::new(config, shutdown)?);
+    let mut running = JoinSet::new();
+    for role in Role::ALL {
+        let wiring = std::sync::Arc::clone(&wiring);
+        running.spawn(async move { wiring.run(role).await.with_context(|| format!("the role {} ended", role.as_str())) });
+    }
+    let mut result = Ok(());
+    while let Some(ended) = running.join_next().await {
+        let ended = ended.context("a role panicked").and_then(|ended| ended);
+        if ended.is_err() && result.is_ok() {
+            result = ended;
+            wiring.shutdown.soft.cancel();
+        }
+    }
+    wiring.shutdown.soft.cancel();
+    wiring.shutdown.drained().await;
+    result
+}
+
+async fn start_postgres(config: &mut Config, search: &Search, servers: &Shutdown) -> Result<Postgres> {
+    let bin_dir = search.postgres_bin_dir()?;
+    let data_dir = config.servers_dir().join("postgres");
+    let postgres = Postgres::start(PostgresOptions { data_dir, bin_dir, durable: true }).await?;
+    postgres.supervise(servers);
+    config.database.url = Some(Secret::new(postgres.url()));
+    Ok(postgres)
+}
+
+async fn start_nats(config: &mut Config, search: &Search, servers: &Shutdown) -> Result<Nats> {
+    let binary = search.nats_server()?;
+    let data_dir = config.servers_dir().join("nats");
+    let nats = Nats::start(NatsOptions { data_dir, binary }).await?;
+    nats.supervise(servers);
+    config.nats.url = Some(Secret::new(nats.url()));
+    Ok(nats)
+}
+
+/// What to tell each package client.
+fn settings(config: &Config) -> String {
+    let url = config.edge.public_url();
+    let missing: Vec<&str> = touchstone_domain::Ecosystem::ALL
+        .into_iter()
+        .filter(|ecosystem| config.upstream.get(*ecosystem).is_none())
+        .map(touchstone_domain::Ecosystem::as_str)
+        .collect();
+    let note = if missing.is_empty() {
+        String::new()
+    } else {
+        format!("No upstream for {}: run `touchstone upstreams discover --write`.\n", missing.join(", "))
+    };
+    format!(
+        "Touchstone serves {url}\n\
+         \x20 npm, pnpm   npm config set registry {url}npm/\n\
+         \x20 yarn 4      npmRegistryServer: \"{url}npm/\" in .yarnrc.yml (and unsafeHttpWhitelist without TLS)\n\
+         \x20 pip         pip config set global.index-url {url}pypi/simple/\n\
+         \x20 uv          UV_DEFAULT_INDEX={url}pypi/simple/\n\
+         \x20 cargo       [source.crates-io] replace-with = \"touchstone\"\n\
+         \x20             [source.touchstone] registry = \"sparse+{url}cargo/\"\n\
+         Console http://{}/\n{note}",
+        config.console.listen
+    )
+}

@@ -1,0 +1,230 @@
+//! From configuration to running roles: the only place that makes pools, clients and stores.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result, bail};
+use tokio::sync::watch;
+use touchstone_blobs::BlobStore;
+use touchstone_bus::{Bus, BusOptions};
+use touchstone_console::{ConsoleConfig, ConsoleParts};
+use touchstone_domain::{CheckKind, Ecosystem, Policy};
+use touchstone_edge::{EdgeConfig, EdgeParts};
+use touchstone_hash::{HashConfig, HashParts};
+use touchstone_promote::{PromoteConfig, PromoteParts};
+use touchstone_runtime::{Clock, Config, Metrics, Shutdown, SystemClock};
+use touchstone_store::{Store, StoreOptions};
+use touchstone_upstream::{Limits, Secret, Upstream, UpstreamOptions};
+use url::Url;
+
+use crate::roles::Role;
+
+/// How long to wait before asking a server that is away again.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What the roles of one process share.
+pub(crate) struct Wiring {
+    config: Config,
+    policy: Arc<Policy>,
+    clock: Arc<dyn Clock>,
+    metrics: Metrics,
+    bus: watch::Receiver<Option<Bus>>,
+    pub(crate) shutdown: Shutdown,
+}
+
+/// Runs one role as its own process, until it is told to stop.
+pub(crate) async fn run_role(role: Role, config: Config) -> Result<()> {
+    if config.database.url.is_none() || config.nats.url.is_none() {
+        bail!(
+            "`touchstone {}` needs [database] url and [nats] url; without them, use `touchstone standalone`",
+            role.as_str()
+        );
+    }
+    let shutdown = Shutdown::install(config.shutdown_grace)?;
+    let wiring = Wiring::new(config, shutdown)?;
+    wiring.run(role).await?;
+    wiring.shutdown.drained().await;
+    Ok(())
+}
+
+impl Wiring {
+    /// Reads the policy, and begins to connect to NATS.
+    pub(crate) fn new(config: Config, shutdown: Shutdown) -> Result<Self> {
+        let policy = Arc::new(policy(&config)?);
+        let metrics = Metrics::install()?;
+        metrics.keep_bounded(&shutdown);
+        let (sender, bus) = watch::channel(None);
+        let url = config.nats.url.as_ref().context("[nats] url is missing")?.reveal().to_owned();
+        let token = shutdown.soft.clone();
+        shutdown.tracker.spawn(async move { connect_bus(&url, &sender, &token).await });
+        Ok(Self { config, policy, clock: Arc::new(SystemClock), metrics, bus, shutdown })
+    }
+
+    /// Runs a role until it is told to stop.
+    pub(crate) async fn run(&self, role: Role) -> Result<()> {
+        let Some(store) = self.store(role).await? else { return Ok(()) };
+        tracing::info!(role = role.as_str(), "starting");
+        match role {
+            Role::Edge => self.edge(store).await,
+            Role::Hash => self.hash(store).await,
+            Role::Promote => {
+                self.promote(store).await;
+                Ok(())
+            }
+            Role::Console => self.console(store).await,
+        }
+    }
+
+    async fn edge(&self, store: Store) -> Result<()> {
+        let edge = &self.config.edge;
+        let parts = EdgeParts {
+            config: EdgeConfig {
+                listen: edge.listen,
+                public_url: edge.public_url(),
+                hosts: edge.hosts.iter().map(|(ecosystem, host)| (*ecosystem, host.clone())).collect(),
+                hold: edge.hold,
+                metadata_ttl: edge.metadata_ttl,
+                connections_max: edge.max_connections,
+                fetches_max: edge.max_fetches,
+                header_timeout: edge.header_timeout,
+                stall_timeout: edge.stall_timeout,
+            },
+            store,
+            blobs: self.blobs().await?,
+            bus: self.bus.clone(),
+            upstreams: upstreams(&self.config)?,
+            policy: Arc::clone(&self.policy),
+            clock: Arc::clone(&self.clock),
+            tracker: self.shutdown.tracker.clone(),
+            stop: self.shutdown.soft.clone(),
+        };
+        touchstone_edge::run(parts, |address| tracing::info!(%address, "edge listens")).await?;
+        Ok(())
+    }
+
+    async fn hash(&self, store: Store) -> Result<()> {
+        let mut bus = self.bus.clone();
+        let connected = self.shutdown.soft.run_until_cancelled(bus.wait_for(Option::is_some)).await;
+        let Some(bus) = connected.and_then(Result::ok).and_then(|bus| bus.clone()) else { return Ok(()) };
+        let parts = HashParts {
+            config: HashConfig { concurrency: self.config.hash.concurrency, ..HashConfig::default() },
+            policy: Arc::clone(&self.policy),
+            store,
+            bus,
+            blobs: self.blobs().await?,
+            clock: Arc::clone(&self.clock),
+            shutdown: self.shutdown.clone(),
+        };
+        touchstone_hash::run(parts).await?;
+        Ok(())
+    }
+
+    async fn promote(&self, store: Store) {
+        let promote = &self.config.promote;
+        let config = PromoteConfig {
+            sweep_period: promote.sweep_period,
+            attempts_max: i16::try_from(promote.attempts_max).unwrap_or(i16::MAX),
+            ..PromoteConfig::default()
+        };
+        let (tracker, stop) = (self.shutdown.tracker.clone(), self.shutdown.soft.clone());
+        touchstone_promote::run(PromoteParts { config, store, bus: self.bus.clone(), tracker, stop }).await;
+    }
+
+    async fn console(&self, store: Store) -> Result<()> {
+        let metrics = self.metrics.clone();
+        let parts = ConsoleParts {
+            config: ConsoleConfig { listen: self.config.console.listen },
+            token: self.config.console.token.as_ref().map(|token| token.reveal().to_owned()),
+            store,
+            policy: Arc::clone(&self.policy),
+            metrics: Arc::new(move || metrics.render()),
+            stop: self.shutdown.soft.clone(),
+        };
+        touchstone_console::run(parts, |address| tracing::info!(%address, "console listens")).await?;
+        Ok(())
+    }
+
+    /// A pool for one role; waits for a server that is away, `None` when told to stop first.
+    async fn store(&self, role: Role) -> Result<Option<Store>> {
+        loop {
+            match store(&self.config, role.as_str()).await {
+                Ok(store) => return Ok(Some(store)),
+                Err(error) if error.is_transient() => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");
+                }
+                Err(error) => return Err(error).context("the database is refused"),
+            }
+            if self.shutdown.soft.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
+                return Ok(None);
+            }
+        }
+    }
+
+    async fn blobs(&self) -> Result<BlobStore> {
+        let directory = self.config.blobs_dir()?;
+        BlobStore::open(&directory).await.with_context(|| format!("cannot use {} for blobs", directory.display()))
+    }
+}
+
+/// A pool with the name of a role.
+pub(crate) async fn store(config: &Config, name: &str) -> Result<Store, touchstone_store::StoreError> {
+    let url = config.database.url.as_ref().map(|url| url.reveal().to_owned()).unwrap_or_default();
+    let application_name = format!("touchstone-{name}");
+    Store::connect(StoreOptions { url, pool_size: config.database.pool_size, application_name }).await
+}
+
+/// The policy in force.
+pub(crate) fn policy(config: &Config) -> Result<Policy> {
+    let Some(path) = &config.policy.file else { return Ok(Policy::default()) };
+    let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Policy::parse(&text).with_context(|| format!("the policy {} is refused", path.display()))
+}
+
+/// The configured upstreams.
+pub(crate) fn upstreams(config: &Config) -> Result<HashMap<Ecosystem, Upstream>> {
+    config
+        .upstream
+        .iter()
+        .map(|(ecosystem, section)| {
+            let options = UpstreamOptions {
+                ecosystem,
+                url: root(ecosystem, &section.url),
+                attestations_url: section.attestations_url.clone(),
+                file_hosts: section.file_hosts.clone(),
+                limits: Limits::default(),
+                bearer: section.token.as_ref().map(|token| Secret::new(token.reveal())),
+            };
+            Ok((ecosystem, Upstream::new(options).with_context(|| format!("[upstream.{ecosystem}] is refused"))?))
+        })
+        .collect()
+}
+
+/// The address that index paths are below. PyPI's is often written with the `simple/` that clients use.
+fn root(ecosystem: Ecosystem, url: &Url) -> Url {
+    let mut root = url.clone();
+    if let (Ecosystem::Pypi, Some(above)) = (ecosystem, url.path().trim_end_matches('/').strip_suffix("/simple")) {
+        root.set_path(&format!("{above}/"));
+    }
+    root
+}
+
+/// Connects, and provisions streams and consumers, until it works; afterwards the client reconnects by itself.
+async fn connect_bus(url: &str, connected: &watch::Sender<Option<Bus>>, stop: &tokio_util::sync::CancellationToken) {
+    let checks: Vec<CheckKind> = CheckKind::ALL.into_iter().filter(|check| check.is_available()).collect();
+    loop {
+        let options = BusOptions { url: url.to_owned(), name: "touchstone".to_owned() };
+        match Bus::connect(options).await {
+            Ok(bus) => match bus.provision(&checks).await {
+                Ok(()) => {
+                    connected.send_replace(Some(bus));
+                    stop.cancelled().await;
+                    return;
+                }
+                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot provision NATS"),
+            },
+            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "waiting for NATS"),
+        }
+        if stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
+            return;
+        }
+    }
+}
