@@ -31,7 +31,7 @@ SELECT ecosystem, required, veto, ok, deny, undecided, hold, count(*) AS artifac
 FROM gate JOIN artifact ON artifact.id = gate.artifact_id
 GROUP BY ecosystem, required, veto, ok, deny, undecided, hold";
         const TROUBLE: &str = r"-- counts.trouble
-SELECT (SELECT greatest(extract(epoch FROM now() - min(fetched_at)), 0)::double precision
+SELECT (SELECT extract(epoch FROM now() - min(fetched_at))::double precision
         FROM gate JOIN artifact ON artifact.id = gate.artifact_id WHERE pending) AS oldest_pending_seconds,
        (SELECT count(*) FROM gate WHERE pending AND dispatch_n >= $1) AS stuck,
        (SELECT count(*) FROM dead_letter WHERE resolved_at IS NULL) AS dead_letters,
@@ -49,7 +49,8 @@ SELECT (SELECT greatest(extract(epoch FROM now() - min(fetched_at)), 0)::double 
         if let Some(row) = self.query_opt(TROUBLE, &[&attempts_max]).await? {
             let columns = Columns(&row);
             let oldest: Option<f64> = columns.get("oldest_pending_seconds")?;
-            counts.oldest_pending = oldest.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+            counts.oldest_pending =
+                oldest.and_then(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).ok());
             counts.stuck = columns.unsigned("stuck")?;
             counts.dead_letters = columns.unsigned("dead_letters")?;
             counts.incidents = columns.unsigned("incidents")?;

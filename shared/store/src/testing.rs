@@ -67,7 +67,9 @@ fn start() -> (Child, PathBuf) {
     let log = fs::File::create(dir.join("log")).expect("log file");
     let mut server = server.stdout(Stdio::null()).stderr(log).spawn().expect("postgres");
     for _ in 0..600 {
-        if std::os::unix::net::UnixStream::connect(dir.join(".s.PGSQL.5432")).is_ok() {
+        if fs::read_to_string(data.join("postmaster.pid"))
+            .is_ok_and(|file| file.trim_end().ends_with("ready"))
+        {
             return (server, dir);
         }
         assert!(server.try_wait().expect("wait").is_none(), "the server stopped; see {}", dir.display());

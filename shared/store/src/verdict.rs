@@ -49,23 +49,15 @@ pub enum VerdictRefusal {
     Bounds,
 }
 
-impl Store {
-    /// Records at most [`VERDICTS_MAX`] verdicts in one statement. A verdict about other bytes than those on record is
-    /// refused; one that is on record already changes nothing.
-    pub async fn record_verdicts(&self, verdicts: &[Verdict]) -> Result<Recorded, StoreError> {
-        const RECORD: &str = r"-- verdict.record
-WITH offered AS MATERIALIZED (
-    SELECT n, artifact_id, sha256, chunk_root, epoch, check_kind, check_mask, check_revision, policy_epoch, outcome,
-           reason, evidence, service, software, decided_at
+const RECORD: &str = r"-- verdict.record
+WITH fit AS MATERIALIZED (
+    SELECT n, offered.artifact_id, offered.sha256, offered.chunk_root, offered.epoch, check_kind, check_mask,
+           check_revision, offered.policy_epoch, outcome, reason, evidence, service, software, decided_at
     FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bytea[], $5::integer[], $6::text[], $7::bigint[],
                 $8::integer[], $9::integer[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[],
                 $15::timestamptz[])
-        AS o (n, artifact_id, sha256, chunk_root, epoch, check_kind, check_mask, check_revision, policy_epoch, outcome,
-              reason, evidence, service, software, decided_at)
-), fit AS MATERIALIZED (
-    SELECT offered.n, offered.artifact_id, offered.sha256, offered.chunk_root, offered.epoch, check_kind, check_mask,
-           check_revision, offered.policy_epoch, outcome, reason, evidence, service, software, decided_at
-    FROM offered
+        AS offered (n, artifact_id, sha256, chunk_root, epoch, check_kind, check_mask, check_revision, policy_epoch,
+                    outcome, reason, evidence, service, software, decided_at)
     JOIN artifact ON artifact.id = offered.artifact_id
     JOIN gate ON gate.artifact_id = offered.artifact_id
     WHERE artifact.sha256 = offered.sha256 AND offered.epoch BETWEEN 0 AND gate.epoch
@@ -80,6 +72,11 @@ WITH offered AS MATERIALIZED (
     RETURNING id
 )
 SELECT (SELECT count(*) FROM new) AS inserted, ARRAY(SELECT n FROM fit) AS fit";
+
+impl Store {
+    /// Records at most [`VERDICTS_MAX`] verdicts in one statement. A verdict about other bytes than those on record is
+    /// refused; one that is on record already changes nothing.
+    pub async fn record_verdicts(&self, verdicts: &[Verdict]) -> Result<Recorded, StoreError> {
         within("verdicts", verdicts.len(), VERDICTS_MAX)?;
         let (batch, mut recorded) = Batch::of(verdicts)?;
         if batch.n.is_empty() {
