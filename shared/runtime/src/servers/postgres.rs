@@ -163,22 +163,27 @@ impl PostgresRecipe {
     }
 
     /// The Postgres that `postmaster.pid` names, if it lives. If the number is by now some other program's, as happens
-    /// when a container starts again, the file is removed: Postgres itself would refuse to start.
+    /// when a container starts again, or that of a dead process which nobody waited for, the file is removed: Postgres
+    /// itself would refuse to start. It still refuses while a process of the dead one uses the shared memory.
     async fn running(&self) -> Option<PidFile> {
         let path = self.cluster.join(PID_FILE);
         let file = PidFile::read(&path).await?;
-        let name = tokio::fs::read_to_string(format!("/proc/{}/comm", file.pid)).await.ok()?;
-        if name.trim() == "postgres" {
+        let stat = tokio::fs::read_to_string(format!("/proc/{}/stat", file.pid)).await.ok()?;
+        if is_live_postgres(&stat) {
             return Some(file);
         }
-        tracing::warn!(
-            file.pid,
-            program = name.trim(),
-            "removing the postmaster.pid of a Postgres that is gone"
-        );
+        tracing::warn!(file.pid, "removing the postmaster.pid of a Postgres that is gone");
         let _ = tokio::fs::remove_file(&path).await;
         None
     }
+}
+
+/// Reads `/proc/PID/stat`: the number, the name in parentheses, the state.
+fn is_live_postgres(stat: &str) -> bool {
+    let Some((name, rest)) = stat.split_once('(').and_then(|(_, rest)| rest.rsplit_once(") ")) else {
+        return false;
+    };
+    name == "postgres" && !rest.starts_with(['Z', 'X'])
 }
 
 impl Recipe for PostgresRecipe {
@@ -255,4 +260,18 @@ fn version(postgres: &Path) -> Result<u32, ServerError> {
             String::from_utf8_lossy(&output.stderr).trim()
         ),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_a_postgres_that_is_not_dead_is_live() {
+        assert!(is_live_postgres("42 (postgres) S 1 42 42 0"));
+        assert!(!is_live_postgres("42 (postgres) Z 1 42 42 0"));
+        assert!(!is_live_postgres("42 (bash) S 1 42 42 0"));
+        assert!(!is_live_postgres("42 (a) (postgres) S 1 42 42 0"));
+        assert!(!is_live_postgres(""));
+    }
 }

@@ -1,0 +1,148 @@
+//! `compose.yaml` cannot be run where this is tested, so this reads it: every role gets a configuration that loads, waits
+//! for services that exist, and keeps to the rules for containers.
+
+#![expect(clippy::unwrap_used, reason = "a failure here is the failure of a test")]
+
+use std::{collections::BTreeMap, path::Path};
+
+use serde::Deserialize;
+use serde_yaml_ng::Value;
+use touchstone_runtime::{Config, Environment};
+
+const ROLES: [&str; 5] = ["console", "edge", "hash", "migrate", "promote"];
+
+#[derive(Deserialize)]
+struct Compose {
+    services: BTreeMap<String, Service>,
+    volumes: BTreeMap<String, Value>,
+}
+
+#[derive(Deserialize)]
+struct Service {
+    image: String,
+    build: Option<Build>,
+    #[serde(default)]
+    command: Vec<String>,
+    #[serde(default)]
+    environment: BTreeMap<String, String>,
+    #[serde(default)]
+    depends_on: BTreeMap<String, Value>,
+    #[serde(default)]
+    volumes: Vec<Mount>,
+    #[serde(default)]
+    ports: Vec<String>,
+    healthcheck: Option<Value>,
+    #[serde(default)]
+    read_only: bool,
+    #[serde(default)]
+    cap_drop: Vec<String>,
+}
+
+#[derive(Deserialize)]
+struct Build {
+    dockerfile: String,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Mount {
+    Short(String),
+    Long { r#type: String, source: String },
+}
+
+fn root() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../.."))
+}
+
+fn compose() -> Compose {
+    let text = std::fs::read_to_string(root().join("compose.yaml")).unwrap();
+    let mut document: Value = serde_yaml_ng::from_str(&text).unwrap();
+    document.apply_merge().unwrap();
+    serde_yaml_ng::from_value(document).unwrap()
+}
+
+/// `${NAME:?message}` becomes a value; `${NAME:-default}` its default.
+fn interpolate(text: &str) -> String {
+    let Some((before, rest)) = text.split_once("${") else { return text.to_owned() };
+    let (variable, after) = rest.split_once('}').unwrap();
+    let value = match (variable.split_once(":?"), variable.split_once(":-")) {
+        (Some((_, message)), _) if !message.is_empty() => "c0ffee",
+        (None, Some((_, default))) => default,
+        _ => panic!("{variable} has neither a message for when it is missing nor a default"),
+    };
+    format!("{before}{value}{}", interpolate(after))
+}
+
+fn environment(service: &Service) -> Environment {
+    service.environment.iter().map(|(name, value)| (name.clone(), interpolate(value))).collect()
+}
+
+#[test]
+fn every_role_has_a_configuration_that_loads() {
+    let compose = compose();
+    for role in ROLES {
+        let service = &compose.services[role];
+        assert_eq!(service.command, [role]);
+        let config =
+            Config::load(None, &environment(service)).unwrap_or_else(|error| panic!("{role}: {error}"));
+        assert_eq!(config.data_dir, Path::new("/data"), "{role}");
+        let database = config.database.url.unwrap();
+        assert_eq!(database.reveal(), "postgres://touchstone:c0ffee@postgres/touchstone");
+        assert_eq!(config.nats.url.unwrap().reveal(), "nats://nats:4222");
+        let listens = [config.edge.listen, config.console.listen].map(|listen| listen.ip().is_unspecified());
+        assert_eq!(listens, [role == "edge", role == "console"], "{role}");
+        assert_eq!(config.console.token.is_some(), role == "console", "{role}");
+    }
+}
+
+#[test]
+fn every_role_is_confined() {
+    let compose = compose();
+    for role in ROLES {
+        let service = &compose.services[role];
+        assert!(service.read_only && service.cap_drop == ["ALL"], "{role}");
+        let dockerfile = root().join(&service.build.as_ref().unwrap().dockerfile);
+        let dockerfile = std::fs::read_to_string(dockerfile).unwrap();
+        assert!(dockerfile.contains("USER 65534:65534"), "{role}");
+    }
+    for (name, service) in &compose.services {
+        assert!(
+            service.ports.iter().all(|port| port.starts_with("127.0.0.1:")),
+            "{name} is open to the network"
+        );
+    }
+}
+
+#[test]
+fn names_that_are_used_exist() {
+    let compose = compose();
+    for (name, service) in &compose.services {
+        for (other, how) in &service.depends_on {
+            let waits_for_health = how["condition"] == "service_healthy";
+            let dependency =
+                compose.services.get(other).unwrap_or_else(|| panic!("{name} waits for no such {other}"));
+            assert!(!waits_for_health || dependency.healthcheck.is_some(), "{other} has no healthcheck");
+        }
+        for mount in &service.volumes {
+            let volume = match mount {
+                Mount::Short(text) => text.split(':').next().unwrap(),
+                Mount::Long { r#type, source } if r#type == "volume" => source,
+                Mount::Long { .. } => continue,
+            };
+            assert!(compose.volumes.contains_key(volume), "{name} mounts no such volume: {volume}");
+        }
+    }
+}
+
+#[test]
+fn images_from_elsewhere_are_pinned_to_a_version() {
+    for (name, service) in compose().services {
+        if service.build.is_none() {
+            let tag = service.image.split_once(':').unwrap_or_else(|| panic!("{name} has no tag")).1;
+            assert!(
+                tag.split('.').count() >= 2 && tag.starts_with(|c: char| c.is_ascii_digit()),
+                "{name}: {tag}"
+            );
+        }
+    }
+}
