@@ -99,7 +99,7 @@ async fn postgres_keeps_its_data_and_its_address() {
     let postgres = Postgres::start(postgres_options(directory.path())).await.unwrap();
     let url = postgres.url();
     assert_eq!(servers::recorded_url(&directory.path().join("postgres")), Some(url.clone()));
-    query(&url, "CREATE TABLE kept AS SELECT 'still here' AS word").await.unwrap();
+    query(&url, "CREATE TABLE kept AS VALUES ('still here')").await.unwrap();
     let pid = postgres.pid().unwrap();
     postgres.stop().await;
     assert!(!runs(pid) && postgres.pid().is_none());
@@ -107,8 +107,8 @@ async fn postgres_keeps_its_data_and_its_address() {
 
     let again = Postgres::start(postgres_options(directory.path())).await.unwrap();
     assert_eq!(again.url(), url);
-    assert_eq!(query(&url, "SELECT word FROM kept").await.unwrap(), "still here");
-    assert_eq!(query(&url, "SELECT current_database()::text").await.unwrap(), "touchstone");
+    assert_eq!(query(&url, "TABLE kept").await.unwrap(), "still here");
+    assert_eq!(query(&url, "VALUES (current_database())").await.unwrap(), "touchstone");
     assert_eq!(query(&url, "SHOW listen_addresses").await.unwrap(), "");
     again.stop().await;
 }
@@ -140,7 +140,7 @@ async fn servers_that_are_killed_run_again_at_the_same_address() {
     until("another postgres", async || postgres.pid().is_some_and(|pid| pid != first_postgres)).await;
     until("another nats-server", async || nats.pid().is_some_and(|pid| pid != first_nats)).await;
     assert_eq!((postgres.url(), nats.url()), (postgres_url.clone(), nats_url.clone()));
-    assert_eq!(query(&postgres_url, "SELECT 'well'").await.unwrap(), "well");
+    assert_eq!(query(&postgres_url, "VALUES ('well')").await.unwrap(), "well");
     greeting(&nats_url).await.unwrap();
 
     let (postgres_pid, nats_pid) = (postgres.pid().unwrap(), nats.pid().unwrap());
@@ -167,7 +167,7 @@ async fn a_directory_in_use_is_refused() {
     let pid = first.pid().unwrap();
     let error = Postgres::start(postgres_options(directory.path())).await.err().unwrap();
     assert!(matches!(error, ServerError::InUse { pid: other, .. } if other == pid), "{error}");
-    assert_eq!(query(&first.url(), "SELECT 'undisturbed'").await.unwrap(), "undisturbed");
+    assert_eq!(query(&first.url(), "VALUES ('undisturbed')").await.unwrap(), "undisturbed");
     first.stop().await;
 }
 
