@@ -6,9 +6,11 @@ mod mirror;
 mod package;
 mod process;
 mod registry;
+mod servers;
 mod zip;
 
-pub use mirror::{Servers, TestMirror, TestMirrorBuilder, free_port, tools};
+pub use mirror::{TestMirror, TestMirrorBuilder, eventually};
 pub use package::{Package, crate_file, npm_package, sdist, wheel};
-pub use process::{Role, Roles, touchstone_binary};
+pub use process::{MirrorProcesses, Role, touchstone_binary};
 pub use registry::{Fault, Registry, Request};
+pub use servers::{Servers, fresh_database, search};

@@ -9,6 +9,7 @@ use std::{
     fs::{self, File},
     io::Write as _,
     net::TcpListener,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::{ExitCode, Stdio},
     time::Duration,
@@ -45,8 +46,10 @@ const RUST: &[(&str, &str)] = &[("axum", "0.8"), ("clap", "4"), ("serde_json", "
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let directory =
-        tempfile::Builder::new().prefix("touchstone-live-").tempdir().expect("a temporary directory");
+    // The private database's user must be able to pass through.
+    let open = fs::Permissions::from_mode(0o755);
+    let directory = tempfile::Builder::new().prefix("touchstone-live-").permissions(open).tempdir();
+    let directory = directory.expect("a temporary directory");
     match live(directory.path()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -32,6 +32,7 @@ impl Driver for Pnpm {
             .env("pnpm_config_registry", place.below("npm/"))
             .env("pnpm_config_store_dir", place.fresh.join("store"))
             .env("pnpm_config_cache_dir", place.fresh.join("cache"))
+            .env("pnpm_config_update_notifier", "false")
             .env("pnpm_config_fetch_retry_mintimeout", "50")
             .env("pnpm_config_fetch_retry_maxtimeout", "500")
     }

@@ -1,0 +1,310 @@
+//! A whole mirror in the process of the test: edge, hash workers and promote, over HTTP and real servers.
+
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use tempfile::TempDir;
+use tokio::sync::{oneshot, watch};
+use touchstone_blobs::BlobStore;
+use touchstone_bus::{Bus, BusOptions};
+use touchstone_domain::{ArtifactState, CheckKind, Ecosystem, Policy, Purl, Sha256};
+use touchstone_edge::{EdgeConfig, EdgeParts};
+use touchstone_hash::{HashConfig, HashParts};
+use touchstone_promote::{PromoteConfig, PromoteParts};
+use touchstone_runtime::{Clock, Shutdown, SystemClock, servers::Nats};
+use touchstone_store::{Store, StoreOptions};
+use touchstone_upstream::{Limits, Upstream, UpstreamOptions};
+use url::Url;
+
+use crate::{
+    Registry,
+    servers::{fresh_database, start_nats},
+};
+
+/// How long a condition may take to hold before a test fails.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// Waits until the condition gives a value.
+pub async fn eventually<T, F: Future<Output = Option<T>>>(what: &str, mut condition: impl FnMut() -> F) -> T {
+    let wait = async {
+        loop {
+            if let Some(value) = condition().await {
+                return value;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, wait).await.unwrap_or_else(|_| panic!("in {PATIENCE:?}: {what}"))
+}
+
+/// What a mirror is started with.
+pub struct TestMirrorBuilder {
+    upstreams: Vec<UpstreamOptions>,
+    policy: String,
+    hold: Duration,
+    metadata_ttl: Duration,
+    hash_workers: usize,
+    promoters: usize,
+    clock: Arc<dyn Clock>,
+    hosts: HashMap<Ecosystem, String>,
+    limits: Limits,
+}
+
+/// A running mirror. It stops when it is dropped.
+pub struct TestMirror {
+    /// Postgres.
+    pub store: Store,
+    /// The address of its database.
+    pub database_url: String,
+    /// NATS, as the roles have it.
+    pub bus: Bus,
+    /// The private nats-server.
+    pub nats: Nats,
+    /// The blob store.
+    pub blobs: BlobStore,
+    /// Its directory.
+    pub blobs_dir: PathBuf,
+    /// Cancelling it stops the roles.
+    pub shutdown: Shutdown,
+    address: SocketAddr,
+    client: reqwest::Client,
+    _directory: TempDir,
+}
+
+impl TestMirror {
+    /// A mirror with the default policy.
+    pub fn builder() -> TestMirrorBuilder {
+        TestMirrorBuilder {
+            upstreams: vec![],
+            policy: String::new(),
+            hold: Duration::from_secs(8),
+            metadata_ttl: Duration::ZERO,
+            hash_workers: 1,
+            promoters: 1,
+            clock: Arc::new(SystemClock),
+            hosts: HashMap::new(),
+            limits: Limits { attempts_max: 1, ..Limits::default() },
+        }
+    }
+
+    /// The address of the edge, with a trailing slash.
+    pub fn url(&self) -> Url {
+        format!("http://{}/", self.address).parse().expect("an address")
+    }
+
+    /// Asks for a path below the root; redirects are not followed.
+    pub async fn get(&self, path: &str) -> reqwest::Response {
+        self.request(path).send().await.expect("the edge answers")
+    }
+
+    /// A GET request to add headers to.
+    pub fn request(&self, path: &str) -> reqwest::RequestBuilder {
+        self.client.get(format!("http://{}/{path}", self.address))
+    }
+
+    /// The states of what a purl names, by file.
+    pub async fn states(&self, purl: &str) -> HashMap<String, ArtifactState> {
+        let purl: Purl = purl.parse().expect("a purl");
+        let stories = self.store.stories(&purl, 100).await.expect("stories");
+        stories.iter().map(|story| (story.facts.id.file.to_string(), story.state())).collect()
+    }
+
+    /// The kinds of the incidents so far, the latest first.
+    pub async fn incidents(&self) -> Vec<String> {
+        let incidents = self.store.incidents(100).await.expect("incidents");
+        incidents.into_iter().map(|incident| incident.kind).collect()
+    }
+
+    /// Where a blob is on disk.
+    pub fn blob_path(&self, sha256: Sha256) -> PathBuf {
+        let hex = sha256.to_string();
+        self.blobs_dir.join("sha256").join(&hex[..2]).join(&hex[2..4]).join(hex)
+    }
+}
+
+impl Drop for TestMirror {
+    fn drop(&mut self) {
+        self.shutdown.soft.cancel();
+        self.shutdown.hard.cancel();
+    }
+}
+
+impl TestMirrorBuilder {
+    /// Uses the registry for every ecosystem.
+    #[must_use]
+    pub fn registry(mut self, registry: &Registry) -> Self {
+        for ecosystem in Ecosystem::ALL {
+            self = self.upstream(ecosystem, registry.url(ecosystem));
+        }
+        self
+    }
+
+    /// Uses this address for an ecosystem.
+    #[must_use]
+    pub fn upstream(mut self, ecosystem: Ecosystem, url: Url) -> Self {
+        let limits = Limits::default();
+        self.upstreams.push(UpstreamOptions {
+            ecosystem,
+            url,
+            attestations_url: None,
+            file_hosts: vec![],
+            limits,
+            bearer: None,
+        });
+        self
+    }
+
+    /// Uses this policy file.
+    #[must_use]
+    pub fn policy(mut self, document: &str) -> Self {
+        document.clone_into(&mut self.policy);
+        self
+    }
+
+    /// How long requests wait for a decision.
+    #[must_use]
+    pub fn hold(mut self, hold: Duration) -> Self {
+        self.hold = hold;
+        self
+    }
+
+    /// How long metadata is used without asking again; zero if not said.
+    #[must_use]
+    pub fn metadata_ttl(mut self, ttl: Duration) -> Self {
+        self.metadata_ttl = ttl;
+        self
+    }
+
+    /// How many hash workers share the work; none leaves everything pending.
+    #[must_use]
+    pub fn hash_workers(mut self, number: usize) -> Self {
+        self.hash_workers = number;
+        self
+    }
+
+    /// How many promote services run.
+    #[must_use]
+    pub fn promoters(mut self, number: usize) -> Self {
+        self.promoters = number;
+        self
+    }
+
+    /// Tells the time.
+    #[must_use]
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.clock = clock;
+        self
+    }
+
+    /// Serves an ecosystem at the root of a host name.
+    #[must_use]
+    pub fn host(mut self, ecosystem: Ecosystem, name: &str) -> Self {
+        self.hosts.insert(ecosystem, name.to_owned());
+        self
+    }
+
+    /// Bounds on what upstreams may send.
+    #[must_use]
+    pub fn limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// Starts everything.
+    pub async fn start(self) -> TestMirror {
+        let directory = tempfile::Builder::new().prefix("ts").tempdir_in("/tmp").expect("a directory");
+        let database_url = fresh_database().await;
+        let nats = start_nats(&directory).await;
+        let shutdown = Shutdown::new();
+        nats.supervise(&shutdown);
+        let bus = Bus::connect(BusOptions { url: nats.url(), name: "test".into() }).await.expect("connected");
+        bus.provision(&[CheckKind::Hash]).await.expect("provisioned");
+        let blobs_dir = directory.path().join("blobs");
+        let blobs = BlobStore::open(&blobs_dir).await.expect("blobs");
+        let store = open_store(&database_url).await;
+        let policy = Arc::new(Policy::parse(&self.policy).expect("policy"));
+        let (sender, connected) = watch::channel(Some(bus.clone()));
+        // The roles see NATS for as long as the mirror lives.
+        let token = shutdown.soft.clone();
+        shutdown.tracker.spawn(async move {
+            token.cancelled().await;
+            drop(sender);
+        });
+        for _ in 0..self.hash_workers {
+            let parts = HashParts {
+                config: HashConfig { concurrency: 4, ..HashConfig::default() },
+                policy: Arc::clone(&policy),
+                store: open_store(&database_url).await,
+                bus: bus.clone(),
+                blobs: blobs.clone(),
+                clock: Arc::clone(&self.clock),
+                shutdown: shutdown.clone(),
+            };
+            shutdown.tracker.spawn(async move { touchstone_hash::run(parts).await.expect("the hash service runs") });
+        }
+        for _ in 0..self.promoters {
+            let config = PromoteConfig { sweep_period: Duration::from_millis(200), ..PromoteConfig::default() };
+            let (tracker, stop) = (shutdown.tracker.clone(), shutdown.soft.clone());
+            let parts = PromoteParts { config, store: store.clone(), bus: connected.clone(), tracker, stop };
+            shutdown.tracker.spawn(async move { touchstone_promote::run(parts).await });
+        }
+        let address = self.edge(&database_url, &blobs, connected, policy, &shutdown).await;
+        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_gzip().no_proxy();
+        let client = client.pool_max_idle_per_host(0).build().expect("a client");
+        TestMirror { store, database_url, bus, nats, blobs, blobs_dir, shutdown, address, client, _directory: directory }
+    }
+
+    async fn edge(
+        self,
+        database_url: &str,
+        blobs: &BlobStore,
+        bus: watch::Receiver<Option<Bus>>,
+        policy: Arc<Policy>,
+        shutdown: &Shutdown,
+    ) -> SocketAddr {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listen = listener.local_addr().expect("bound");
+        drop(listener);
+        let limits = self.limits;
+        let upstream = |options: UpstreamOptions| {
+            let ecosystem = options.ecosystem;
+            let options = UpstreamOptions { limits: limits.clone(), ..options };
+            (ecosystem, Upstream::new(options).expect("an upstream"))
+        };
+        let parts = EdgeParts {
+            config: EdgeConfig {
+                listen,
+                public_url: format!("http://{listen}/").parse().expect("an address"),
+                hosts: self.hosts,
+                hold: self.hold,
+                metadata_ttl: self.metadata_ttl,
+                connections_max: 4_096,
+                fetches_max: 64,
+                header_timeout: Duration::from_secs(10),
+                stall_timeout: Duration::from_secs(60),
+            },
+            store: open_store(database_url).await,
+            blobs: blobs.clone(),
+            bus,
+            upstreams: self.upstreams.into_iter().map(upstream).collect(),
+            policy,
+            clock: self.clock,
+            tracker: shutdown.tracker.clone(),
+            stop: shutdown.soft.clone(),
+        };
+        let (sender, bound) = oneshot::channel();
+        shutdown.tracker.spawn(async move {
+            let announce = move |address| {
+                let _waiting = sender.send(address);
+            };
+            touchstone_edge::run(parts, announce).await.expect("the edge runs");
+        });
+        bound.await.expect("the edge listens")
+    }
+}
+
+async fn open_store(url: &str) -> Store {
+    let options = StoreOptions { url: url.to_owned(), pool_size: 8, application_name: "test".into() };
+    Store::connect(options).await.expect("connected")
+}
