@@ -72,10 +72,20 @@ fn crates_import_only_what_the_layers_allow() {
 #[test]
 fn pure_crates_have_no_io_clock_async_or_database() {
     let metadata = MetadataCommand::new().current_dir(root()).no_deps().exec().expect("cargo metadata");
-    let banned = ["tokio", "reqwest", "hyper", "axum", "async-nats", "tokio-postgres", "rand", "figment", "tempfile"];
-    for package in metadata.packages.iter().filter(|p| ["touchstone-domain", "touchstone-ecosystems"].contains(&&**p.name)) {
+    let banned =
+        ["tokio", "reqwest", "hyper", "axum", "async-nats", "tokio-postgres", "rand", "figment", "tempfile"];
+    for package in metadata
+        .packages
+        .iter()
+        .filter(|p| ["touchstone-domain", "touchstone-ecosystems"].contains(&&**p.name))
+    {
         for dependency in package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal) {
-            assert!(!banned.contains(&dependency.name.as_str()), "{} imports {}", package.name, dependency.name);
+            assert!(
+                !banned.contains(&dependency.name.as_str()),
+                "{} imports {}",
+                package.name,
+                dependency.name
+            );
         }
     }
 }
@@ -108,7 +118,10 @@ fn sql_is_said_only_in_store_and_migrations() {
     let words = ["INSERT INTO ", "SELECT ", "UPDATE gate", "DELETE FROM "];
     for path in files().iter().filter(|path| path.extension().is_some_and(|e| e == "rs")) {
         let place = path.strip_prefix(root()).expect("inside").to_string_lossy().into_owned();
-        if ["shared/store/", "tests/", "shared/testkit/", "shared/runtime/src/servers"].iter().any(|p| place.starts_with(p)) {
+        if ["shared/store/", "tests/", "shared/testkit/", "shared/runtime/src/servers"]
+            .iter()
+            .any(|p| place.starts_with(p))
+        {
             continue;
         }
         let text = fs::read_to_string(path).expect("source");
@@ -138,7 +151,8 @@ fn no_registry_host_is_named() {
     ];
     for output in outputs.into_iter().flatten() {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let addresses = text.split(|c: char| c.is_whitespace() || ",|()".contains(c)).filter_map(|w| w.split_once("://"));
+        let addresses =
+            text.split(|c: char| c.is_whitespace() || ",|()".contains(c)).filter_map(|w| w.split_once("://"));
         hosts.extend(addresses.filter_map(|(_, rest)| rest.split('/').next()).map(str::to_owned));
     }
     hosts.retain(|host| host.contains('.') && host != "github.com" && host.len() > 4);

@@ -1,3 +1,15 @@
 //! One target for every conversation test: one file per promise, one per ecosystem's real clients.
 
 mod architecture;
+mod chaos;
+mod clients;
+mod faults;
+mod fixtures;
+mod flights;
+mod main_path;
+mod metadata;
+mod operator;
+mod policy;
+mod protocol;
+mod second_digest;
+mod storage;

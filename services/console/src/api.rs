@@ -50,14 +50,20 @@ pub(crate) async fn readyz(State(console): State<Arc<Console>>) -> Result<&'stat
     Ok("ready")
 }
 
-pub(crate) async fn metrics(State(console): State<Arc<Console>>, headers: HeaderMap) -> Result<impl IntoResponse, Problem> {
+pub(crate) async fn metrics(
+    State(console): State<Arc<Console>>,
+    headers: HeaderMap,
+) -> Result<impl IntoResponse, Problem> {
     permit(console.token.as_ref(), &headers, Access::Read)?;
     let mut text = (console.metrics)();
     if let Ok(counts) = console.store.counts(ATTEMPTS_MAX).await {
         use std::fmt::Write as _;
         for (ecosystem, state, number) in &counts.artifacts {
             let state = state.as_str();
-            let _infallible = writeln!(text, "touchstone_artifacts{{ecosystem=\"{ecosystem}\",state=\"{state}\"}} {number}");
+            let _infallible = writeln!(
+                text,
+                "touchstone_artifacts{{ecosystem=\"{ecosystem}\",state=\"{state}\"}} {number}"
+            );
         }
         let oldest = counts.oldest_pending.unwrap_or_default().as_secs();
         let _infallible = writeln!(
@@ -126,7 +132,9 @@ pub(crate) async fn recall(
     permit(console.token.as_ref(), &headers, Access::Change)?;
     let Json(Recall { purl, sha256, reason }) = body.map_err(|e| Problem::bad_request(e.body_text()))?;
     if reason.trim().is_empty() || reason.len() > 1_000 {
-        return Err(Problem::bad_request("give a reason of at most 1000 bytes; the people who are refused will read it"));
+        return Err(Problem::bad_request(
+            "give a reason of at most 1000 bytes; the people who are refused will read it",
+        ));
     }
     let target = match (purl, sha256) {
         (Some(purl), None) => RecallTarget::Purl(parse_purl(&purl)?),
@@ -146,7 +154,8 @@ pub(crate) async fn openapi() -> impl IntoResponse {
 }
 
 fn parse_purl(text: &str) -> Result<Purl, Problem> {
-    let mut purl: Purl = text.parse().map_err(|e: touchstone_domain::PurlError| Problem::bad_request(e.to_string()))?;
+    let mut purl: Purl =
+        text.parse().map_err(|e: touchstone_domain::PurlError| Problem::bad_request(e.to_string()))?;
     let normal = adapter(purl.ecosystem).package(purl.package.as_str());
     purl.package = normal.map_err(|e| Problem::bad_request(e.to_string()))?;
     Ok(purl)
@@ -155,10 +164,15 @@ fn parse_purl(text: &str) -> Result<Purl, Problem> {
 /// One artifact as design.md section 8 says; also what `touchstone why --json` prints.
 pub fn story_json(story: &Story) -> Value {
     let (facts, gate) = (&story.facts, &story.gate);
-    let checks: Vec<Value> = CheckKind::ALL.into_iter().filter_map(|check| check_json(story, check)).collect();
+    let checks: Vec<Value> =
+        CheckKind::ALL.into_iter().filter_map(|check| check_json(story, check)).collect();
     let promotion = story.promotions.iter().find(|promotion| promotion.epoch == gate.epoch);
-    let deciding = story.verdicts.iter().find(|v| gate.deny.contains(v.verdict.check) || gate.undecided.contains(v.verdict.check));
-    let reason = story.recalls.first().cloned().or_else(|| deciding.map(|v| v.verdict.outcome.reason.to_string()));
+    let deciding = story
+        .verdicts
+        .iter()
+        .find(|v| gate.deny.contains(v.verdict.check) || gate.undecided.contains(v.verdict.check));
+    let reason =
+        story.recalls.first().cloned().or_else(|| deciding.map(|v| v.verdict.outcome.reason.to_string()));
     json!({
         "purl": facts.id.to_string(), "file": facts.id.file, "sha256": facts.sha256, "sha512": facts.sha512, "size": facts.size,
         "state": story.state(), "reason": reason, "first_seen": story.fetched_at, "eligible_at": story.eligible_at,
@@ -171,7 +185,9 @@ pub fn story_json(story: &Story) -> Value {
 
 fn check_json(story: &Story, check: CheckKind) -> Option<Value> {
     let required = story.gate.requirement.required().contains(check);
-    let of_check = |v: &&touchstone_store::RecordedVerdict| v.verdict.check == check && v.verdict.epoch == story.gate.epoch;
+    let of_check = |v: &&touchstone_store::RecordedVerdict| {
+        v.verdict.check == check && v.verdict.epoch == story.gate.epoch
+    };
     let verdict = story.verdicts.iter().find(of_check);
     if !required && verdict.is_none() {
         return None;

@@ -18,6 +18,7 @@ const PAGE: &str = "<!DOCTYPE html>
 ";
 
 pub(crate) async fn index() -> impl IntoResponse {
-    let policy: (HeaderName, &str) = (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
+    let policy: (HeaderName, &str) =
+        (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'");
     ([policy], Html(PAGE))
 }

@@ -31,7 +31,11 @@ impl Problem {
 impl From<StoreError> for Problem {
     fn from(error: StoreError) -> Self {
         tracing::error!(error = &error as &dyn std::error::Error, "the database did not answer");
-        Self::new(StatusCode::SERVICE_UNAVAILABLE, "Database unavailable", "the database did not answer; try again shortly")
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "Database unavailable",
+            "the database did not answer; try again shortly",
+        )
     }
 }
 

@@ -5,7 +5,9 @@ use std::{collections::HashMap, sync::Arc};
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256 as Hasher};
-use touchstone_domain::{Admission, ArtifactState, Digest, Ecosystem, PackageName, Refusal, Sha256, Sighting, Version};
+use touchstone_domain::{
+    Admission, ArtifactState, Digest, Ecosystem, PackageName, Refusal, Sha256, Sighting, Version,
+};
 use touchstone_ecosystems::{Amendment, Amendments, Computed, adapter};
 use touchstone_store::{IncidentKind, NewIncident, PackageArtifact};
 
@@ -44,7 +46,12 @@ pub(crate) async fn amendments(
 }
 
 /// Why an artifact on record is not listed; `None` when it is servable or still being verified.
-fn refused(edge: &Edge, ecosystem: Ecosystem, package: &PackageName, artifact: &PackageArtifact) -> Option<String> {
+fn refused(
+    edge: &Edge,
+    ecosystem: Ecosystem,
+    package: &PackageName,
+    artifact: &PackageArtifact,
+) -> Option<String> {
     let id = touchstone_domain::ArtifactId {
         ecosystem,
         package: package.clone(),

@@ -56,7 +56,11 @@ pub(crate) async fn respond(
 }
 
 /// The artifact once it may be served. Fetches it if nobody has, and waits for the decision until the deadline.
-async fn obtain(edge: &Arc<Edge>, request: &ArtifactRequest, deadline: Instant) -> Result<PromotedArtifact, Refusal> {
+async fn obtain(
+    edge: &Arc<Edge>,
+    request: &ArtifactRequest,
+    deadline: Instant,
+) -> Result<PromotedArtifact, Refusal> {
     let id = &request.id;
     loop {
         let record = edge.store.serve_record(id).await.map_err(|e| words::store(&e))?;
@@ -65,7 +69,8 @@ async fn obtain(edge: &Arc<Edge>, request: &ArtifactRequest, deadline: Instant) 
                 tracing::warn!(artifact.id = %id, %pinned, "a path names another digest than the one on record");
                 return Err(words::diverged(id, record.sha256));
             }
-            return PromotedArtifact::bind(record, id, chunks).map_err(|mismatch| words::record(id, &mismatch));
+            return PromotedArtifact::bind(record, id, chunks)
+                .map_err(|mismatch| words::record(id, &mismatch));
         }
         let Some(status) = edge.store.status(id).await.map_err(|e| words::store(&e))? else {
             fetch(edge, request, ingest::Mode::First, deadline).await?;
@@ -129,7 +134,10 @@ fn fetching(id: &ArtifactId, hold: Duration) -> Refusal {
     Refusal::new(
         RefusalKind::Pending,
         "Still fetching from upstream, try again shortly",
-        format!("{id} is being fetched from the upstream registry, which takes longer than {}s. Try again shortly.", hold.as_secs()),
+        format!(
+            "{id} is being fetched from the upstream registry, which takes longer than {}s. Try again shortly.",
+            hold.as_secs()
+        ),
     )
 }
 

@@ -66,7 +66,10 @@ impl Decisions {
             for batch in self.awaited().chunks(POLL_BATCH) {
                 match store.states(batch).await {
                     Ok(states) => {
-                        states.iter().filter(|(_, state)| !state.is_pending()).for_each(|(id, _)| self.wake(*id));
+                        states
+                            .iter()
+                            .filter(|(_, state)| !state.is_pending())
+                            .for_each(|(id, _)| self.wake(*id));
                     }
                     Err(error) => tracing::debug!(%error, "cannot ask Postgres about the waiting requests"),
                 }

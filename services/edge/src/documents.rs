@@ -59,13 +59,17 @@ pub(crate) async fn get(edge: &Arc<Edge>, wanted: &Wanted<'_>) -> Result<Kept, R
                 touched.map_err(|e| words::store(&e))?;
                 Ok(kept)
             }
-            None => Err(words::broken(&wanted.what, "the upstream says that nothing changed, and nothing is stored")),
+            None => Err(words::broken(
+                &wanted.what,
+                "the upstream says that nothing changed, and nothing is stored",
+            )),
         },
         Err(error) => match cached {
             // Also when the upstream no longer has it: what is approved stays installable.
             Some((row, kept)) => {
                 tracing::warn!(document = %wanted.key, ecosystem = %wanted.ecosystem, age = ?row.age, %error, "using an old copy of a document");
-                metrics::counter!("touchstone_stale_documents", "ecosystem" => wanted.ecosystem.as_str()).increment(1);
+                metrics::counter!("touchstone_stale_documents", "ecosystem" => wanted.ecosystem.as_str())
+                    .increment(1);
                 Ok(kept)
             }
             None => Err(words::fetch(&wanted.what, &error)),
@@ -73,7 +77,11 @@ pub(crate) async fn get(edge: &Arc<Edge>, wanted: &Wanted<'_>) -> Result<Kept, R
     }
 }
 
-async fn ask(upstream: &Upstream, wanted: &Wanted<'_>, validators: &Validators) -> Result<MetadataReply, FetchError> {
+async fn ask(
+    upstream: &Upstream,
+    wanted: &Wanted<'_>,
+    validators: &Validators,
+) -> Result<MetadataReply, FetchError> {
     upstream.metadata(&wanted.url, wanted.accept, validators).await
 }
 
@@ -83,7 +91,8 @@ async fn load(edge: &Edge, row: CachedDocument) -> Option<(CachedDocument, Kept)
         Ok(body) => {
             let document = &row.document;
             let url = Url::parse(&document.url).ok()?;
-            let kept = Kept { body, sha256: document.sha256, url, content_type: document.content_type.clone() };
+            let kept =
+                Kept { body, sha256: document.sha256, url, content_type: document.content_type.clone() };
             Some((row, kept))
         }
         Err(error) => {
@@ -110,7 +119,12 @@ async fn keep(edge: &Edge, wanted: &Wanted<'_>, document: MetadataDocument) -> R
         last_modified: document.validators.last_modified,
     };
     edge.store.put_document(wanted.ecosystem, &wanted.key, &new).await.map_err(|e| words::store(&e))?;
-    Ok(Kept { body: document.body, sha256: stored.sha256, url: document.url, content_type: document.content_type })
+    Ok(Kept {
+        body: document.body,
+        sha256: stored.sha256,
+        url: document.url,
+        content_type: document.content_type,
+    })
 }
 
 fn validators(row: &CachedDocument) -> Validators {

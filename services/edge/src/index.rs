@@ -37,7 +37,8 @@ pub(crate) struct IndexCache {
 
 impl IndexCache {
     pub(crate) fn new() -> Self {
-        let weigh = |_: &(Ecosystem, String), listing: &Arc<Listing>| u32::try_from(listing.size).unwrap_or(u32::MAX);
+        let weigh =
+            |_: &(Ecosystem, String), listing: &Arc<Listing>| u32::try_from(listing.size).unwrap_or(u32::MAX);
         Self { listings: moka::sync::Cache::builder().max_capacity(MEMORY_BYTES_MAX).weigher(weigh).build() }
     }
 }
@@ -61,7 +62,10 @@ pub(crate) async fn listing(
         let (edge, package) = (Arc::clone(edge), package.clone());
         async move { refresh(&edge, ecosystem, &package, max_age).await }
     };
-    let ticket = edge.listings.join(&key, refresh).map_err(|_full| words::unavailable("too many fetches are under way"))?;
+    let ticket = edge
+        .listings
+        .join(&key, refresh)
+        .map_err(|_full| words::unavailable("too many fetches are under way"))?;
     match (tokio::time::timeout(edge.config.hold, ticket.wait()).await, held) {
         (Ok(Some(result)), _) => result,
         (Ok(None) | Err(_), Some(old)) => Ok(old),
@@ -79,7 +83,8 @@ async fn refresh(
     let path = adapter(ecosystem).index_path(package);
     let what = format!("the metadata of {ecosystem} package {package}");
     let url = edge.upstream(ecosystem)?.index_url(&path.path).map_err(|e| words::fetch(&what, &e))?;
-    let wanted = Wanted { ecosystem, key: format!("index:{package}"), url, accept: path.accept, what, max_age };
+    let wanted =
+        Wanted { ecosystem, key: format!("index:{package}"), url, accept: path.accept, what, max_age };
     let kept = documents::get(edge, &wanted).await?;
     let key = (ecosystem, package.as_str().to_owned());
     let index = match edge.indexes.listings.get(&key) {
@@ -97,7 +102,9 @@ async fn parse(ecosystem: Ecosystem, package: &PackageName, kept: &Kept) -> Resu
     let aside = body.len() >= PARSE_ASIDE_BYTES;
     let work = move || adapter(ecosystem).parse_index(&name, &content_type, body);
     let parsed = if aside {
-        tokio::task::spawn_blocking(work).await.map_err(|_panic| words::unavailable("reading the metadata failed"))?
+        tokio::task::spawn_blocking(work)
+            .await
+            .map_err(|_panic| words::unavailable("reading the metadata failed"))?
     } else {
         work()
     };

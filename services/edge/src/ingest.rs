@@ -10,9 +10,11 @@ use std::{sync::Arc, time::Duration};
 use serde_json::json;
 use touchstone_blobs::{Contents, Staged};
 use touchstone_bus::ArtifactEvent;
-use touchstone_domain::{Algorithm, ArtifactId, Digest, Evidence, EvidenceKind, Reason, Refusal, Sha256, Sighting};
+use touchstone_domain::{
+    Algorithm, ArtifactId, Digest, Evidence, EvidenceKind, Reason, Refusal, Sha256, Sighting,
+};
 use touchstone_ecosystems::{ArtifactRequest, Computed, Declared, Located, adapter};
-use touchstone_store::{Ingested, IncidentKind, NewArtifact, NewIncident};
+use touchstone_store::{IncidentKind, Ingested, NewArtifact, NewIncident};
 use touchstone_upstream::{FetchError, Upstream};
 use url::Url;
 
@@ -59,7 +61,8 @@ pub(crate) async fn run(edge: &Arc<Edge>, request: &ArtifactRequest, mode: Mode)
     let (staged, url) = receive(edge, id, &listing.url, &link, &declared).await?;
     if let Some(expected) = expected.filter(|expected| *expected != staged.contents().sha256) {
         let sent = staged.contents().sha256.to_string();
-        let facts = json!({ "sha256": expected.to_string(), "problem": format!("the upstream sends sha256:{sent}") });
+        let facts =
+            json!({ "sha256": expected.to_string(), "problem": format!("the upstream sends sha256:{sent}") });
         record_incident(edge, &NewIncident::about(IncidentKind::SecondDigest, id, None, facts)).await;
         return Err(words::diverged(id, expected));
     }
@@ -120,7 +123,10 @@ async fn receive(
             Err(Receive::Fetch(error)) => return Err(fetch_failed(edge, id, &error).await),
             Err(Receive::Storage(error)) => return Err(storage(&error)),
             Err(Receive::Unbounded) => {
-                return Err(words::broken(&id.to_string(), "its body has no length, and no strong digest is declared"));
+                return Err(words::broken(
+                    &id.to_string(),
+                    "its body has no length, and no strong digest is declared",
+                ));
             }
         };
         match declared.contradiction(&computed(staged.contents())) {
@@ -196,7 +202,11 @@ async fn record(
     let first_seen = if edge.policy.min_age(id.ecosystem, &id.package).is_zero() {
         now
     } else {
-        let seen = edge.store.first_seen(id.ecosystem, &id.package, &versions).await.map_err(|e| words::store(&e))?;
+        let seen = edge
+            .store
+            .first_seen(id.ecosystem, &id.package, &versions)
+            .await
+            .map_err(|e| words::store(&e))?;
         seen.get(&id.version).copied().unwrap_or(now)
     };
     let sighting = Sighting { published_at: located.published_at, first_seen };

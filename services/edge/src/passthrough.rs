@@ -48,7 +48,8 @@ pub(crate) async fn document(
     .map_err(|e| words::fetch(&what, &e))?;
     let key = format!("document:{}", path.path);
     let max_age = edge.config.metadata_ttl;
-    let kept = documents::get(edge, &Wanted { ecosystem, key, url, accept: path.accept, what, max_age }).await?;
+    let kept =
+        documents::get(edge, &Wanted { ecosystem, key, url, accept: path.accept, what, max_age }).await?;
     let rendered = Rendered::of(json_type(&kept.content_type), kept.body);
     Ok(render::document(rendered, method, headers))
 }
@@ -70,9 +71,11 @@ pub(crate) async fn bulk_audit(
     headers: &HeaderMap,
     body: Incoming,
 ) -> Result<Response<Body>, Refusal> {
-    let malformed = |problem: String| Refusal::new(RefusalKind::Malformed, "Malformed audit request", problem);
+    let malformed =
+        |problem: String| Refusal::new(RefusalKind::Malformed, "Malformed audit request", problem);
     let received = Limited::new(body, AUDIT_BYTES_MAX).collect().await;
-    let received = received.map_err(|e| malformed(format!("the audit request cannot be read: {e}")))?.to_bytes();
+    let received =
+        received.map_err(|e| malformed(format!("the audit request cannot be read: {e}")))?.to_bytes();
     let body = decoded(headers, received).map_err(malformed)?;
     let keep = |name: &_| edge.policy.admit_package(ecosystem, name) != Admission::Internal;
     let filtered = filter_bulk_audit(&body, keep).map_err(|e| malformed(e.to_string()))?;
@@ -92,7 +95,10 @@ fn decoded(headers: &HeaderMap, body: Bytes) -> Result<Bytes, String> {
         Some("gzip") => {
             let mut plain = Vec::new();
             let limit = AUDIT_BYTES_MAX as u64 + 1;
-            MultiGzDecoder::new(&body[..]).take(limit).read_to_end(&mut plain).map_err(|e| format!("bad gzip: {e}"))?;
+            MultiGzDecoder::new(&body[..])
+                .take(limit)
+                .read_to_end(&mut plain)
+                .map_err(|e| format!("bad gzip: {e}"))?;
             if plain.len() > AUDIT_BYTES_MAX {
                 return Err(format!("the audit request unpacks to more than {AUDIT_BYTES_MAX} bytes"));
             }

@@ -53,10 +53,11 @@ pub(crate) async fn respond(
     }
     let public_url = edge.public_url(ecosystem);
     let form = form.clone();
-    let rendered = tokio::task::spawn_blocking(move || listing.index.render(&form, &public_url, &amended.amendments))
-        .await
-        .map_err(|_panic| words::unavailable("rendering the metadata failed"))?
-        .ok_or_else(|| words::unknown(&format!("this version or tag of {what}")))?;
+    let rendered =
+        tokio::task::spawn_blocking(move || listing.index.render(&form, &public_url, &amended.amendments))
+            .await
+            .map_err(|_panic| words::unavailable("rendering the metadata failed"))?
+            .ok_or_else(|| words::unknown(&format!("this version or tag of {what}")))?;
     let mut response = body(rendered, method, gzip);
     describe(&mut response, &etag);
     Ok(response)
@@ -136,7 +137,9 @@ fn nothing_left(what: &str, form: &IndexForm, listing: &Listing, amended: &Amend
     use touchstone_ecosystems::Amendment;
     match form {
         IndexForm::NpmFull | IndexForm::NpmAbbreviated | IndexForm::NpmManifest(_) => (),
-        IndexForm::PypiHtml | IndexForm::PypiHtmlV1 | IndexForm::PypiJson | IndexForm::CargoSparse => return None,
+        IndexForm::PypiHtml | IndexForm::PypiHtmlV1 | IndexForm::PypiJson | IndexForm::CargoSparse => {
+            return None;
+        }
     }
     let entries = listing.index.entries();
     let refused = |at: usize| {
@@ -158,7 +161,13 @@ fn nothing_left(what: &str, form: &IndexForm, listing: &Listing, amended: &Amend
 }
 
 /// Changes whenever the body may: with the document, the amendments, the form, the address, the software.
-fn entity_tag(edge: &Edge, ecosystem: Ecosystem, form: &IndexForm, listing: &Listing, amended: &Amended) -> String {
+fn entity_tag(
+    edge: &Edge,
+    ecosystem: Ecosystem,
+    form: &IndexForm,
+    listing: &Listing,
+    amended: &Amended,
+) -> String {
     let url = edge.public_url(ecosystem);
     let version = env!("CARGO_PKG_VERSION");
     let facts = format!("{} {} {form:?} {url} {version}", listing.sha256, amended.fingerprint);

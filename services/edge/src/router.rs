@@ -33,7 +33,10 @@ pub(crate) async fn handle(edge: &Arc<Edge>, request: Request<Incoming>) -> Resp
         _ => (),
     }
     let Some((ecosystem, rest)) = route(edge, host(&parts), path) else {
-        return plain(StatusCode::NOT_FOUND, "no such path; ecosystems are served below /npm/, /pypi/simple/ and /cargo/");
+        return plain(
+            StatusCode::NOT_FOUND,
+            "no such path; ecosystems are served below /npm/, /pypi/simple/ and /cargo/",
+        );
     };
     let raw = RawRequest {
         method: if parts.method == Method::HEAD { "GET" } else { parts.method.as_str() },
@@ -114,9 +117,10 @@ fn reference(read: &ReadRequest, path: &str) -> String {
     match read {
         ReadRequest::Artifact(request) => request.id.to_string(),
         ReadRequest::Index { package, .. } => package.to_string(),
-        ReadRequest::Document(_) | ReadRequest::BulkAudit | ReadRequest::Static(_) | ReadRequest::Redirect(_) => {
-            path.chars().filter(char::is_ascii_graphic).take(200).collect()
-        }
+        ReadRequest::Document(_)
+        | ReadRequest::BulkAudit
+        | ReadRequest::Static(_)
+        | ReadRequest::Redirect(_) => path.chars().filter(char::is_ascii_graphic).take(200).collect(),
     }
 }
 
@@ -148,6 +152,8 @@ async fn ready(edge: &Edge) -> Response<Body> {
 fn plain(status: StatusCode, text: &'static str) -> Response<Body> {
     let mut response = Response::new(serve::full(Bytes::from_static(text.as_bytes())));
     *response.status_mut() = status;
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    response
+        .headers_mut()
+        .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     response
 }

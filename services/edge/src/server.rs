@@ -59,7 +59,9 @@ async fn register_policy(parts: &EdgeParts) -> Option<i32> {
     loop {
         match parts.store.register_policy(&parts.policy).await {
             Ok(epoch) => return Some(epoch),
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database"),
+            Err(error) => {
+                tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database")
+            }
         }
         parts.stop.run_until_cancelled(tokio::time::sleep(DATABASE_AGAIN)).await?;
     }
@@ -88,7 +90,9 @@ async fn accept(
 ) {
     let graceful = GracefulShutdown::new();
     loop {
-        let Some(Ok(permit)) = stop.run_until_cancelled(Arc::clone(connections).acquire_owned()).await else { break };
+        let Some(Ok(permit)) = stop.run_until_cancelled(Arc::clone(connections).acquire_owned()).await else {
+            break;
+        };
         match stop.run_until_cancelled(listener.accept()).await {
             None => break,
             Some(Ok((stream, _))) => connection(edge, stream, permit, tracker, &graceful),

@@ -106,7 +106,10 @@ impl Edge {
     /// The upstream of an ecosystem.
     pub(crate) fn upstream(&self, ecosystem: Ecosystem) -> Result<&Upstream, Refusal> {
         self.upstreams.get(&ecosystem).ok_or_else(|| {
-            words::broken("this ecosystem", format!("no [upstream.{ecosystem}] is configured in touchstone.toml"))
+            words::broken(
+                "this ecosystem",
+                format!("no [upstream.{ecosystem}] is configured in touchstone.toml"),
+            )
         })
     }
 
@@ -115,7 +118,9 @@ impl Edge {
         let mut url = self.config.public_url.clone();
         match self.config.hosts.get(&ecosystem) {
             Some(host) if url.set_host(Some(host)).is_ok() => url.set_path("/"),
-            Some(_) | None => url.set_path(&format!("{}/{ecosystem}/", self.config.public_url.path().trim_end_matches('/'))),
+            Some(_) | None => {
+                url.set_path(&format!("{}/{ecosystem}/", self.config.public_url.path().trim_end_matches('/')))
+            }
         }
         url
     }

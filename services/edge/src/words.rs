@@ -1,7 +1,8 @@
 //! What the people who are refused read. One function per situation, so that the same thing is always said the same way.
 
 use touchstone_domain::{
-    Admission, ArtifactId, ArtifactState, HoldReason, OutcomeKind, Reason, RecordMismatch, Refusal, RefusalKind, Sha256,
+    Admission, ArtifactId, ArtifactState, HoldReason, OutcomeKind, Reason, RecordMismatch, Refusal,
+    RefusalKind, Sha256,
 };
 use touchstone_store::{ArtifactStatus, Finding, StoreError};
 use touchstone_upstream::FetchError;
@@ -13,7 +14,9 @@ pub(crate) fn admission(what: &str, admission: &Admission) -> Option<Refusal> {
         Admission::Denied { reason } => Some(Refusal::new(
             RefusalKind::Denied,
             "Denied by mirror policy",
-            format!("{what} is on the deny list of this mirror: {reason}. Choose another version, or ask the operators."),
+            format!(
+                "{what} is on the deny list of this mirror: {reason}. Choose another version, or ask the operators."
+            ),
         )),
         Admission::Internal => Some(Refusal::new(
             RefusalKind::Internal,
@@ -31,7 +34,9 @@ pub(crate) fn pending(id: &ArtifactId) -> Refusal {
     Refusal::new(
         RefusalKind::Pending,
         "Verification is running, try again shortly",
-        format!("{id} was fetched and is being verified. Try again in a few seconds; `touchstone why` shows its state."),
+        format!(
+            "{id} was fetched and is being verified. Try again in a few seconds; `touchstone why` shows its state."
+        ),
     )
 }
 
@@ -47,7 +52,10 @@ pub(crate) fn decided(id: &ArtifactId, status: &ArtifactStatus) -> Refusal {
         ArtifactState::Rejected => Refusal::new(
             RefusalKind::Rejected,
             &title("Rejected", finding),
-            format!("{id} was rejected: {}. It will not be served; choose another version.", why("a check failed it")),
+            format!(
+                "{id} was rejected: {}. It will not be served; choose another version.",
+                why("a check failed it")
+            ),
         ),
         ArtifactState::Revoked => {
             let reason = status.recall.as_deref().unwrap_or("no reason was given");
@@ -62,7 +70,9 @@ pub(crate) fn decided(id: &ArtifactId, status: &ArtifactStatus) -> Refusal {
             Refusal::new(
                 RefusalKind::Held { eligible_at: status.eligible_at },
                 &format!("Held until {when}, minimum age"),
-                format!("{id} is younger than the mirror's policy allows. It may be served from {when}; choose an older version until then."),
+                format!(
+                    "{id} is younger than the mirror's policy allows. It may be served from {when}; choose an older version until then."
+                ),
             )
         }
         ArtifactState::Held => Refusal::new(
@@ -80,7 +90,9 @@ pub(crate) fn decided(id: &ArtifactId, status: &ArtifactStatus) -> Refusal {
 
 fn title(state: &str, finding: Option<&Finding>) -> String {
     match finding {
-        Some(Finding { check, outcome }) => format!("{state} by the {check} check: {}", outcome.reason.code()),
+        Some(Finding { check, outcome }) => {
+            format!("{state} by the {check} check: {}", outcome.reason.code())
+        }
         None => state.to_owned(),
     }
 }
@@ -136,7 +148,9 @@ pub(crate) fn broken(what: &str, problem: impl std::fmt::Display) -> Refusal {
     Refusal::new(
         RefusalKind::UpstreamBroken,
         "Upstream answered wrongly",
-        format!("{what} cannot be fetched: {problem}. Try again later; `touchstone doctor` checks the upstreams."),
+        format!(
+            "{what} cannot be fetched: {problem}. Try again later; `touchstone doctor` checks the upstreams."
+        ),
     )
 }
 
@@ -147,7 +161,9 @@ pub(crate) fn fetch(what: &str, error: &FetchError) -> Refusal {
         error if error.is_transient() => Refusal::new(
             RefusalKind::UpstreamUnreachable,
             "Upstream cannot be reached",
-            format!("{what} is not in the mirror yet, and the upstream registry did not answer: {error}. Try again later."),
+            format!(
+                "{what} is not in the mirror yet, and the upstream registry did not answer: {error}. Try again later."
+            ),
         ),
         error => broken(what, error),
     }
@@ -158,7 +174,9 @@ pub(crate) fn unavailable(problem: &str) -> Refusal {
     Refusal::new(
         RefusalKind::Unavailable,
         "Mirror cannot decide now, try again shortly",
-        format!("the mirror cannot decide now: {problem}. Nothing is served undecided; try again in a few seconds."),
+        format!(
+            "the mirror cannot decide now: {problem}. Nothing is served undecided; try again in a few seconds."
+        ),
     )
 }
 

@@ -45,7 +45,9 @@ impl HashCheck {
     async fn set_aside(&self, facts: &Facts, blobs: &BlobStore, detail: String) -> CheckError {
         let moved = match blobs.set_aside(facts.sha256).await {
             Ok(moved) => moved,
-            Err(error) => return CheckError::retry_because("the blob is damaged and cannot be set aside", error),
+            Err(error) => {
+                return CheckError::retry_because("the blob is damaged and cannot be set aside", error);
+            }
         };
         tracing::error!(artifact.id = %facts.artifact, sha256 = %facts.sha256, detail, "a damaged blob is set aside");
         if moved {
@@ -80,9 +82,14 @@ impl Check for HashCheck {
         };
         match self.examine(file, facts).await {
             Ok(finding) => Ok(finding),
-            Err(error @ ExamineError::Damaged { .. }) => Err(self.set_aside(facts, blobs, error.to_string()).await),
+            Err(error @ ExamineError::Damaged { .. }) => {
+                Err(self.set_aside(facts, blobs, error.to_string()).await)
+            }
             Err(error @ ExamineError::Row { .. }) => Err(CheckError::poison(error.to_string())),
             Err(ExamineError::Io(error)) => Err(CheckError::retry_because("the blob cannot be read", error)),
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

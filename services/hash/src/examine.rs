@@ -3,7 +3,7 @@
 use std::io::{self, Read, Seek};
 
 use tokio_util::sync::CancellationToken;
-use touchstone_domain::{OutcomeKind, Outcome, Policy, Sha256};
+use touchstone_domain::{Outcome, OutcomeKind, Policy, Sha256};
 use touchstone_ecosystems::{Adapter, Computed, InspectError, adapter};
 use touchstone_store::Facts;
 use touchstone_worker::Finding;
@@ -87,4 +87,4 @@ fn accepts_weak(adapter: &dyn Adapter, facts: &Facts, policy: &Policy) -> bool {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -63,7 +63,8 @@ impl<F> Seek for Reread<'_, F> {
             SeekFrom::End(offset) => self.chunks.size().checked_add_signed(offset),
             SeekFrom::Current(offset) => self.position.checked_add_signed(offset),
         };
-        self.position = position.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a seek before the start"))?;
+        self.position =
+            position.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "a seek before the start"))?;
         Ok(self.position)
     }
 }
@@ -88,7 +89,12 @@ mod tests {
         assert_eq!(all, bytes);
         let mut cursor = Cursor::new(&bytes);
         let size = bytes.len() as u64;
-        for to in [SeekFrom::End(-20), SeekFrom::Start(CHUNK_BYTES as u64 - 3), SeekFrom::Current(-5), SeekFrom::End(4)] {
+        for to in [
+            SeekFrom::End(-20),
+            SeekFrom::Start(CHUNK_BYTES as u64 - 3),
+            SeekFrom::Current(-5),
+            SeekFrom::End(4),
+        ] {
             let (mut found, mut expected) = (vec![], vec![]);
             assert_eq!(reread.seek(to).expect("within"), cursor.seek(to).expect("within"));
             reread.by_ref().take(10).read_to_end(&mut found).expect("unchanged");
@@ -96,7 +102,10 @@ mod tests {
             assert_eq!(found, expected, "{to:?} of {size}");
         }
         assert_eq!(reread.seek(SeekFrom::Start(0)).expect("the start"), 0);
-        assert_eq!(reread.seek(SeekFrom::Current(-1)).expect_err("before").kind(), io::ErrorKind::InvalidInput);
+        assert_eq!(
+            reread.seek(SeekFrom::Current(-1)).expect_err("before").kind(),
+            io::ErrorKind::InvalidInput
+        );
     }
 
     #[test]
@@ -105,7 +114,8 @@ mod tests {
         let chunks = ChunkList::of(&bytes);
         bytes[CHUNK_BYTES + 1] ^= 1;
         let mut all = vec![];
-        let found = Reread::new(Cursor::new(&bytes), &chunks, &stop).read_to_end(&mut all).expect_err("changed");
+        let found =
+            Reread::new(Cursor::new(&bytes), &chunks, &stop).read_to_end(&mut all).expect_err("changed");
         assert_eq!(found.to_string(), "chunk 1 changed while it was looked at");
         assert_eq!(all.len(), CHUNK_BYTES);
         bytes.truncate(10);

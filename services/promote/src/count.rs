@@ -37,9 +37,14 @@ pub(crate) async fn listen(promote: &Promote, sender: &mpsc::Sender<Vec<Artifact
 /// Counts whatever has been rung for, several doorbells at a time.
 pub(crate) async fn batches(promote: &Promote, receiver: &Mutex<mpsc::Receiver<Vec<ArtifactDbId>>>) {
     loop {
-        let Some(Some(artifacts)) = promote.stop.run_until_cancelled(next_batch(receiver)).await else { return };
+        let Some(Some(artifacts)) = promote.stop.run_until_cancelled(next_batch(receiver)).await else {
+            return;
+        };
         if let Err(error) = verdicts(promote, &artifacts).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot count verdicts; the sweeper will");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "cannot count verdicts; the sweeper will"
+            );
         }
     }
 }
@@ -85,7 +90,12 @@ async fn apply(promote: &Promote, deltas: &[GateDelta]) -> Result<(), StoreError
     Ok(())
 }
 
-async fn not_counted(promote: &Promote, gate: &Gate, verdict: &Verdict, reason: &NotCounted) -> Result<(), StoreError> {
+async fn not_counted(
+    promote: &Promote,
+    gate: &Gate,
+    verdict: &Verdict,
+    reason: &NotCounted,
+) -> Result<(), StoreError> {
     tracing::warn!(artifact = %gate.artifact, check.kind = %verdict.check, %reason, "a verdict does not count");
     match reason {
         NotCounted::StaleEpoch { .. } => Ok(()),
@@ -94,7 +104,10 @@ async fn not_counted(promote: &Promote, gate: &Gate, verdict: &Verdict, reason: 
             let Some(known) = facts.first() else { return Ok(()) };
             let detail = json!({ "check": verdict.check.to_string(), "problem": reason.to_string() });
             let kind = IncidentKind::VerdictRefused;
-            promote.store.record_incident(&NewIncident::about(kind, &known.id, Some(gate.artifact), detail)).await
+            promote
+                .store
+                .record_incident(&NewIncident::about(kind, &known.id, Some(gate.artifact), detail))
+                .await
         }
     }
 }

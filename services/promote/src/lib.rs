@@ -72,7 +72,11 @@ impl Promote {
         let Some(bus) = self.bus.borrow().clone() else { return };
         let decided: Vec<Decided> = changes
             .iter()
-            .map(|change| Decided { artifact: change.artifact, ecosystem: change.ecosystem, state: change.state })
+            .map(|change| Decided {
+                artifact: change.artifact,
+                ecosystem: change.ecosystem,
+                state: change.state,
+            })
             .collect();
         if let Err(error) = bus.publish_decisions(&decided).await {
             tracing::debug!(%error, "cannot publish decisions; the edges poll");

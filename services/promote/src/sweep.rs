@@ -20,7 +20,10 @@ pub(crate) async fn run(promote: &Promote) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while promote.stop.run_until_cancelled(ticks.tick()).await.is_some() {
         if let Err(error) = once(promote).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "a sweep did not finish; the next one goes on");
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "a sweep did not finish; the next one goes on"
+            );
         }
     }
 }
@@ -63,7 +66,8 @@ async fn dispatch(promote: &Promote, due: &[Due]) -> Result<(), StoreError> {
     }
     let Some(bus) = promote.bus.borrow().clone() else { return Ok(()) };
     for (check, events) in by_check {
-        metrics::counter!("touchstone_redispatches", "check" => check.as_str()).increment(events.len() as u64);
+        metrics::counter!("touchstone_redispatches", "check" => check.as_str())
+            .increment(events.len() as u64);
         if let Err(error) = bus.publish_recheck(check, &events).await {
             tracing::warn!(%error, check.kind = %check, "cannot publish; the rows stay due");
         }
@@ -81,6 +85,9 @@ fn stuck(row: &Due) -> NewDeadLetter {
         check: row.missing.iter().next(),
         artifact: Some(row.artifact),
         epoch: Some(row.epoch),
-        detail: format!("no answer from {} after {} dispatches; it is tried on, hourly", row.missing, row.dispatch),
+        detail: format!(
+            "no answer from {} after {} dispatches; it is tried on, hourly",
+            row.missing, row.dispatch
+        ),
     }
 }

@@ -46,7 +46,9 @@ async fn roles(config: Config, shutdown: Shutdown) -> Result<()> {
     let mut running = JoinSet::new();
     for role in Role::ALL {
         let wiring = std::sync::Arc::clone(&wiring);
-        running.spawn(async move { wiring.run(role).await.with_context(|| format!("the role {} ended", role.as_str())) });
+        running.spawn(async move {
+            wiring.run(role).await.with_context(|| format!("the role {} ended", role.as_str()))
+        });
     }
     let mut result = Ok(());
     while let Some(ended) = running.join_next().await {

@@ -161,7 +161,9 @@ impl Wiring {
 
     async fn blobs(&self) -> Result<BlobStore> {
         let directory = self.config.blobs_dir()?;
-        BlobStore::open(&directory).await.with_context(|| format!("cannot use {} for blobs", directory.display()))
+        BlobStore::open(&directory)
+            .await
+            .with_context(|| format!("cannot use {} for blobs", directory.display()))
     }
 }
 
@@ -193,7 +195,10 @@ pub(crate) fn upstreams(config: &Config) -> Result<HashMap<Ecosystem, Upstream>>
                 limits: Limits::default(),
                 bearer: section.token.as_ref().map(|token| Secret::new(token.reveal())),
             };
-            Ok((ecosystem, Upstream::new(options).with_context(|| format!("[upstream.{ecosystem}] is refused"))?))
+            Ok((
+                ecosystem,
+                Upstream::new(options).with_context(|| format!("[upstream.{ecosystem}] is refused"))?,
+            ))
         })
         .collect()
 }
@@ -201,14 +206,20 @@ pub(crate) fn upstreams(config: &Config) -> Result<HashMap<Ecosystem, Upstream>>
 /// The address that index paths are below. PyPI's is often written with the `simple/` that clients use.
 fn root(ecosystem: Ecosystem, url: &Url) -> Url {
     let mut root = url.clone();
-    if let (Ecosystem::Pypi, Some(above)) = (ecosystem, url.path().trim_end_matches('/').strip_suffix("/simple")) {
+    if let (Ecosystem::Pypi, Some(above)) =
+        (ecosystem, url.path().trim_end_matches('/').strip_suffix("/simple"))
+    {
         root.set_path(&format!("{above}/"));
     }
     root
 }
 
 /// Connects, and provisions streams and consumers, until it works; afterwards the client reconnects by itself.
-async fn connect_bus(url: &str, connected: &watch::Sender<Option<Bus>>, stop: &tokio_util::sync::CancellationToken) {
+async fn connect_bus(
+    url: &str,
+    connected: &watch::Sender<Option<Bus>>,
+    stop: &tokio_util::sync::CancellationToken,
+) {
     let checks: Vec<CheckKind> = CheckKind::ALL.into_iter().filter(|check| check.is_available()).collect();
     loop {
         let options = BusOptions { url: url.to_owned(), name: "touchstone".to_owned() };
@@ -219,7 +230,9 @@ async fn connect_bus(url: &str, connected: &watch::Sender<Option<Bus>>, stop: &t
                     stop.cancelled().await;
                     return;
                 }
-                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "cannot provision NATS"),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot provision NATS")
+                }
             },
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "waiting for NATS"),
         }

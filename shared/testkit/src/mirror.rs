@@ -241,18 +241,33 @@ impl TestMirrorBuilder {
                 clock: Arc::clone(&self.clock),
                 shutdown: shutdown.clone(),
             };
-            shutdown.tracker.spawn(async move { touchstone_hash::run(parts).await.expect("the hash service runs") });
+            shutdown
+                .tracker
+                .spawn(async move { touchstone_hash::run(parts).await.expect("the hash service runs") });
         }
         for _ in 0..self.promoters {
-            let config = PromoteConfig { sweep_period: Duration::from_millis(200), ..PromoteConfig::default() };
+            let config =
+                PromoteConfig { sweep_period: Duration::from_millis(200), ..PromoteConfig::default() };
             let (tracker, stop) = (shutdown.tracker.clone(), shutdown.soft.clone());
             let parts = PromoteParts { config, store: store.clone(), bus: connected.clone(), tracker, stop };
             shutdown.tracker.spawn(async move { touchstone_promote::run(parts).await });
         }
         let address = self.edge(&database_url, &blobs, connected, policy, &shutdown).await;
-        let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_gzip().no_proxy();
+        let client =
+            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_gzip().no_proxy();
         let client = client.pool_max_idle_per_host(0).build().expect("a client");
-        TestMirror { store, database_url, bus, nats, blobs, blobs_dir, shutdown, address, client, _directory: directory }
+        TestMirror {
+            store,
+            database_url,
+            bus,
+            nats,
+            blobs,
+            blobs_dir,
+            shutdown,
+            address,
+            client,
+            _directory: directory,
+        }
     }
 
     async fn edge(

@@ -78,7 +78,8 @@ impl Package {
 /// An npm package with an `index.js` that exports its own name; `filler` bytes of noise make it larger.
 pub fn npm_package(name: &str, version: &str, dependencies: &[(&str, &str)], filler: usize) -> Package {
     let basename = name.rsplit('/').next().unwrap_or(name);
-    let mut package = Package::new(Ecosystem::Npm, name, version, format!("{basename}-{version}.tgz"), vec![]);
+    let mut package =
+        Package::new(Ecosystem::Npm, name, version, format!("{basename}-{version}.tgz"), vec![]);
     package.dependencies = owned(dependencies);
     let manifest = serde_json::to_vec_pretty(&package.npm_manifest()).expect("json");
     package.bytes = tar_gz(&[
@@ -91,10 +92,12 @@ pub fn npm_package(name: &str, version: &str, dependencies: &[(&str, &str)], fil
 
 /// A crate with a library that holds its own name.
 pub fn crate_file(name: &str, version: &str, dependencies: &[(&str, &str)], filler: usize) -> Package {
-    let mut package = Package::new(Ecosystem::Cargo, name, version, format!("{name}-{version}.crate"), vec![]);
+    let mut package =
+        Package::new(Ecosystem::Cargo, name, version, format!("{name}-{version}.crate"), vec![]);
     package.dependencies = owned(dependencies);
-    let mut manifest =
-        format!("[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2021\"\n\n[lib]\npath = \"src/lib.rs\"\n\n[dependencies]\n");
+    let mut manifest = format!(
+        "[package]\nname = \"{name}\"\nversion = \"{version}\"\nedition = \"2021\"\n\n[lib]\npath = \"src/lib.rs\"\n\n[dependencies]\n"
+    );
     for (dependency, requirement) in dependencies {
         let _infallible = writeln!(manifest, "{dependency} = \"{requirement}\"");
     }
@@ -119,7 +122,10 @@ pub fn wheel(name: &str, version: &str, dependencies: &[(&str, &str)], filler: u
         (format!("{module}/__init__.py"), format!("NAME = {name:?}\n").into_bytes()),
         (format!("{module}/filler.bin"), noise(filler)),
         (format!("{info}/METADATA"), metadata.clone().into_bytes()),
-        (format!("{info}/WHEEL"), b"Wheel-Version: 1.0\nGenerator: testkit\nRoot-Is-Purelib: true\nTag: py3-none-any\n".to_vec()),
+        (
+            format!("{info}/WHEEL"),
+            b"Wheel-Version: 1.0\nGenerator: testkit\nRoot-Is-Purelib: true\nTag: py3-none-any\n".to_vec(),
+        ),
     ];
     let mut record = String::new();
     for (entry, content) in &entries {
@@ -145,7 +151,8 @@ pub fn sdist(name: &str, version: &str) -> Package {
 }
 
 fn python_metadata(name: &str, version: &str, dependencies: &[(&str, &str)]) -> String {
-    let mut metadata = format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: made by testkit\n");
+    let mut metadata =
+        format!("Metadata-Version: 2.1\nName: {name}\nVersion: {version}\nSummary: made by testkit\n");
     for (dependency, requirement) in dependencies {
         let _infallible = writeln!(metadata, "Requires-Dist: {dependency}{requirement}");
     }

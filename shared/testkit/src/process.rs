@@ -22,7 +22,9 @@ pub fn touchstone_binary() -> PathBuf {
     let build = || {
         let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).expect("the workspace");
         let mut command = Command::new("cargo");
-        command.args(["build", "--quiet", "--package", "touchstone", "--message-format", "json"]).current_dir(root);
+        command
+            .args(["build", "--quiet", "--package", "touchstone", "--message-format", "json"])
+            .current_dir(root);
         let built = command.stderr(Stdio::inherit()).output().expect("cargo");
         assert!(built.status.success(), "the touchstone binary does not build");
         let messages = String::from_utf8(built.stdout).expect("JSON lines");
@@ -126,8 +128,11 @@ impl MirrorProcesses {
     pub fn stop(&mut self, role: Role) -> bool {
         let mut child = self.children.remove(&role).expect("a running role");
         let pid = i32::try_from(child.id()).expect("a process id");
-        rustix::process::kill_process(rustix::process::Pid::from_raw(pid).expect("not zero"), rustix::process::Signal::TERM)
-            .expect("signalled");
+        rustix::process::kill_process(
+            rustix::process::Pid::from_raw(pid).expect("not zero"),
+            rustix::process::Signal::TERM,
+        )
+        .expect("signalled");
         child.wait().expect("ended").success()
     }
 

@@ -100,7 +100,8 @@ impl Registry {
     /// Publishes a package; a file of the same name is replaced, metadata included.
     pub fn publish(&self, package: Package) {
         let mut packages = lock(&self.shared.packages);
-        packages.retain(|p| (p.ecosystem, &p.name, &p.file) != (package.ecosystem, &package.name, &package.file));
+        packages
+            .retain(|p| (p.ecosystem, &p.name, &p.file) != (package.ecosystem, &package.name, &package.file));
         packages.push(package);
     }
 
@@ -157,7 +158,8 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, address: SocketAddr) 
                 let shared = Arc::clone(&shared);
                 async move { answer::answer(&shared, address, request).await }
             });
-            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
+            let connection =
+                hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);
             let _ended = connection.await;
         });
         while connections.try_join_next().is_some() {}

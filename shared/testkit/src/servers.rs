@@ -95,7 +95,8 @@ async fn execute(url: &str, statement: &str) {
 
 /// The address of another database on the same server.
 fn with_database(url: &str, database: &str) -> String {
-    let (before, parameters) = url.split_once('?').map_or((url, None), |(before, after)| (before, Some(after)));
+    let (before, parameters) =
+        url.split_once('?').map_or((url, None), |(before, after)| (before, Some(after)));
     let scheme_end = before.find("://").map_or(0, |at| at + 3);
     let authority_end = before[scheme_end..].find('/').map_or(before.len(), |at| scheme_end + at);
     let base = format!("{}/{database}", &before[..authority_end]);

@@ -195,12 +195,13 @@ impl Mirror {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut child = self.command().arg("standalone").stdout(log.try_clone()?).stderr(log).spawn()?;
         let ready = self.url.join("readyz")?;
+        let client = reqwest::Client::builder().no_proxy().build()?;
         let wait = async {
             loop {
                 if let Some(status) = child.try_wait()? {
                     bail!("the mirror ended with {status}");
                 }
-                match reqwest::get(ready.clone()).await {
+                match client.get(ready.clone()).send().await {
                     Ok(answer) if answer.status().is_success() => return Ok(()),
                     Ok(_) | Err(_) => sleep(READY_POLL).await,
                 }

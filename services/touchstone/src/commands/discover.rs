@@ -31,7 +31,9 @@ pub(crate) async fn run(file: &Path, write: bool) -> Result<()> {
         }
     }
     if found.is_empty() {
-        bail!("no package client told its registry; install npm, pip or cargo, or write [upstream.*] sections by hand");
+        bail!(
+            "no package client told its registry; install npm, pip or cargo, or write [upstream.*] sections by hand"
+        );
     }
     if !write {
         super::say(&render("", &found)?);
@@ -42,7 +44,8 @@ pub(crate) async fn run(file: &Path, write: bool) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
     };
-    std::fs::write(file, render(&before, &found)?).with_context(|| format!("cannot write {}", file.display()))?;
+    std::fs::write(file, render(&before, &found)?)
+        .with_context(|| format!("cannot write {}", file.display()))?;
     super::say(&format!("wrote {} upstream(s) to {}\n", found.len(), file.display()));
     Ok(())
 }
@@ -68,7 +71,8 @@ async fn pypi() -> Result<Found> {
         None => {
             let help = output("pip", &["install", "--help"], &[]).await?;
             let words = help.split(|c: char| c.is_whitespace() || c == '(' || c == ')');
-            let url = words.into_iter().find(|word| word.starts_with("https://") && word.ends_with("/simple"));
+            let url =
+                words.into_iter().find(|word| word.starts_with("https://") && word.ends_with("/simple"));
             url.context("`pip install --help` names no default index")?.to_owned()
         }
     };
@@ -79,7 +83,8 @@ async fn pypi() -> Result<Found> {
     let index = adapter(Ecosystem::Pypi).parse_index(&package, &content_type, body)?;
     let entry = index.entries().last().context("the index lists no file of pip")?;
     let located = index.locate(&entry.version, &entry.file).context("the index lists no file of pip")?;
-    let file_hosts = [origin(&page.join(&located.url)?)].into_iter().filter(|host| *host != origin(&url)).collect();
+    let file_hosts =
+        [origin(&page.join(&located.url)?)].into_iter().filter(|host| *host != origin(&url)).collect();
     Ok(Found { ecosystem: Ecosystem::Pypi, attestations_url: None, url, file_hosts })
 }
 
@@ -93,7 +98,8 @@ async fn cargo() -> Result<Found> {
     let manifest = "[package]\nname = \"probe\"\nversion = \"0.0.0\"\nedition = \"2021\"\n\n[dependencies]\ncfg-if = \"1\"\n";
     std::fs::write(project.join("Cargo.toml"), manifest)?;
     let manifest = project.join("Cargo.toml");
-    let arguments = ["generate-lockfile", "--quiet", "--manifest-path", manifest.to_str().context("a path in UTF-8")?];
+    let arguments =
+        ["generate-lockfile", "--quiet", "--manifest-path", manifest.to_str().context("a path in UTF-8")?];
     output("cargo", &arguments, &[("CARGO_HOME", home.path())]).await?;
     let mut folders = std::fs::read_dir(home.path().join("registry/index"))?;
     let folder = folders.next().context("cargo made no index folder")??.file_name();
@@ -107,10 +113,21 @@ async fn cargo() -> Result<Found> {
     Ok(Found { ecosystem: Ecosystem::Cargo, url, attestations_url: None, file_hosts })
 }
 
-async fn fetch(ecosystem: Ecosystem, url: &Url, path: &str, accept: &str) -> Result<(Url, String, bytes::Bytes)> {
+async fn fetch(
+    ecosystem: Ecosystem,
+    url: &Url,
+    path: &str,
+    accept: &str,
+) -> Result<(Url, String, bytes::Bytes)> {
     let limits = Limits::default();
-    let options =
-        UpstreamOptions { ecosystem, url: url.clone(), attestations_url: None, file_hosts: vec![], limits, bearer: None };
+    let options = UpstreamOptions {
+        ecosystem,
+        url: url.clone(),
+        attestations_url: None,
+        file_hosts: vec![],
+        limits,
+        bearer: None,
+    };
     let upstream = Upstream::new(options)?;
     match upstream.metadata(&upstream.index_url(path)?, accept, &Validators::default()).await? {
         MetadataReply::Document(document) => Ok((document.url, document.content_type, document.body)),
@@ -125,7 +142,9 @@ async fn output(program: &str, arguments: &[&str], environment: &[(&str, &Path)]
         command.env(name, value);
     }
     let ran = tokio::time::timeout(CLIENT_TIMEOUT, command.output()).await;
-    let ran = ran.with_context(|| format!("{program} did not answer"))?.with_context(|| format!("cannot run {program}"))?;
+    let ran = ran
+        .with_context(|| format!("{program} did not answer"))?
+        .with_context(|| format!("cannot run {program}"))?;
     if !ran.status.success() {
         bail!("{program} {} failed: {}", arguments.join(" "), String::from_utf8_lossy(&ran.stderr).trim());
     }
@@ -190,7 +209,13 @@ mod tests {
             file_hosts: [url("https://files.example/")].into(),
         };
         let before = "# ours\ndata_dir = \"/srv\"\n\n[upstream.npm]\nurl = \"https://mine.example/\"\n";
-        let after = render(before, &[found(Ecosystem::Npm, "https://other.example/"), found(Ecosystem::Pypi, "https://py.example/simple/")]);
+        let after = render(
+            before,
+            &[
+                found(Ecosystem::Npm, "https://other.example/"),
+                found(Ecosystem::Pypi, "https://py.example/simple/"),
+            ],
+        );
         let expected = "[upstream.pypi]\nurl = \"https://py.example/simple/\"\nfile_hosts = [\"https://files.example/\"]\n";
         assert_eq!(after.expect("rendered"), format!("{before}\n{expected}"));
         assert!(render("upstream = 3", &[]).is_err());

@@ -16,10 +16,14 @@ const TEST_TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Prints the configuration and a line per test; exit code 1 when a test failed.
 pub(crate) async fn run(config: &Config, file: Option<&Path>) -> Result<ExitCode> {
-    let source = file.map_or_else(|| "no file; defaults and environment".to_owned(), |f| f.display().to_string());
+    let source =
+        file.map_or_else(|| "no file; defaults and environment".to_owned(), |f| f.display().to_string());
     super::say(&format!("# effective configuration ({source})\n{}\n# tests\n", config.to_toml()));
     let mut tests = vec![
-        ("policy".to_owned(), wiring::policy(config).map(|policy| format!("digest sha256:{}", policy.digest()))),
+        (
+            "policy".to_owned(),
+            wiring::policy(config).map(|policy| format!("digest sha256:{}", policy.digest())),
+        ),
         ("blobs".to_owned(), blobs(config).await),
         ("database".to_owned(), within(database(config)).await),
         ("nats".to_owned(), within(nats(config)).await),
@@ -71,7 +75,9 @@ async fn database(config: &Config) -> Result<String> {
 }
 
 async fn nats(config: &Config) -> Result<String> {
-    let Some(url) = &config.nats.url else { return Ok("not configured; standalone starts a private one".to_owned()) };
+    let Some(url) = &config.nats.url else {
+        return Ok("not configured; standalone starts a private one".to_owned());
+    };
     Bus::connect(BusOptions { url: url.reveal().to_owned(), name: "touchstone-doctor".to_owned() }).await?;
     Ok("connected; the server is recent enough".to_owned())
 }
@@ -86,7 +92,9 @@ async fn upstream(ecosystem: Ecosystem, upstream: &Upstream) -> Result<String> {
     let url = upstream.index_url(path)?;
     match upstream.metadata(&url, "*/*", &Validators::default()).await {
         Ok(_) => Ok(format!("{} answers", url.origin().ascii_serialization())),
-        Err(FetchError::NotFound { .. }) => Ok(format!("{} answers (without a test document)", url.origin().ascii_serialization())),
+        Err(FetchError::NotFound { .. }) => {
+            Ok(format!("{} answers (without a test document)", url.origin().ascii_serialization()))
+        }
         Err(error) => Err(error.into()),
     }
 }

@@ -30,11 +30,17 @@ pub(crate) fn database(config: &Config) -> Result<String> {
 pub(crate) async fn store(config: &Config) -> Result<Store> {
     let url = database(config)?;
     let options = StoreOptions { url, pool_size: 2, application_name: "touchstone-command".to_owned() };
-    Store::connect(options).await.context("the database cannot be reached; is `touchstone standalone` running?")
+    Store::connect(options)
+        .await
+        .context("the database cannot be reached; is `touchstone standalone` running?")
 }
 
 /// Who gives a command, for the record.
 pub(crate) fn operator() -> String {
     let environment = Environment::of_process();
-    ["SUDO_USER", "USER", "LOGNAME"].iter().find_map(|name| environment.get(name)).unwrap_or("unknown").to_owned()
+    ["SUDO_USER", "USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| environment.get(name))
+        .unwrap_or("unknown")
+        .to_owned()
 }

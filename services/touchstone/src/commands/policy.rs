@@ -11,7 +11,8 @@ use touchstone_runtime::Config;
 pub(crate) fn run(config: &Config, file: Option<&Path>, purl: Option<&str>) -> Result<ExitCode> {
     let policy = match file.or(config.policy.file.as_deref()) {
         Some(path) => {
-            let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
             Policy::parse(&text).with_context(|| format!("{} is refused", path.display()))?
         }
         None => Policy::default(),
@@ -37,7 +38,11 @@ pub(crate) fn run(config: &Config, file: Option<&Path>, purl: Option<&str>) -> R
             Admission::Internal => "is internal, and never asked for upstream".to_owned(),
         };
         let age = policy.min_age(purl.ecosystem, &package);
-        let _infallible = writeln!(out, "{purl} {verdict}\n  required checks: {}\n  minimum age: {age:#}", requirement.required());
+        let _infallible = writeln!(
+            out,
+            "{purl} {verdict}\n  required checks: {}\n  minimum age: {age:#}",
+            requirement.required()
+        );
         if verdict != "may be fetched" {
             code = ExitCode::from(2);
         }

@@ -25,8 +25,12 @@ pub(crate) async fn run(config: &Config, purl: &str, json: bool) -> Result<ExitC
         for story in &stories {
             super::say(&tell(story));
         }
-        for incident in store.incidents_about(&purl, STORIES_MAX).await?.iter().filter(|_| stories.is_empty()) {
-            super::say(&format!("incident {}: {} ({} times, last {})\n", incident.kind, incident.detail, incident.count, incident.last_at));
+        for incident in store.incidents_about(&purl, STORIES_MAX).await?.iter().filter(|_| stories.is_empty())
+        {
+            super::say(&format!(
+                "incident {}: {} ({} times, last {})\n",
+                incident.kind, incident.detail, incident.count, incident.last_at
+            ));
         }
     }
     if stories.is_empty() {
@@ -55,10 +59,17 @@ fn tell(story: &Story) -> String {
         line("claim", format!("{} = {}", claim.field, claim.value));
     }
     for evidence in &facts.evidence {
-        line("evidence", format!("{} sha256:{} ({} bytes) from {}", evidence.kind, evidence.sha256, evidence.size, evidence.url));
+        line(
+            "evidence",
+            format!(
+                "{} sha256:{} ({} bytes) from {}",
+                evidence.kind, evidence.sha256, evidence.size, evidence.url
+            ),
+        );
     }
     for check in CheckKind::ALL.into_iter().filter(|check| gate.requirement.required().contains(*check)) {
-        let verdict = story.verdicts.iter().find(|v| v.verdict.check == check && v.verdict.epoch == gate.epoch);
+        let verdict =
+            story.verdicts.iter().find(|v| v.verdict.check == check && v.verdict.epoch == gate.epoch);
         let answer = match verdict {
             Some(recorded) => format!(
                 "{}: {} ({} {}, {})",
@@ -73,13 +84,31 @@ fn tell(story: &Story) -> String {
         line(&format!("{check} check"), answer);
     }
     for attempt in &story.attempts {
-        line("attempt", format!("{} could not answer: {} ({})", attempt.attempt.check, attempt.attempt.detail, attempt.at));
+        line(
+            "attempt",
+            format!(
+                "{} could not answer: {} ({})",
+                attempt.attempt.check, attempt.attempt.detail, attempt.at
+            ),
+        );
     }
     for promotion in &story.promotions {
-        line("promoted", format!("number {} under policy {}, {}", promotion.serial, promotion.policy_epoch, promotion.promoted_at));
+        line(
+            "promoted",
+            format!(
+                "number {} under policy {}, {}",
+                promotion.serial, promotion.policy_epoch, promotion.promoted_at
+            ),
+        );
     }
     for incident in &story.incidents {
-        line("incident", format!("{}: {} ({} times, last {})", incident.kind, incident.detail, incident.count, incident.last_at));
+        line(
+            "incident",
+            format!(
+                "{}: {} ({} times, last {})",
+                incident.kind, incident.detail, incident.count, incident.last_at
+            ),
+        );
     }
     for letter in &story.dead_letters {
         line("dead letter", letter.letter.detail.clone());
@@ -96,8 +125,12 @@ fn next_step(story: &Story) -> String {
             format!("waiting for {}; try again in a few seconds", story.gate.missing())
         }
         ArtifactState::Held => match story.eligible_at {
-            Some(at) if story.gate.hold.contains(touchstone_domain::HoldReason::Age) => format!("too young until {at}"),
-            Some(_) | None => "a required check did not approve it; an operator can change the policy".to_owned(),
+            Some(at) if story.gate.hold.contains(touchstone_domain::HoldReason::Age) => {
+                format!("too young until {at}")
+            }
+            Some(_) | None => {
+                "a required check did not approve it; an operator can change the policy".to_owned()
+            }
         },
         ArtifactState::Rejected => "it will not be served; choose another version".to_owned(),
         ArtifactState::Revoked => {

@@ -12,7 +12,12 @@ const NPM_ABBREVIATED: &str = "application/vnd.npm.install-v1+json";
 const PYPI_JSON: &str = "application/vnd.pypi.simple.v1+json";
 
 /// The metadata document at a path; `None` if there is none.
-pub(super) fn metadata(shared: &Shared, address: SocketAddr, path: &str, accept: &str) -> Option<(&'static str, Vec<u8>)> {
+pub(super) fn metadata(
+    shared: &Shared,
+    address: SocketAddr,
+    path: &str,
+    accept: &str,
+) -> Option<(&'static str, Vec<u8>)> {
     if path == "cargo/config.json" {
         let config = json!({ "dl": format!("http://{address}/cargo/dl/{{crate}}/{{version}}") });
         return Some(("application/json", bytes(&config)));
@@ -27,7 +32,8 @@ pub(super) fn metadata(shared: &Shared, address: SocketAddr, path: &str, accept:
     if let Some(name) = path.strip_prefix("pypi/simple/").and_then(|rest| rest.strip_suffix('/')) {
         let files = of(Ecosystem::Pypi, &|n| normal(n) == name);
         let html = shared.html_only.load(Ordering::SeqCst) || !accept.contains(PYPI_JSON);
-        return (!files.is_empty()).then(|| if html { html_page(&files, address) } else { project(&files, name, address) });
+        return (!files.is_empty())
+            .then(|| if html { html_page(&files, address) } else { project(&files, name, address) });
     }
     let name = path.strip_prefix("cargo/").filter(|rest| !rest.starts_with("dl/"))?.rsplit('/').next()?;
     let versions = of(Ecosystem::Cargo, &|n| n.to_ascii_lowercase() == name);
@@ -50,7 +56,8 @@ fn packument(versions: &[Package], address: SocketAddr, accept: &str) -> (&'stat
         time.insert(package.version.clone(), Value::from(package.published.clone()));
     }
     let last = versions.last().map(|p| p.version.clone());
-    let mut document = json!({ "name": versions[0].name, "dist-tags": { "latest": last }, "versions": listed });
+    let mut document =
+        json!({ "name": versions[0].name, "dist-tags": { "latest": last }, "versions": listed });
     if accept.contains(NPM_ABBREVIATED) {
         document["modified"] = Value::from("2024-01-01T00:00:00.000Z");
         return (NPM_ABBREVIATED, bytes(&document));
@@ -74,7 +81,8 @@ fn project(files: &[Package], name: &str, address: SocketAddr) -> (&'static str,
     let mut versions: Vec<&str> = files.iter().map(|p| p.version.as_str()).collect();
     versions.sort_unstable();
     versions.dedup();
-    let document = json!({ "meta": { "api-version": "1.4" }, "name": name, "versions": versions, "files": listed });
+    let document =
+        json!({ "meta": { "api-version": "1.4" }, "name": name, "versions": versions, "files": listed });
     (PYPI_JSON, bytes(&document))
 }
 
