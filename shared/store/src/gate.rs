@@ -1,6 +1,7 @@
 //! The gate in Postgres: bits in, states out, promotions written.
 //!
-//! *Invariant:* whatever changes a gate first locks its row, in the order of ids, and decides on the locked row alone.
+//! *Invariant:* whatever changes a gate first locks its row, and decides on the locked row alone. Rows are locked in the
+//! order of ids, or skipped when somebody else has them.
 //!
 //! *Invariant:* a promotion is written only from a grant, in the transaction that made the gate servable.
 

@@ -72,6 +72,35 @@ async fn what_comes_after_its_recall_is_never_served() {
     }
 }
 
+/// A recall that is not committed yet is not visible: whoever applies waits for it, and looks afterwards.
+#[tokio::test]
+async fn an_application_waits_for_a_recall_under_way() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", HASH).await;
+    db.store.record_verdicts(&[a.pass(CheckKind::Hash)]).await.unwrap();
+    let pass = deltas(&db.store.verdicts_to_count(&[a.artifact]).await.unwrap());
+    let mut other = db.raw().await;
+    let recall = other.transaction().await.unwrap();
+    recall
+        .batch_execute(
+            "SELECT pg_advisory_xact_lock(hashtextextended('touchstone.recall', 0));
+             INSERT INTO recall (ecosystem, package, reason, actor) VALUES ('npm', 'a', 'r', 'ops')",
+        )
+        .await
+        .unwrap();
+    let commit = async {
+        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+                         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        while db.number(waiting).await == 0 {
+            tokio::task::yield_now().await;
+        }
+        recall.commit().await.unwrap();
+    };
+    let (changes, ()) = tokio::join!(db.store.apply(&pass), commit);
+    assert_eq!(changes.unwrap()[0].state, ArtifactState::Revoked);
+    assert_eq!(db.number("SELECT count(*) FROM promotion").await, 0);
+}
+
 /// Ingest, verdict, application and recall of the same package, all at once: whatever the order, it ends revoked.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn a_recall_wins_every_race() {
