@@ -74,7 +74,7 @@ pub(crate) struct Worker<C> {
 pub async fn run<C: Check>(check: C, parts: Parts) -> Result<(), WorkerError> {
     let hard = parts.shutdown.hard.clone();
     let worker = Arc::new(Worker { check, parts });
-    hard.run_until_cancelled(worker.work()).await.unwrap_or(Ok(()))
+    hard.run_until_cancelled(Box::pin(worker.work())).await.unwrap_or(Ok(()))
 }
 
 impl<C: Check> Worker<C> {

@@ -67,7 +67,7 @@ async fn a_hundred_repeated_messages_make_one_verdict_and_none_after_it_counted(
     world.store.apply(&deltas).await.expect("applied");
     let calls = check.calls.load(Ordering::SeqCst);
 
-    world.bus.publish_recheck(CheckKind::Hash, &[event.clone()]).await.expect("accepted");
+    world.bus.publish_recheck(CheckKind::Hash, std::slice::from_ref(&event)).await.expect("accepted");
     let other = world.fetched("other").await;
     world.story(other, |story| !story.verdicts.is_empty()).await;
     world.shutdown.soft.cancel();

@@ -26,7 +26,7 @@ use touchstone_store::{Ingested, NewArtifact, Store, StoreOptions, Story};
 use crate::{Check, CheckError, Finding, Job, Options, Parts, WorkerError, run};
 
 /// A test that hangs is a test that fails.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Everything around one worker.
 pub(super) struct World {
