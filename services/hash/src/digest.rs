@@ -51,7 +51,9 @@ pub(crate) fn digest(
         sha1.update(&chunk);
         sha256.update(&chunk);
         sha512.update(&chunk);
-        extra.iter_mut().for_each(|hasher| hasher.update(&chunk));
+        for hasher in &mut extra {
+            hasher.update(&chunk);
+        }
         digests.push(Sha256::of(&chunk));
         read += chunk.len() as u64;
     }

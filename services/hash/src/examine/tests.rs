@@ -130,7 +130,7 @@ fn an_archive_that_says_it_is_something_else_fails() {
         assert_eq!(kind, OutcomeKind::Fail);
         match reason {
             Reason::CoordinateMismatch { expected: found, .. } => {
-                assert!(found.contains(expected), "{found}")
+                assert!(found.contains(expected), "{found}");
             }
             // A crate's directory carries the version, so another one is a path outside of it.
             Reason::ArchiveRejected { rule, .. } => assert_eq!(rule, ArchiveRule::Path),
