@@ -1,7 +1,8 @@
 //! `dist.integrity` and `dist.shasum`: what npm declares about a tarball.
 //!
-//! An SRI reader may pick the strongest algorithm and accept any of its values; here every value must match, so the
-//! grammar is read here, strictly: no options, no missing padding, no algorithm that we do not compute.
+//! `ssri` reads the values, one at a time. Its checker is not used: it takes the strongest algorithm and accepts any of its
+//! values, where every value must match here; and what it lets through (empty strings, options, missing padding, a checksum
+//! that is no digest) is refused here before or after it.
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use touchstone_domain::{Algorithm, Claim, ClaimField, Digest, Reason};
@@ -39,10 +40,8 @@ pub(super) fn declared(claims: &[Claim]) -> Declared {
 /// The declared algorithms that are not computed for every artifact.
 pub(super) fn extra_algorithms(claims: &[Claim]) -> Vec<Algorithm> {
     let declared = declared(claims);
-    [Algorithm::Md5, Algorithm::Sha384]
-        .into_iter()
-        .filter(|algorithm| declared.comparisons.iter().any(|c| c.digest.algorithm() == *algorithm))
-        .collect()
+    let sha384 = declared.comparisons.iter().any(|c| c.digest.algorithm() == Algorithm::Sha384);
+    if sha384 { vec![Algorithm::Sha384] } else { vec![] }
 }
 
 fn integrity(text: &str) -> Result<Vec<Digest>, String> {
@@ -60,14 +59,19 @@ fn sri(value: &str) -> Result<Digest, String> {
     let Some((word, encoded)) = value.split_once('-') else {
         return Err("a value is not algorithm-base64".to_owned());
     };
-    let algorithm = match word {
-        "md5" => Algorithm::Md5,
-        "sha1" => Algorithm::Sha1,
-        "sha256" => Algorithm::Sha256,
-        "sha384" => Algorithm::Sha384,
-        "sha512" => Algorithm::Sha512,
-        other => return Err(format!("unknown algorithm {:?}", other.chars().take(20).collect::<String>())),
+    let shown: String = word.chars().take(20).collect();
+    let parsed: ssri::Integrity = value.parse().map_err(|_| format!("unknown algorithm {shown:?}"))?;
+    let [hash] = parsed.hashes.as_slice() else {
+        return Err("a value is not algorithm-base64".to_owned());
     };
+    let algorithm = match hash.algorithm {
+        ssri::Algorithm::Sha1 => Algorithm::Sha1,
+        ssri::Algorithm::Sha256 => Algorithm::Sha256,
+        ssri::Algorithm::Sha384 => Algorithm::Sha384,
+        ssri::Algorithm::Sha512 => Algorithm::Sha512,
+        _no_digest => return Err(format!("unknown algorithm {shown:?}")),
+    };
+    // What stands in the document counts, not what a lenient reader made of it.
     let bytes =
         STANDARD.decode(encoded).map_err(|_| format!("the {algorithm} value is not padded base64"))?;
     Digest::from_bytes(algorithm, &bytes).map_err(|e| e.to_string())

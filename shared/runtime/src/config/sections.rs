@@ -258,14 +258,11 @@ pub struct Promote {
     pub sweep_period: Duration,
     /// After so many events without a decision an artifact counts as stuck; it is tried again every hour.
     pub attempts_max: u16,
-    /// How long a new artifact is left to its first event before it is swept.
-    #[serde(with = "humantime_serde")]
-    pub grace: Duration,
 }
 
 impl Default for Promote {
     fn default() -> Self {
-        Self { sweep_period: Duration::from_secs(1), attempts_max: 8, grace: Duration::from_secs(5) }
+        Self { sweep_period: Duration::from_secs(1), attempts_max: 8 }
     }
 }
 
@@ -305,7 +302,6 @@ impl Config {
         lasts("edge.header_timeout", edge.header_timeout, second, 300 * second)?;
         lasts("edge.stall_timeout", edge.stall_timeout, second, 3600 * second)?;
         lasts("promote.sweep_period", promote.sweep_period, Duration::from_millis(10), 3600 * second)?;
-        lasts("promote.grace", promote.grace, Duration::ZERO, 3600 * second)?;
         if let Some(url) = &edge.public_url
             && !(matches!(url.scheme(), "http" | "https")
                 && url.query().is_none()
