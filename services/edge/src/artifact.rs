@@ -98,8 +98,8 @@ async fn await_decision(
     deadline: Instant,
 ) -> Result<(), Refusal> {
     let decided = edge.decisions.wait(status.artifact());
-    let states = edge.store.states(&[status.artifact()]).await.map_err(|e| words::store(&e))?;
-    if states.iter().any(|(_, state)| !state.is_pending()) {
+    let now = edge.store.states(&[status.artifact()]).await.map_err(|e| words::store(&e))?;
+    if now.iter().any(|(_, state)| !state.is_pending()) {
         return Ok(());
     }
     match tokio::time::timeout_at(deadline, decided).await {

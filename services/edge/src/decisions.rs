@@ -84,7 +84,9 @@ impl Decisions {
                 Ok(decisions) => {
                     let mut decisions = std::pin::pin!(decisions);
                     while let Some(Some(batch)) = stop.run_until_cancelled(decisions.next()).await {
-                        batch.iter().for_each(|decided| self.wake(decided.artifact));
+                        for decided in batch {
+                            self.wake(decided.artifact);
+                        }
                     }
                 }
                 Err(error) => tracing::debug!(%error, "cannot listen to decisions; polling goes on"),

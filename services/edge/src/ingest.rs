@@ -33,7 +33,7 @@ const LISTING_AGE_MIN: Duration = Duration::from_secs(2);
 /// The largest artifact, in bytes.
 const ARTIFACT_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 /// How long Cargo's download template is used without asking again.
-const TEMPLATE_AGE_MAX: Duration = Duration::from_secs(3_600);
+const TEMPLATE_AGE_MAX: Duration = Duration::from_hours(1);
 
 /// Why an artifact is fetched.
 #[derive(Clone, Copy, Debug)]

@@ -95,6 +95,10 @@ fn route<'a>(edge: &Edge, host: Option<&str>, path: &'a str) -> Option<(Ecosyste
     if let Some(found) = edge.config.hosts.iter().find_map(named) {
         return Some(found);
     }
+    // npm takes the path of an attestation address from the root of the host, whatever the registry's own path is.
+    if path.starts_with("-/npm/") {
+        return Some((Ecosystem::Npm, path));
+    }
     let (first, rest) = path.split_once('/')?;
     first.parse().ok().map(|ecosystem| (ecosystem, rest))
 }

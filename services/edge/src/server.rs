@@ -60,7 +60,7 @@ async fn register_policy(parts: &EdgeParts) -> Option<i32> {
         match parts.store.register_policy(&parts.policy).await {
             Ok(epoch) => return Some(epoch),
             Err(error) => {
-                tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database")
+                tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");
             }
         }
         parts.stop.run_until_cancelled(tokio::time::sleep(DATABASE_AGAIN)).await?;

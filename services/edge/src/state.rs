@@ -66,6 +66,9 @@ pub struct EdgeParts {
     pub stop: CancellationToken,
 }
 
+/// The refreshes of package metadata under way.
+type Listings = Arc<Flights<(Ecosystem, String), Result<Arc<Listing>, Refusal>>>;
+
 /// The collaborators of every request.
 pub(crate) struct Edge {
     pub(crate) config: EdgeConfig,
@@ -78,7 +81,7 @@ pub(crate) struct Edge {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) decisions: Arc<Decisions>,
     pub(crate) fetches: Arc<Flights<ArtifactId, Result<(), Refusal>>>,
-    pub(crate) listings: Arc<Flights<(Ecosystem, String), Result<Arc<Listing>, Refusal>>>,
+    pub(crate) listings: Listings,
     pub(crate) indexes: IndexCache,
     pub(crate) fetch_slots: tokio::sync::Semaphore,
 }
@@ -119,7 +122,10 @@ impl Edge {
         match self.config.hosts.get(&ecosystem) {
             Some(host) if url.set_host(Some(host)).is_ok() => url.set_path("/"),
             Some(_) | None => {
-                url.set_path(&format!("{}/{ecosystem}/", self.config.public_url.path().trim_end_matches('/')))
+                url.set_path(&format!(
+                    "{}/{ecosystem}/",
+                    self.config.public_url.path().trim_end_matches('/')
+                ));
             }
         }
         url

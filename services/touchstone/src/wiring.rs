@@ -231,7 +231,7 @@ async fn connect_bus(
                     return;
                 }
                 Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot provision NATS")
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot provision NATS");
                 }
             },
             Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "waiting for NATS"),

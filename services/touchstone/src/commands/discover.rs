@@ -11,7 +11,7 @@ use touchstone_upstream::{Limits, MetadataReply, Upstream, UpstreamOptions, Vali
 use url::Url;
 
 /// How long a package client may take to answer.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(60);
+const CLIENT_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// One upstream, as found.
 pub(crate) struct Found {

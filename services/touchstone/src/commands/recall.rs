@@ -13,13 +13,12 @@ pub(crate) async fn run(config: &Config, target: &str, reason: &str) -> Result<E
     if reason.trim().is_empty() {
         bail!("--reason is empty; the people who are refused will read it");
     }
-    let recalled = match target.parse::<Sha256>() {
-        Ok(sha256) => RecallTarget::Digest(sha256),
-        Err(_) => {
-            let mut purl: Purl = target.parse()?;
-            purl.package = adapter(purl.ecosystem).package(purl.package.as_str())?;
-            RecallTarget::Purl(purl)
-        }
+    let recalled = if let Ok(sha256) = target.parse::<Sha256>() {
+        RecallTarget::Digest(sha256)
+    } else {
+        let mut purl: Purl = target.parse()?;
+        purl.package = adapter(purl.ecosystem).package(purl.package.as_str())?;
+        RecallTarget::Purl(purl)
     };
     let store = super::store(config).await?;
     let changes = store.recall(&recalled, reason, &super::operator()).await?;

@@ -7,7 +7,7 @@ use touchstone_console::story_json;
 use touchstone_domain::{ArtifactState, CheckKind, Purl};
 use touchstone_ecosystems::adapter;
 use touchstone_runtime::Config;
-use touchstone_store::Story;
+use touchstone_store::{RecordedVerdict, Story};
 
 /// How many artifacts of a purl are told of.
 const STORIES_MAX: i64 = 50;
@@ -68,20 +68,7 @@ fn tell(story: &Story) -> String {
         );
     }
     for check in CheckKind::ALL.into_iter().filter(|check| gate.requirement.required().contains(*check)) {
-        let verdict =
-            story.verdicts.iter().find(|v| v.verdict.check == check && v.verdict.epoch == gate.epoch);
-        let answer = match verdict {
-            Some(recorded) => format!(
-                "{}: {} ({} {}, {})",
-                recorded.verdict.outcome.kind,
-                recorded.verdict.outcome.reason,
-                recorded.verdict.service,
-                recorded.verdict.software,
-                recorded.recorded_at
-            ),
-            None => format!("no answer yet; asked {} time(s) again", story.dispatches),
-        };
-        line(&format!("{check} check"), answer);
+        line(&format!("{check} check"), answer(story, check));
     }
     for attempt in &story.attempts {
         line(
@@ -115,6 +102,17 @@ fn tell(story: &Story) -> String {
     }
     line("policy", format!("number {}, epoch {}", facts.policy_epoch, gate.epoch));
     format!("{}\n{out}", facts.id)
+}
+
+/// What a required check said.
+fn answer(story: &Story, check: CheckKind) -> String {
+    let verdict =
+        story.verdicts.iter().find(|v| v.verdict.check == check && v.verdict.epoch == story.gate.epoch);
+    let Some(RecordedVerdict { verdict, recorded_at }) = verdict else {
+        return format!("no answer yet; asked {} time(s) again", story.dispatches);
+    };
+    let (outcome, service, software) = (&verdict.outcome, &verdict.service, &verdict.software);
+    format!("{}: {} ({service} {software}, {recorded_at})", outcome.kind, outcome.reason)
 }
 
 /// What a state means for the person who asks.

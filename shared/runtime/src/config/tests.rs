@@ -39,7 +39,6 @@ concurrency = 3
 [promote]
 sweep_period = "250ms"
 attempts_max = 5
-grace = "4s"
 "#;
 
 struct Directory(tempfile::TempDir);
