@@ -1,13 +1,15 @@
 //! Upstream documents, kept: asked for again after a while, used on when the upstream fails.
 //!
 //! The bytes are blobs, verified when they are read; Postgres holds the pointer, shared by every edge.
+//!
+//! *Invariant:* the pointer never moves to an answer that cannot be understood.
 
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 use touchstone_domain::{Ecosystem, Refusal, Sha256};
 use touchstone_store::{CachedDocument, NewDocument};
-use touchstone_upstream::{FetchError, MetadataDocument, MetadataReply, Upstream, Validators};
+use touchstone_upstream::{MetadataDocument, MetadataReply, Validators};
 use url::Url;
 
 use crate::{state::Edge, words};
@@ -37,52 +39,71 @@ pub(crate) struct Kept {
     pub(crate) content_type: String,
 }
 
-/// The document: from the cache while it is young, else from the upstream, else from the cache all the same.
-pub(crate) async fn get(edge: &Arc<Edge>, wanted: &Wanted<'_>) -> Result<Kept, Refusal> {
+/// The document as `read` understands it: from the cache while it is young, else from the upstream, else from the cache all
+/// the same. An answer that `read` refuses is a failure of the upstream like any other.
+pub(crate) async fn get<T, F: Future<Output = Result<T, Refusal>>>(
+    edge: &Edge,
+    wanted: &Wanted<'_>,
+    read: impl Fn(Kept) -> F,
+) -> Result<T, Refusal> {
     let cached = edge.store.document(wanted.ecosystem, &wanted.key).await.map_err(|e| words::store(&e))?;
     let cached = match cached {
         Some(row) => load(edge, row).await,
         None => None,
     };
-    if let Some((row, kept)) = &cached
-        && row.age < wanted.max_age
-    {
-        return Ok(kept.clone());
+    let Some((row, kept)) = cached else {
+        let fetched = refresh(edge, wanted, &Validators::default(), &read).await?;
+        let problem = "the upstream says that nothing changed, and nothing is stored";
+        return fetched.ok_or_else(|| words::broken(&wanted.what, problem));
+    };
+    if row.age < wanted.max_age {
+        return read(kept).await;
     }
-    let validators = cached.as_ref().map_or_else(Validators::default, |(row, _)| validators(row));
-    let upstream = edge.upstream(wanted.ecosystem)?;
-    match ask(upstream, wanted, &validators).await {
-        Ok(MetadataReply::Document(document)) => keep(edge, wanted, document).await,
-        Ok(MetadataReply::NotModified) => match cached {
-            Some((_, kept)) => {
-                let touched = edge.store.touch_document(wanted.ecosystem, &wanted.key, kept.sha256).await;
-                touched.map_err(|e| words::store(&e))?;
-                Ok(kept)
-            }
-            None => Err(words::broken(
-                &wanted.what,
-                "the upstream says that nothing changed, and nothing is stored",
-            )),
-        },
-        Err(error) => match cached {
-            // Also when the upstream no longer has it: what is approved stays installable.
-            Some((row, kept)) => {
-                tracing::warn!(document = %wanted.key, ecosystem = %wanted.ecosystem, age = ?row.age, %error, "using an old copy of a document");
-                metrics::counter!("touchstone_stale_documents", "ecosystem" => wanted.ecosystem.as_str())
-                    .increment(1);
-                Ok(kept)
-            }
-            None => Err(words::fetch(&wanted.what, &error)),
-        },
+    match refresh(edge, wanted, &validators(&row), &read).await {
+        Ok(Some(fetched)) => Ok(fetched),
+        Ok(None) => {
+            let touched = edge.store.touch_document(wanted.ecosystem, &wanted.key, kept.sha256).await;
+            touched.map_err(|e| words::store(&e))?;
+            read(kept).await
+        }
+        // Also when the upstream no longer has it: what is approved stays installable.
+        Err(refusal) => {
+            tracing::warn!(document = %wanted.key, ecosystem = %wanted.ecosystem, age = ?row.age, problem = refusal.detail, "using an old copy of a document");
+            metrics::counter!("touchstone_stale_documents", "ecosystem" => wanted.ecosystem.as_str())
+                .increment(1);
+            read(kept).await
+        }
     }
 }
 
-async fn ask(
-    upstream: &Upstream,
+/// Asks the upstream; keeps what can be read. `None` says that nothing changed.
+async fn refresh<T, F: Future<Output = Result<T, Refusal>>>(
+    edge: &Edge,
     wanted: &Wanted<'_>,
     validators: &Validators,
-) -> Result<MetadataReply, FetchError> {
-    upstream.metadata(&wanted.url, wanted.accept, validators).await
+    read: impl Fn(Kept) -> F,
+) -> Result<Option<T>, Refusal> {
+    let answer = edge.upstream(wanted.ecosystem)?.metadata(&wanted.url, wanted.accept, validators).await;
+    let document = match answer.map_err(|error| words::fetch(&wanted.what, &error))? {
+        MetadataReply::NotModified => return Ok(None),
+        MetadataReply::Document(document) => document,
+    };
+    let stored = edge.blobs.put_bytes(document.body.clone()).await.map_err(|error| {
+        tracing::error!(error = &error as &dyn std::error::Error, "cannot store a document");
+        words::unavailable("its storage did not take a document")
+    })?;
+    let new = NewDocument {
+        sha256: stored.sha256,
+        size: stored.size,
+        url: document.url.to_string(),
+        content_type: document.content_type.clone(),
+        etag: document.validators.etag,
+        last_modified: document.validators.last_modified,
+    };
+    let MetadataDocument { url, content_type, body, .. } = document;
+    let value = read(Kept { body, sha256: stored.sha256, url, content_type }).await?;
+    edge.store.put_document(wanted.ecosystem, &wanted.key, &new).await.map_err(|e| words::store(&e))?;
+    Ok(Some(value))
 }
 
 /// The bytes of a cached row, if they are still what was stored.
@@ -103,28 +124,6 @@ async fn load(edge: &Edge, row: CachedDocument) -> Option<(CachedDocument, Kept)
             None
         }
     }
-}
-
-async fn keep(edge: &Edge, wanted: &Wanted<'_>, document: MetadataDocument) -> Result<Kept, Refusal> {
-    let stored = edge.blobs.put_bytes(document.body.clone()).await.map_err(|error| {
-        tracing::error!(error = &error as &dyn std::error::Error, "cannot store a document");
-        words::unavailable("its storage did not take a document")
-    })?;
-    let new = NewDocument {
-        sha256: stored.sha256,
-        size: stored.size,
-        url: document.url.to_string(),
-        content_type: document.content_type.clone(),
-        etag: document.validators.etag,
-        last_modified: document.validators.last_modified,
-    };
-    edge.store.put_document(wanted.ecosystem, &wanted.key, &new).await.map_err(|e| words::store(&e))?;
-    Ok(Kept {
-        body: document.body,
-        sha256: stored.sha256,
-        url: document.url,
-        content_type: document.content_type,
-    })
 }
 
 fn validators(row: &CachedDocument) -> Validators {

@@ -85,7 +85,16 @@ async fn refresh(
     let url = edge.upstream(ecosystem)?.index_url(&path.path).map_err(|e| words::fetch(&what, &e))?;
     let wanted =
         Wanted { ecosystem, key: format!("index:{package}"), url, accept: path.accept, what, max_age };
-    let kept = documents::get(edge, &wanted).await?;
+    documents::get(edge, &wanted, |kept| read(edge, ecosystem, package, kept)).await
+}
+
+/// Parses a document, unless it is the one that is parsed already, and remembers it.
+async fn read(
+    edge: &Edge,
+    ecosystem: Ecosystem,
+    package: &PackageName,
+    kept: Kept,
+) -> Result<Arc<Listing>, Refusal> {
     let key = (ecosystem, package.as_str().to_owned());
     let index = match edge.indexes.listings.get(&key) {
         Some(held) if held.sha256 == kept.sha256 => Arc::clone(&held.index),

@@ -5,7 +5,7 @@
 //! *Invariant:* bytes that contradict what the upstream itself declares are never stored; neither is a body of unknown length
 //! for which no strong digest is declared.
 
-use std::{sync::Arc, time::Duration};
+use std::{future::ready, sync::Arc, time::Duration};
 
 use serde_json::json;
 use touchstone_blobs::{Contents, Staged};
@@ -99,9 +99,11 @@ async fn link(edge: &Arc<Edge>, id: &ArtifactId, located: &Located) -> Result<St
     let url = edge.upstream(id.ecosystem)?.index_url("config.json").map_err(|e| words::fetch(&what, &e))?;
     let (ecosystem, key) = (id.ecosystem, "config.json".to_owned());
     let wanted = Wanted { ecosystem, key, url, accept: "application/json", what, max_age: TEMPLATE_AGE_MAX };
-    let kept = documents::get(edge, &wanted).await?;
     let broken = |error| words::broken(&wanted.what, error);
-    let template = adapter.parse_download_template(&kept.body).map_err(broken)?;
+    let template = documents::get(edge, &wanted, |kept| {
+        ready(adapter.parse_download_template(&kept.body).map_err(broken))
+    })
+    .await?;
     let declared = adapter.declared(&located.claims);
     let sha256 = declared.comparisons.iter().find(|c| c.digest.algorithm() == Algorithm::Sha256);
     adapter.download_link(&template, id, sha256.map(|c| c.digest.to_hex()).as_deref()).map_err(broken)

@@ -1,6 +1,6 @@
 //! Documents that the mirror does not interpret: attestations, keys, provenance, audits. Clients verify them themselves.
 
-use std::{io::Read, sync::Arc};
+use std::{future::ready, io::Read, sync::Arc};
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
@@ -11,7 +11,7 @@ use touchstone_domain::{Admission, Ecosystem, Refusal, RefusalKind};
 use touchstone_ecosystems::{Document, Rendered, UpstreamBase, filter_bulk_audit};
 
 use crate::{
-    documents::{self, Wanted},
+    documents::{self, Kept, Wanted},
     render,
     serve::Body,
     state::Edge,
@@ -48,19 +48,26 @@ pub(crate) async fn document(
     .map_err(|e| words::fetch(&what, &e))?;
     let key = format!("document:{}", path.path);
     let max_age = edge.config.metadata_ttl;
-    let kept =
-        documents::get(edge, &Wanted { ecosystem, key, url, accept: path.accept, what, max_age }).await?;
-    let rendered = Rendered::of(json_type(&kept.content_type), kept.body);
+    let wanted = Wanted { ecosystem, key, url, accept: path.accept, what, max_age };
+    let read = |kept: Kept| ready(json(&wanted.what, &kept.content_type, kept.body));
+    let rendered = documents::get(edge, &wanted, read).await?;
     Ok(render::document(rendered, method, headers))
 }
 
-/// Only JSON is passed on as what it says it is; anything else would be somebody else's page under our name.
-fn json_type(upstream: &str) -> &'static str {
-    match upstream.split(';').next().unwrap_or_default().trim() {
+/// Only JSON is passed on; anything else is an error page, or would be somebody else's page under our name.
+fn json(what: &str, content_type: &str, body: Bytes) -> Result<Rendered, Refusal> {
+    let known = match content_type.split(';').next().unwrap_or_default().trim() {
         "application/json" => "application/json",
         "application/vnd.pypi.integrity.v1+json" => "application/vnd.pypi.integrity.v1+json",
-        _other => "application/octet-stream",
-    }
+        other => {
+            let other: String = other.chars().take(100).collect();
+            return Err(words::broken(
+                what,
+                format!("the upstream sent {other:?} instead of application/json"),
+            ));
+        }
+    };
+    Ok(Rendered::of(known, body))
 }
 
 /// Passes npm's bulk advisory request on, without the internal names in it.
@@ -84,7 +91,7 @@ pub(crate) async fn bulk_audit(
     let url = upstream.index_url(path).map_err(|e| words::fetch(&what, &e))?;
     let answer = upstream.post(&url, "application/json", Bytes::from(filtered)).await;
     let answer = answer.map_err(|e| words::fetch(&what, &e))?;
-    let rendered = Rendered::of(json_type(&answer.content_type), answer.body);
+    let rendered = json(&what, &answer.content_type, answer.body)?;
     Ok(render::document(rendered, &Method::POST, headers))
 }
 
