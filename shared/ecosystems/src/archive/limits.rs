@@ -23,8 +23,7 @@ pub struct Limits {
 
 impl Limits {
     /// The bounds for npm packages and crates, whose registries do not take larger ones (ecosystems.md 4.1.6).
-    pub const SOURCE: Self =
-        Self { unpacked_bytes_max: 1 << 30, entries_max: 100_000, ..Self::DISTRIBUTION };
+    pub const SOURCE: Self = Self { unpacked_bytes_max: 1 << 30, entries_max: 100_000, ..Self::DISTRIBUTION };
 
     /// The bounds for Python distributions: wheels with GPU libraries unpack to gigabytes.
     pub const DISTRIBUTION: Self = Self {

@@ -23,6 +23,8 @@
 
 #[cfg(test)]
 pub(crate) mod build;
+#[cfg(test)]
+mod fixtures;
 mod gzip;
 mod inflate;
 mod limits;
@@ -129,7 +131,9 @@ pub(crate) fn shown(text: impl AsRef<[u8]>) -> String {
 fn read_at(archive: &mut dyn ReadSeek, offset: u64, buffer: &mut [u8]) -> Result<(), InspectError> {
     archive.seek(SeekFrom::Start(offset))?;
     archive.read_exact(buffer).map_err(|error| match error.kind() {
-        ErrorKind::UnexpectedEof => refuse(ArchiveRule::Truncated, format!("the file ends after byte {offset}")),
+        ErrorKind::UnexpectedEof => {
+            refuse(ArchiveRule::Truncated, format!("the file ends after byte {offset}"))
+        }
         _ => error.into(),
     })
 }

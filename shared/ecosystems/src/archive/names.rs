@@ -52,7 +52,8 @@ impl Names {
                 hash_map::Entry::Occupied(known) => match known.get() {
                     Seen::Implied | Seen::Entry(Kind::Directory) => break,
                     Seen::Entry(Kind::File | Kind::Link) => {
-                        let detail = format!("{} is below {}, which is no directory", shown(name), shown(parent));
+                        let detail =
+                            format!("{} is below {}, which is no directory", shown(name), shown(parent));
                         return Err(refuse(ArchiveRule::Duplicate, detail));
                     }
                 },
@@ -133,7 +134,7 @@ mod tests {
     #[test]
     fn a_path_is_plain_or_refused() {
         let limits = Limits::default();
-        for good in ["package/package.json", "a/b c/d:e", "é/ß", "Icon\r", "a/..b/c.", "c/1:2"] {
+        for good in ["package/package.json", "a/b c/dd:e", "é/ß", "Icon\r", "a/..b/c.", "c/1:2"] {
             assert_eq!(plain(good.as_bytes(), &limits).expect(good), good);
         }
         let bad = ["", "/a", "a//b", "a/", "./a", "a/../b", "..", "a\\b", "C:", "a/C:/b", "c:b", "a\0b"];
@@ -153,7 +154,8 @@ mod tests {
             let mut names = Names::new(&Limits::default());
             taken.iter().try_for_each(|(name, kind)| names.add(name, *kind)).map(|()| names)
         };
-        let sound = [("a/b/c", Kind::File), ("a/b", Kind::Directory), ("a", Kind::Directory), ("a/B/c", Kind::File)];
+        let sound =
+            [("a/b/c", Kind::File), ("a/b", Kind::Directory), ("a", Kind::Directory), ("a/B/c", Kind::File)];
         let names = with(&sound).expect("nothing meets");
         assert!(names.is_file("a/b/c") && !names.is_file("a/b") && !names.is_file("a/b/d"));
         for bad in [

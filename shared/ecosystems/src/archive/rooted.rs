@@ -50,7 +50,10 @@ pub(crate) fn read_rooted(
         }
         if below == Some(file) {
             if entry.kind != Kind::File {
-                return Err(refuse(ArchiveRule::EntryType, format!("{} is no regular file", shown(&entry.name))));
+                return Err(refuse(
+                    ArchiveRule::EntryType,
+                    format!("{} is no regular file", shown(&entry.name)),
+                ));
             }
             check_size(&entry.name, entry.size, limits.manifest_bytes_max)?;
             let mut body = vec![];

@@ -95,7 +95,10 @@ impl<'a> Tar<'a> {
         while filled < BLOCK_BYTES {
             let piece = self.gzip.next((BLOCK_BYTES - filled) as u64)?;
             if piece.is_empty() {
-                return Err(refuse(ArchiveRule::Truncated, "the tar archive ends without its two end blocks"));
+                return Err(refuse(
+                    ArchiveRule::Truncated,
+                    "the tar archive ends without its two end blocks",
+                ));
             }
             block[filled..filled + piece.len()].copy_from_slice(piece);
             filled += piece.len();
@@ -106,7 +109,8 @@ impl<'a> Tar<'a> {
     /// Reads the body of a header that extends the next one.
     fn small_body(&mut self, header: &Header<'_>, bytes_max: u64) -> Result<Vec<u8>, InspectError> {
         if header.size > bytes_max {
-            let detail = format!("a tar header extension has {} bytes; the limit is {bytes_max}", header.size);
+            let detail =
+                format!("a tar header extension has {} bytes; the limit is {bytes_max}", header.size);
             return Err(refuse(ArchiveRule::Limit, detail));
         }
         self.begin_body(header.size);
@@ -195,7 +199,9 @@ impl<'a> Tar<'a> {
             return Err(ambiguous("is no file and has a body, which some readers skip"));
         }
         let bare = match raw.strip_suffix(b"/") {
-            Some(_) if kind != Kind::Directory => return Err(ambiguous("ends with a slash and is no directory")),
+            Some(_) if kind != Kind::Directory => {
+                return Err(ambiguous("ends with a slash and is no directory"));
+            }
             Some(bare) => bare,
             None => &raw,
         };
@@ -215,7 +221,9 @@ impl<'a> Tar<'a> {
     fn check_link(&self, form: EntryKind, name: &str, target: &[u8]) -> Result<(), InspectError> {
         let inside = match form {
             EntryKind::Symlink => links::symlink_stays_inside(name, target),
-            EntryKind::Hardlink => links::hardlink_target(name, target).is_some_and(|t| self.names.is_file(t)),
+            EntryKind::Hardlink => {
+                links::hardlink_target(name, target).is_some_and(|t| self.names.is_file(t))
+            }
             EntryKind::File | EntryKind::Directory => true,
         };
         let link = format!("{} is a link to {}", shown(name), shown(target));
@@ -249,7 +257,10 @@ impl Entries for Tar<'_> {
             }
         }
         if extended {
-            return Err(refuse(ArchiveRule::Malformed, "the tar archive ends with a header for an entry that is not there"));
+            return Err(refuse(
+                ArchiveRule::Malformed,
+                "the tar archive ends with a header for an entry that is not there",
+            ));
         }
         self.ended = true;
         Ok(None)

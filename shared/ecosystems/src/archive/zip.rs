@@ -74,9 +74,8 @@ impl<'a> Zip<'a> {
         self.archive.seek(SeekFrom::Start(member.body_offset))?;
         let capacity = usize::try_from(member.packed).unwrap_or(BUFFER_BYTES).clamp(1, BUFFER_BYTES);
         let mut input = BufReader::with_capacity(capacity, (&mut *self.archive).take(member.packed));
-        let broken = |problem: &str| {
-            refuse(ArchiveRule::Compression, format!("{} {problem}", shown(&member.name)))
-        };
+        let broken =
+            |problem: &str| refuse(ArchiveRule::Compression, format!("{} {problem}", shown(&member.name)));
         let mut crc = Crc::new();
         let mut left = member.size;
         let mut give = |piece: &[u8]| {

@@ -50,7 +50,8 @@ struct Package {
 
 impl Manifest {
     fn parse(document: &[u8]) -> Result<Package, InspectError> {
-        let malformed = |problem: &str| refuse(ArchiveRule::Malformed, format!("{MANIFEST} cannot be read: {problem}"));
+        let malformed =
+            |problem: &str| refuse(ArchiveRule::Malformed, format!("{MANIFEST} cannot be read: {problem}"));
         let text = str::from_utf8(document).map_err(|_| malformed("it is not UTF-8"))?;
         let manifest: Self = toml::from_str(text).map_err(|error| malformed(&shown(error.message())))?;
         match (manifest.package, manifest.project) {

@@ -10,7 +10,7 @@ use std::fmt;
 use semver::Version;
 use serde::{
     Deserialize, Deserializer,
-    de::{Error as _, IgnoredAny, MapAccess, Visitor},
+    de::{IgnoredAny, MapAccess, Visitor},
 };
 use touchstone_domain::{ArchiveRule, ArtifactId, Claim};
 
@@ -45,7 +45,9 @@ fn same_version(written: &str, expected: &str) -> bool {
     if written == expected {
         return true;
     }
-    let (Ok(written), Ok(expected)) = (Version::parse(written), Version::parse(expected)) else { return false };
+    let (Ok(written), Ok(expected)) = (Version::parse(written), Version::parse(expected)) else {
+        return false;
+    };
     let parts = |v: Version| (v.major, v.minor, v.patch, v.pre);
     parts(written) == parts(expected)
 }
@@ -103,8 +105,6 @@ impl<'de> Visitor<'de> for FieldsVisitor {
             let (field, name) = match key.as_str() {
                 "name" => (&mut fields.name, "name"),
                 "version" => (&mut fields.version, "version"),
-                // A later `__proto__` would give other readers other fields.
-                "__proto__" => return Err(A::Error::custom("it has a key `__proto__`")),
                 _ => {
                     map.next_value::<IgnoredAny>()?;
                     continue;

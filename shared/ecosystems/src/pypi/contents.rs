@@ -52,10 +52,11 @@ fn sidecar(id: &ArtifactId, file: &mut dyn ReadSeek, limits: &Limits) -> Result<
 fn check_core_metadata(claims: &[Claim], document: &[u8]) -> Result<(), InspectError> {
     let computed = Sha256::of(document);
     for claim in claims.iter().filter(|claim| claim.field == ClaimField::PypiCoreMetadata) {
-        let declared: Sha256 = claim.value.strip_prefix("sha256=").and_then(|hex| hex.parse().ok()).ok_or_else(|| {
-            let detail = "it is not `sha256=` and 64 lower-case hexadecimal digits".to_owned();
-            InspectError::Refused(Reason::ClaimMalformed { field: claim.field, detail })
-        })?;
+        let declared: Sha256 =
+            claim.value.strip_prefix("sha256=").and_then(|hex| hex.parse().ok()).ok_or_else(|| {
+                let detail = "it is not `sha256=` and 64 lower-case hexadecimal digits".to_owned();
+                InspectError::Refused(Reason::ClaimMalformed { field: claim.field, detail })
+            })?;
         if declared != computed {
             return Err(InspectError::Refused(Reason::DigestMismatch {
                 field: claim.field,

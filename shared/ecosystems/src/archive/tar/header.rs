@@ -66,7 +66,8 @@ impl<'b> Header<'b> {
         let malformed = |detail: String| refuse(ArchiveRule::Malformed, detail);
         let name = shown(block[..100].split(|b| *b == 0).next().unwrap_or_default());
         let number = |what: &str, field: &[u8]| {
-            number(field).ok_or_else(|| malformed(format!("the {what} in the tar header of {name} is no number")))
+            number(field)
+                .ok_or_else(|| malformed(format!("the {what} in the tar header of {name} is no number")))
         };
         if number("checksum", &block[148..156])? != checksum(block) {
             return Err(malformed(format!("the checksum of the tar header of {name} is wrong")));
@@ -77,7 +78,8 @@ impl<'b> Header<'b> {
             magic if magic.iter().all(|b| *b == 0) => Form::Old,
             _ => return Err(malformed(format!("the tar header of {name} has no known magic"))),
         };
-        let header = Self { block, form, kind: kind(block[156], &name)?, size: number("size", &block[124..136])? };
+        let header =
+            Self { block, form, kind: kind(block[156], &name)?, size: number("size", &block[124..136])? };
         header.check_prefix(&name)?;
         let special_mode = number("mode", &block[100..108])? & 0o6000 != 0;
         if special_mode && header.kind == HeaderKind::Entry(EntryKind::File) {
@@ -106,7 +108,11 @@ impl<'b> Header<'b> {
     fn prefix(&self) -> &'b [u8] {
         let block: &'b Block = self.block;
         let times = [&block[476..488], &block[488..500]];
-        if block[475] == 0 && times.iter().all(|time| number(time).is_some()) { &block[345..476] } else { &block[345..500] }
+        if block[475] == 0 && times.iter().all(|time| number(time).is_some()) {
+            &block[345..476]
+        } else {
+            &block[345..500]
+        }
     }
 
     /// GNU and older headers have other things, or nothing, where ustar has the prefix; some readers take it for one
@@ -189,12 +195,16 @@ mod tests {
         assert_eq!(number(b"     17 \0"), Some(15));
         assert_eq!(number(b"777777777777"), Some(0o777_777_777_777));
         assert_eq!(number(b"\x80\0\0\0\0\0\0\0\0\0\x01\0"), Some(256));
-        assert_eq!(number(b"\x80\0\0\0\x01\0\0\0\0\0\x01\0"), None, "over 63 bits");
+        assert_eq!(number(b"\x80\0\0\x01\0\0\0\0\0\0\x01\0"), None, "over 63 bits");
         assert_eq!(number(b"\x80\0\0\0\x80\0\0\0\0\0\0\0"), None, "over 63 bits");
-        for bad in [b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"18         \0", b"17\0001234567\0"] {
+        for bad in
+            [b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"18         \0", b"17\x0012345671\0"]
+        {
             assert_eq!(number(bad), None, "{bad:?}");
         }
-        for bad in [b"\0\0\0\0\0\0\0\0", b"        ", b"-0000017", b"+0000017", b"0x000017", b"\x80\0\0\0\0\0\0\0"] {
+        for bad in
+            [b"\0\0\0\0\0\0\0\0", b"        ", b"-0000017", b"+0000017", b"0x000017", b"\x80\0\0\0\0\0\0\0"]
+        {
             assert_eq!(number(bad), None, "{bad:?}");
         }
     }

@@ -26,8 +26,12 @@ pub(super) fn entry(body: &[u8]) -> Result<Pax, InspectError> {
             b"path" => pax.path = Some(name(value)?),
             b"linkpath" => pax.target = Some(name(value)?),
             b"size" => pax.size = Some(decimal(value).ok_or_else(|| malformed("its size is no number"))?),
-            b"hdrcharset" => return Err(refuse(ArchiveRule::Ambiguous, "a pax header sets the character set of names")),
-            b"SCHILY.realsize" => return Err(refuse(ArchiveRule::EntryType, "a pax header declares a sparse file")),
+            b"hdrcharset" => {
+                return Err(refuse(ArchiveRule::Ambiguous, "a pax header sets the character set of names"));
+            }
+            b"SCHILY.realsize" => {
+                return Err(refuse(ArchiveRule::EntryType, "a pax header declares a sparse file"));
+            }
             key if key.starts_with(b"GNU.sparse.") => {
                 return Err(refuse(ArchiveRule::EntryType, "a pax header declares a sparse file"));
             }
@@ -60,9 +64,12 @@ pub(super) fn long_name(mut body: Vec<u8>) -> Result<Vec<u8>, InspectError> {
     }
 }
 
+/// A key and its value.
+type Record<'b> = (&'b [u8], &'b [u8]);
+
 /// The records of a pax body: `length key=value\n`, each key once.
-fn records(body: &[u8]) -> Result<Vec<(&[u8], &[u8])>, InspectError> {
-    let mut records: Vec<(&[u8], &[u8])> = vec![];
+fn records(body: &[u8]) -> Result<Vec<Record<'_>>, InspectError> {
+    let mut records: Vec<Record<'_>> = vec![];
     let mut rest = body;
     while !rest.is_empty() {
         let (record, behind) = record(rest).ok_or_else(|| malformed("a record is not `length key=value`"))?;
@@ -70,7 +77,10 @@ fn records(body: &[u8]) -> Result<Vec<(&[u8], &[u8])>, InspectError> {
             return Err(malformed(&format!("it sets {} twice", shown(record.0))));
         }
         if records.len() >= RECORDS_MAX {
-            return Err(refuse(ArchiveRule::Limit, format!("a pax header has more than {RECORDS_MAX} records")));
+            return Err(refuse(
+                ArchiveRule::Limit,
+                format!("a pax header has more than {RECORDS_MAX} records"),
+            ));
         }
         records.push(record);
         rest = behind;
@@ -81,7 +91,8 @@ fn records(body: &[u8]) -> Result<Vec<(&[u8], &[u8])>, InspectError> {
 /// The most records of one header.
 const RECORDS_MAX: usize = 256;
 
-fn record(body: &[u8]) -> Option<((&[u8], &[u8]), &[u8])> {
+/// The first record, and what follows it.
+fn record(body: &[u8]) -> Option<(Record<'_>, &[u8])> {
     let digits = body.iter().position(|b| *b == b' ')?;
     let length = usize::try_from(decimal(&body[..digits])?).ok()?;
     if length > body.len() || length < digits + 2 {

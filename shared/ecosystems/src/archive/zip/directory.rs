@@ -62,7 +62,11 @@ pub struct Member {
 }
 
 /// Reads the directory. The members are in the order of the file.
-pub(super) fn read(archive: &mut dyn ReadSeek, end: &End, limits: &Limits) -> Result<Vec<Member>, InspectError> {
+pub(super) fn read(
+    archive: &mut dyn ReadSeek,
+    end: &End,
+    limits: &Limits,
+) -> Result<Vec<Member>, InspectError> {
     let limit = |detail: String| refuse(ArchiveRule::Limit, detail);
     if end.directory_bytes > limits.list_bytes_max {
         return Err(limit(format!("the ZIP directory has {} bytes", end.directory_bytes)));
@@ -72,9 +76,13 @@ pub(super) fn read(archive: &mut dyn ReadSeek, end: &End, limits: &Limits) -> Re
         return Err(limit(format!("it has more than {} entries", limits.entries_max)));
     }
     if end.entries * ENTRY_BYTES > end.directory_bytes {
-        return Err(refuse(ArchiveRule::Ambiguous, "the ZIP directory has fewer entries than its end record says"));
+        return Err(refuse(
+            ArchiveRule::Ambiguous,
+            "the ZIP directory has fewer entries than its end record says",
+        ));
     }
-    let length = usize::try_from(end.directory_bytes).map_err(|_| limit("the ZIP directory is too large".into()))?;
+    let length =
+        usize::try_from(end.directory_bytes).map_err(|_| limit("the ZIP directory is too large".into()))?;
     let mut bytes = vec![0; length];
     read_at(archive, end.directory_offset, &mut bytes)?;
     let mut fields = Fields::new("ZIP directory", &bytes);
@@ -86,7 +94,10 @@ pub(super) fn read(archive: &mut dyn ReadSeek, end: &End, limits: &Limits) -> Re
         members.push(member);
     }
     if !fields.is_empty() {
-        return Err(refuse(ArchiveRule::Ambiguous, "the ZIP directory has more entries than its end record says"));
+        return Err(refuse(
+            ArchiveRule::Ambiguous,
+            "the ZIP directory has more entries than its end record says",
+        ));
     }
     members.sort_by_key(|member| member.header_offset);
     Ok(members)
@@ -103,7 +114,11 @@ fn member(fields: &mut Fields<'_>, limits: &Limits) -> Result<Member, InspectErr
     let disk = fields.u16()?;
     let _internal_attributes = fields.u16()?;
     let (attributes, offset) = (fields.u32()?, fields.u32()?);
-    let [raw, extra, comment] = [fields.bytes(lengths[0].into())?, fields.bytes(lengths[1].into())?, fields.bytes(lengths[2].into())?];
+    let [raw, extra, comment] = [
+        fields.bytes(lengths[0].into())?,
+        fields.bytes(lengths[1].into())?,
+        fields.bytes(lengths[2].into())?,
+    ];
     if [raw, extra, comment].iter().any(|part| part.windows(END.len()).any(|window| window == END)) {
         return Err(refuse(ArchiveRule::Ambiguous, "the ZIP directory contains a second end record"));
     }
@@ -125,11 +140,14 @@ fn member(fields: &mut Fields<'_>, limits: &Limits) -> Result<Member, InspectErr
 
 fn packing(name: &[u8], method: u16, flags: u16) -> Result<Method, InspectError> {
     if flags & !(DESCRIPTOR_FLAG | UTF8_FLAG | EFFORT_FLAGS) != 0 {
-        let detail = format!("{} is encrypted or has flags that readers do not know ({flags:#06x})", shown(name));
+        let detail =
+            format!("{} is encrypted or has flags that readers do not know ({flags:#06x})", shown(name));
         return Err(refuse(ArchiveRule::Compression, detail));
     }
     let known = [Method::Stored, Method::Deflated].into_iter().find(|known| known.number() == method);
-    known.ok_or_else(|| refuse(ArchiveRule::Compression, format!("{} is packed by method {method}", shown(name))))
+    known.ok_or_else(|| {
+        refuse(ArchiveRule::Compression, format!("{} is packed by method {method}", shown(name)))
+    })
 }
 
 fn name_and_kind<'n>(
@@ -157,6 +175,7 @@ fn name_and_kind<'n>(
     if of_kind {
         return Ok((name, kind));
     }
-    let detail = format!("{} has the mode {mode:o}, which is not that of a plain file or directory", shown(name));
+    let detail =
+        format!("{} has the mode {mode:o}, which is not that of a plain file or directory", shown(name));
     Err(refuse(ArchiveRule::EntryType, detail))
 }

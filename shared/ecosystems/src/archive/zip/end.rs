@@ -31,14 +31,17 @@ pub(super) fn find(archive: &mut dyn ReadSeek) -> Result<End, InspectError> {
     let file_bytes = archive.seek(SeekFrom::End(0))?;
     let (position, plain) = end_record(archive, file_bytes)?;
     let (end, directory_end) = match locator(archive, position)? {
-        Some(at) => (extended(archive, &plain, position, at)?, at),
+        Some(at) => (extended(archive, &plain, at)?, at),
         None if plain.is_saturated() => {
             return Err(refuse(ArchiveRule::Malformed, "the ZIP64 end record is missing"));
         }
         None => (plain.end(), position),
     };
     if end.directory_offset.checked_add(end.directory_bytes) != Some(directory_end) {
-        return Err(refuse(ArchiveRule::Ambiguous, "the ZIP directory does not end where its end record begins"));
+        return Err(refuse(
+            ArchiveRule::Ambiguous,
+            "the ZIP directory does not end where its end record begins",
+        ));
     }
     Ok(end)
 }
@@ -81,11 +84,15 @@ fn end_record(archive: &mut dyn ReadSeek, file_bytes: u64) -> Result<(u64, Plain
         .windows(END.len())
         .rposition(|window| window == END)
         .ok_or_else(|| refuse(ArchiveRule::Truncated, "it has no ZIP end record"))?;
+    if tail.len() - at < END_BYTES {
+        return Err(refuse(ArchiveRule::Truncated, "the file ends inside its ZIP end record"));
+    }
     let mut fields = Fields::new("ZIP end record", &tail[at..]);
     fields.signature(END)?;
     let disks = [fields.u16()?, fields.u16()?];
     let entries_here = fields.u16()?;
-    let plain = Plain { entries: fields.u16()?, directory_bytes: fields.u32()?, directory_offset: fields.u32()? };
+    let plain =
+        Plain { entries: fields.u16()?, directory_bytes: fields.u32()?, directory_offset: fields.u32()? };
     let comment = usize::from(fields.u16()?);
     if at + END_BYTES + comment != tail.len() {
         return Err(refuse(ArchiveRule::Truncated, "the file does not end where its ZIP end record says"));
@@ -107,14 +114,16 @@ fn locator(archive: &mut dyn ReadSeek, end: u64) -> Result<Option<u64>, InspectE
     let mut fields = Fields::new("ZIP64 locator", &bytes[4..]);
     let (disk, offset, disks) = (fields.u32()?, fields.u64()?, fields.u32()?);
     if offset != at || disk != 0 || disks != 1 {
-        return Err(refuse(ArchiveRule::Ambiguous, "the ZIP64 locator does not point to the record before it"));
+        return Err(refuse(
+            ArchiveRule::Ambiguous,
+            "the ZIP64 locator does not point to the record before it",
+        ));
     }
     Ok(Some(at))
 }
 
-fn extended(archive: &mut dyn ReadSeek, plain: &Plain, end: u64, at: u64) -> Result<End, InspectError> {
+fn extended(archive: &mut dyn ReadSeek, plain: &Plain, at: u64) -> Result<End, InspectError> {
     let mut bytes = [0; END64_BYTES];
-    debug_assert!(at < end, "the locator is between");
     read_at(archive, at, &mut bytes)?;
     let mut fields = Fields::new("ZIP64 end record", &bytes);
     fields.signature(END64)?;

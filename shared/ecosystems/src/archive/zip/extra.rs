@@ -27,7 +27,10 @@ pub(super) fn zip64(extra: &[u8]) -> Result<Option<&[u8]>, InspectError> {
 }
 
 /// Replaces each value that says "see ZIP64" by the next one of the field, which must hold exactly those.
-pub(super) fn widen<const N: usize>(values: [u32; N], zip64: Option<&[u8]>) -> Result<[u64; N], InspectError> {
+pub(super) fn widen<const N: usize>(
+    values: [u32; N],
+    zip64: Option<&[u8]>,
+) -> Result<[u64; N], InspectError> {
     let mut fields = Fields::new("ZIP64 extra field", zip64.unwrap_or_default());
     let mut wide = [0; N];
     for (value, wide) in values.into_iter().zip(&mut wide) {

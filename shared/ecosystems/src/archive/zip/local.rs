@@ -14,7 +14,7 @@ use crate::{
 };
 
 const HEADER: [u8; 4] = *b"PK\x03\x04";
-const HEADER_BYTES: u64 = 30;
+const HEADER_BYTES: usize = 30;
 const DESCRIPTOR: [u8; 4] = *b"PK\x07\x08";
 
 /// Reads every local header, sets where the bodies begin, and accounts for every byte before `directory_offset`.
@@ -39,7 +39,7 @@ pub(super) fn check(
 
 /// Checks one local header and data descriptor; returns where the next header must be.
 fn check_one(archive: &mut dyn ReadSeek, member: &mut Member) -> Result<u64, InspectError> {
-    let mut fixed = [0; HEADER_BYTES as usize];
+    let mut fixed = [0; HEADER_BYTES];
     read_at(archive, member.header_offset, &mut fixed)?;
     let mut fields = Fields::new("ZIP local header", &fixed);
     fields.signature(HEADER)?;
@@ -50,7 +50,7 @@ fn check_one(archive: &mut dyn ReadSeek, member: &mut Member) -> Result<u64, Ins
     let (packed, size) = (fields.u32()?, fields.u32()?);
     let (name_bytes, extra_bytes) = (usize::from(fields.u16()?), usize::from(fields.u16()?));
     let mut text = vec![0; name_bytes + extra_bytes];
-    read_at(archive, member.header_offset + HEADER_BYTES, &mut text)?;
+    read_at(archive, member.header_offset + HEADER_BYTES as u64, &mut text)?;
     let (name, extra) = text.split_at(name_bytes);
     let zip64 = extra::zip64(extra)?;
     let [size, packed] = extra::widen([size, packed], zip64)?;
@@ -69,10 +69,11 @@ fn check_one(archive: &mut dyn ReadSeek, member: &mut Member) -> Result<u64, Ins
         None
     };
     if let Some(field) = differs {
-        let detail = format!("the {field} of {} in its local header and in the directory differ", shown(&member.name));
+        let detail =
+            format!("the {field} of {} in its local header and in the directory differ", shown(&member.name));
         return Err(refuse(ArchiveRule::Ambiguous, detail));
     }
-    member.body_offset = member.header_offset + HEADER_BYTES + text.len() as u64;
+    member.body_offset = member.header_offset + HEADER_BYTES as u64 + text.len() as u64;
     let end = member
         .body_offset
         .checked_add(member.packed)
@@ -88,9 +89,15 @@ fn names_equal(local: &[u8], member: &Member) -> bool {
 }
 
 /// Reads the data descriptor at `at`: with its signature, and with wide sizes only if the local header had a ZIP64 field.
-fn check_descriptor(archive: &mut dyn ReadSeek, member: &Member, at: u64, wide: bool) -> Result<u64, InspectError> {
+fn check_descriptor(
+    archive: &mut dyn ReadSeek,
+    member: &Member,
+    at: u64,
+    wide: bool,
+) -> Result<u64, InspectError> {
     if member.method == Method::Stored && member.packed != 0 {
-        let detail = format!("{} is stored, and only its data descriptor says where it ends", shown(&member.name));
+        let detail =
+            format!("{} is stored, and only its data descriptor says where it ends", shown(&member.name));
         return Err(refuse(ArchiveRule::Ambiguous, detail));
     }
     let mut bytes = [0; 24];

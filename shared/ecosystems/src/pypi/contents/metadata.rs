@@ -21,7 +21,8 @@ pub(super) struct Metadata<'a> {
 impl<'a> Metadata<'a> {
     /// Reads `document`; `what` names it in refusals.
     pub(super) fn parse(what: &str, document: &'a [u8]) -> Result<Self, InspectError> {
-        let ambiguous = |field: &str| refuse(ArchiveRule::Ambiguous, format!("{what} says its {field} twice"));
+        let ambiguous =
+            |field: &str| refuse(ArchiveRule::Ambiguous, format!("{what} says its {field} twice"));
         let (mut name, mut version) = (None, None);
         let mut current = None;
         let document = document.strip_prefix(b"\xef\xbb\xbf").unwrap_or(document);
@@ -38,8 +39,9 @@ impl<'a> Metadata<'a> {
             for (wanted, slot) in [("Name", &mut name), ("Version", &mut version)] {
                 if key.eq_ignore_ascii_case(wanted.as_bytes()) {
                     current = Some(wanted);
-                    let value = str::from_utf8(value.trim_ascii())
-                        .map_err(|_| refuse(ArchiveRule::Malformed, format!("the {wanted} in {what} is not UTF-8")))?;
+                    let value = str::from_utf8(value.trim_ascii()).map_err(|_| {
+                        refuse(ArchiveRule::Malformed, format!("the {wanted} in {what} is not UTF-8"))
+                    })?;
                     if slot.replace(value).is_some() {
                         return Err(ambiguous(wanted));
                     }
@@ -77,7 +79,9 @@ pub(super) fn is_version(text: &str, id: &ArtifactId) -> bool {
 }
 
 fn lines(document: &[u8]) -> impl Iterator<Item = &[u8]> {
-    document.split(|b| *b == b'\n').flat_map(|line| line.strip_suffix(b"\r").unwrap_or(line).split(|b| *b == b'\r'))
+    document
+        .split(|b| *b == b'\n')
+        .flat_map(|line| line.strip_suffix(b"\r").unwrap_or(line).split(|b| *b == b'\r'))
 }
 
 /// A header line; `None` for one that ends the headers.
@@ -117,7 +121,9 @@ mod tests {
         ] {
             assert_eq!(rule(parsed(twice)), ArchiveRule::Ambiguous, "{twice:?}");
         }
-        for missing in [&b""[..], b"\nName: a\nVersion: 1", b"Name: a\n", b"Version: 1\n", b" x\nName: a\nVersion: 1"] {
+        for missing in
+            [&b""[..], b"\nName: a\nVersion: 1", b"Name: a\n", b"Version: 1\n", b" x\nName: a\nVersion: 1"]
+        {
             assert_eq!(rule(parsed(missing)), ArchiveRule::Missing, "{missing:?}");
         }
         assert_eq!(rule(parsed(b"Name: \xff\nVersion: 1")), ArchiveRule::Malformed);

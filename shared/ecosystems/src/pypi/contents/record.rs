@@ -1,6 +1,6 @@
 //! A wheel's RECORD: every file with its digest (PEP 376, PEP 427; threats.md R-14).
 
-use std::collections::HashMap;
+use std::{collections::HashMap, fmt};
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use sha2::{Digest as _, Sha256, Sha384, Sha512};
@@ -31,30 +31,36 @@ impl Record {
             if line.is_empty() {
                 continue;
             }
-            let (path, listed) =
-                parse_line(line).ok_or_else(|| untrue(format!("the line {} cannot be read", shown(line))))?;
+            let (path, listed) = parse_line(line)
+                .ok_or_else(|| untrue(format_args!("the line {} cannot be read", shown(line))))?;
             if files.len() >= limits.entries_max {
-                return Err(refuse(ArchiveRule::Limit, format!("RECORD has more than {} lines", limits.entries_max)));
+                return Err(refuse(
+                    ArchiveRule::Limit,
+                    format!("RECORD has more than {} lines", limits.entries_max),
+                ));
             }
-            let twice = untrue(format!("it lists {} twice", shown(&path)));
-            if files.insert(path, listed).is_some() {
-                return Err(twice);
+            if files.contains_key(&path) {
+                return Err(untrue(format_args!("it lists {} twice", shown(&path))));
             }
+            files.insert(path, listed);
         }
         Ok(Self { files })
     }
 
     /// Takes out what is listed for a file that must have a digest. The hasher to unpack it into.
     pub(super) fn take(&mut self, path: &str) -> Result<Expected, InspectError> {
-        let listed =
-            self.files.remove(path.as_bytes()).ok_or_else(|| untrue(format!("it does not list {}", shown(path))))?;
-        let digest = listed.digest.ok_or_else(|| untrue(format!("it has no digest for {}", shown(path))))?;
+        let listed = self
+            .files
+            .remove(path.as_bytes())
+            .ok_or_else(|| untrue(format_args!("it does not list {}", shown(path))))?;
+        let digest =
+            listed.digest.ok_or_else(|| untrue(format_args!("it has no digest for {}", shown(path))))?;
         let hasher = match digest.algorithm() {
             Algorithm::Sha256 => Hasher::Sha256(Sha256::new()),
             Algorithm::Sha384 => Hasher::Sha384(Sha384::new()),
             Algorithm::Sha512 => Hasher::Sha512(Sha512::new()),
             weak @ (Algorithm::Md5 | Algorithm::Sha1) => {
-                return Err(untrue(format!("the digest of {} is {weak}", shown(path))));
+                return Err(untrue(format_args!("the digest of {} is {weak}", shown(path))));
             }
         };
         Ok(Expected { digest, size: listed.size, hasher })
@@ -63,7 +69,9 @@ impl Record {
     /// Takes out what is listed for RECORD itself or a signature of it, which cannot have a digest.
     pub(super) fn take_unhashed(&mut self, path: &str) -> Result<(), InspectError> {
         match self.files.remove(path.as_bytes()) {
-            Some(listed) if listed.digest.is_some() => Err(untrue(format!("it vouches for {}", shown(path)))),
+            Some(listed) if listed.digest.is_some() => {
+                Err(untrue(format_args!("it vouches for {}", shown(path))))
+            }
             Some(_) | None => Ok(()),
         }
     }
@@ -72,7 +80,7 @@ impl Record {
     pub(super) fn finish(self) -> Result<(), InspectError> {
         match self.files.keys().min() {
             None => Ok(()),
-            Some(path) => Err(untrue(format!("it lists {}, which is not there", shown(path)))),
+            Some(path) => Err(untrue(format_args!("it lists {}, which is not there", shown(path)))),
         }
     }
 }
@@ -108,10 +116,10 @@ impl Expected {
             Hasher::Sha512(hasher) => Digest::Sha512(hasher.finalize().into()),
         };
         if computed != self.digest {
-            return Err(untrue(format!("the digest of {} is another", shown(path))));
+            return Err(untrue(format_args!("the digest of {} is another", shown(path))));
         }
         if self.size.is_some_and(|declared| declared != size) {
-            return Err(untrue(format!("the size of {} is another", shown(path))));
+            return Err(untrue(format_args!("the size of {} is another", shown(path))));
         }
         Ok(())
     }
@@ -155,7 +163,8 @@ fn csv_field(line: &[u8]) -> Option<(Vec<u8>, Option<&[u8]>)> {
 
 fn parse_digest(text: &str) -> Option<Digest> {
     let (word, digest) = text.split_once('=')?;
-    let algorithm = [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512].into_iter().find(|a| a.as_str() == word)?;
+    let algorithm =
+        [Algorithm::Sha256, Algorithm::Sha384, Algorithm::Sha512].into_iter().find(|a| a.as_str() == word)?;
     Digest::from_bytes(algorithm, &URL_SAFE_NO_PAD.decode(digest).ok()?).ok()
 }
 
@@ -163,7 +172,7 @@ fn parse_size(text: &str) -> Option<u64> {
     text.bytes().all(|b| b.is_ascii_digit()).then(|| text.parse().ok())?
 }
 
-fn untrue(detail: String) -> InspectError {
+fn untrue(detail: impl fmt::Display) -> InspectError {
     refuse(ArchiveRule::Record, format!("RECORD is not true: {detail}"))
 }
 
@@ -174,15 +183,27 @@ mod tests {
     #[test]
     fn a_line_is_csv_of_three_fields() {
         let digest = "sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU";
-        let path = |line: &str| parse_line(line.as_bytes()).map(|(path, _)| String::from_utf8(path).expect("UTF-8"));
+        let path =
+            |line: &str| parse_line(line.as_bytes()).map(|(path, _)| String::from_utf8(path).expect("UTF-8"));
         assert_eq!(path(&format!("a/b.py,{digest},0")).as_deref(), Some("a/b.py"));
         assert_eq!(path(&format!("\"a,\"\"b\",{digest},0")).as_deref(), Some("a,\"b"));
         assert_eq!(path("a,,").as_deref(), Some("a"));
         let sha384 = format!("a,sha384={},", URL_SAFE_NO_PAD.encode([0; 48]));
         assert_eq!(path(&sha384).as_deref(), Some("a"));
         for bad in [
-            "a", "a,", ",,", "a,,,", "\"a,,", "\"a\"b,,", "a\"b,,", "a,sha256,", "a,sha256=x,", "a,,-1", "a,,1x",
-            "a,md5=1B2M2Y8AsgTpgAmY7PhCfg,", "a,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=,",
+            "a",
+            "a,",
+            ",,",
+            "a,,,",
+            "\"a,,",
+            "\"a\"b,,",
+            "a\"b,,",
+            "a,sha256,",
+            "a,sha256=x,",
+            "a,,-1",
+            "a,,1x",
+            "a,md5=1B2M2Y8AsgTpgAmY7PhCfg,",
+            "a,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU=,",
             "a,SHA256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,",
         ] {
             assert_eq!(path(bad), None, "{bad}");

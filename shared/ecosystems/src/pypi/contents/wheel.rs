@@ -16,8 +16,6 @@ use crate::{
 const DIST_INFO: &str = ".dist-info";
 const METADATA: &str = "METADATA";
 const RECORD: &str = "RECORD";
-/// What every wheel has in its `.dist-info` directory.
-const REQUIRED: [&str; 3] = [METADATA, "WHEEL", RECORD];
 /// RECORD and its signatures: what RECORD cannot vouch for.
 const UNHASHED: [&str; 3] = [RECORD, "RECORD.jws", "RECORD.p7s"];
 
@@ -31,11 +29,13 @@ pub(super) fn inspect(
     let mut wheel = Zip::open(archive, limits)?;
     let directory = dist_info(&wheel)?;
     check_directory(&directory, id)?;
-    let [metadata, _, record] = REQUIRED.map(|file| find(&wheel, &directory, file));
-    let metadata = wheel.read_member(metadata?, limits.manifest_bytes_max)?;
+    let metadata = find(&wheel, &directory, METADATA)?;
+    let record = find(&wheel, &directory, RECORD)?;
+    find(&wheel, &directory, "WHEEL")?;
+    let metadata = wheel.read_member(metadata, limits.manifest_bytes_max)?;
     Metadata::parse(METADATA, &metadata)?.check(id)?;
     check_core_metadata(claims, &metadata)?;
-    let record = Record::parse(&wheel.read_member(record?, limits.list_bytes_max)?, limits)?;
+    let record = Record::parse(&wheel.read_member(record, limits.list_bytes_max)?, limits)?;
     let (entries, unpacked_bytes) = unpack_all(&mut wheel, &directory, record)?;
     Ok(Inspected { entries, unpacked_bytes, manifest: Sha256::of(&metadata) })
 }
@@ -53,7 +53,8 @@ fn dist_info(wheel: &Zip<'_>) -> Result<String, InspectError> {
             return Err(refuse(ArchiveRule::Ambiguous, detail));
         }
     }
-    let found = found.ok_or_else(|| refuse(ArchiveRule::Missing, format!("it has no {DIST_INFO} directory")))?;
+    let found =
+        found.ok_or_else(|| refuse(ArchiveRule::Missing, format!("it has no {DIST_INFO} directory")))?;
     Ok(found.to_owned())
 }
 
