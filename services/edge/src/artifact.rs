@@ -66,13 +66,18 @@ async fn obtain(
         let record = edge.store.serve_record(id).await.map_err(|e| words::store(&e))?;
         if let Some((record, chunks)) = record {
             if let Some(pinned) = request.pinned.filter(|pinned| *pinned != record.sha256) {
-                tracing::warn!(artifact.id = %id, %pinned, "a path names another digest than the one on record");
-                return Err(words::diverged(id, record.sha256));
+                return Err(words::pinned(id, pinned, record.sha256));
             }
             return PromotedArtifact::bind(record, id, chunks)
                 .map_err(|mismatch| words::record(id, &mismatch));
         }
         let Some(status) = edge.store.status(id).await.map_err(|e| words::store(&e))? else {
+            if let Some(pinned) = request.pinned {
+                // Not a part of the fetch, which callers with other pins share.
+                tokio::time::timeout_at(deadline, ingest::pinned(edge, id, pinned))
+                    .await
+                    .map_err(|_| fetching(id, edge.config.hold))??;
+            }
             fetch(edge, request, ingest::Mode::First, deadline).await?;
             continue;
         };

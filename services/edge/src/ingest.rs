@@ -11,7 +11,7 @@ use serde_json::json;
 use touchstone_blobs::{Contents, Staged};
 use touchstone_bus::ArtifactEvent;
 use touchstone_domain::{
-    Algorithm, ArtifactId, Digest, Evidence, EvidenceKind, Reason, Refusal, Sha256, Sighting,
+    ArtifactId, Digest, Evidence, EvidenceKind, Reason, Refusal, RefusalKind, Sha256, Sighting,
 };
 use touchstone_ecosystems::{ArtifactRequest, Computed, Declared, Located, adapter};
 use touchstone_store::{IncidentKind, Ingested, NewArtifact, NewIncident};
@@ -51,21 +51,21 @@ pub(crate) enum Mode {
 pub(crate) async fn run(edge: &Arc<Edge>, request: &ArtifactRequest, mode: Mode) -> Result<(), Refusal> {
     let id = &request.id;
     let _slot = edge.fetch_slots.acquire().await.map_err(|_closed| words::unavailable("it is stopping"))?;
-    let (listing, located) = locate(edge, id).await?;
+    let (listing, located) = locate(edge, id).await.map_err(|refusal| match mode {
+        // Not 404, which makes clients look elsewhere: it exists, and was lost here.
+        Mode::Heal { .. } if refusal.kind == RefusalKind::Unknown => {
+            words::broken(&id.to_string(), "the stored copy is lost, and the upstream no longer lists it")
+        }
+        Mode::First | Mode::Heal { .. } => refusal,
+    })?;
     let declared = adapter(id.ecosystem).declared(&located.claims);
-    let expected = match mode {
-        Mode::First => request.pinned,
-        Mode::Heal { sha256 } => Some(sha256),
-    };
+    // Before the body is fetched, where the metadata says enough, and after it.
+    if let Some(offered) = declared_sha256(&declared) {
+        on_record(edge, id, mode, offered).await?;
+    }
     let link = link(edge, id, &located).await?;
     let (staged, url) = receive(edge, id, &listing.url, &link, &declared).await?;
-    if let Some(expected) = expected.filter(|expected| *expected != staged.contents().sha256) {
-        let sent = staged.contents().sha256.to_string();
-        let facts =
-            json!({ "sha256": expected.to_string(), "problem": format!("the upstream sends sha256:{sent}") });
-        record_incident(edge, &NewIncident::about(IncidentKind::SecondDigest, id, None, facts)).await;
-        return Err(words::diverged(id, expected));
-    }
+    on_record(edge, id, mode, staged.contents().sha256).await?;
     let contents = staged.commit().await.map_err(|e| storage(&e))?;
     match mode {
         Mode::First => record(edge, id, located, &listing, url, contents).await,
@@ -76,6 +76,36 @@ pub(crate) async fn run(edge: &Arc<Edge>, request: &ArtifactRequest, mode: Mode)
             Ok(())
         }
     }
+}
+
+/// Refuses a path that names another digest than the upstream declares, before anything is fetched. Where none is declared,
+/// the digest of what was fetched decides.
+pub(crate) async fn pinned(edge: &Arc<Edge>, id: &ArtifactId, pinned: Sha256) -> Result<(), Refusal> {
+    let (_, located) = locate(edge, id).await?;
+    match declared_sha256(&adapter(id.ecosystem).declared(&located.claims)) {
+        Some(declared) if declared != pinned => Err(words::pinned(id, pinned, declared)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// Refuses an offer of other bytes than those on record.
+async fn on_record(edge: &Arc<Edge>, id: &ArtifactId, mode: Mode, offered: Sha256) -> Result<(), Refusal> {
+    match mode {
+        Mode::Heal { sha256 } if sha256 != offered => {
+            let problem = format!("the upstream offers sha256:{offered}");
+            let facts = json!({ "sha256": sha256.to_string(), "problem": problem });
+            record_incident(edge, &NewIncident::about(IncidentKind::SecondDigest, id, None, facts)).await;
+            Err(words::diverged(id, sha256))
+        }
+        Mode::First | Mode::Heal { .. } => Ok(()),
+    }
+}
+
+fn declared_sha256(declared: &Declared) -> Option<Sha256> {
+    declared.comparisons.iter().find_map(|comparison| match comparison.digest {
+        Digest::Sha256(digest) => Some(Sha256(digest)),
+        Digest::Md5(_) | Digest::Sha1(_) | Digest::Sha384(_) | Digest::Sha512(_) => None,
+    })
 }
 
 /// The listing that has the file, and its entry.
@@ -105,8 +135,8 @@ async fn link(edge: &Arc<Edge>, id: &ArtifactId, located: &Located) -> Result<St
     })
     .await?;
     let declared = adapter.declared(&located.claims);
-    let sha256 = declared.comparisons.iter().find(|c| c.digest.algorithm() == Algorithm::Sha256);
-    adapter.download_link(&template, id, sha256.map(|c| c.digest.to_hex()).as_deref()).map_err(broken)
+    let sha256 = declared_sha256(&declared).map(|sha256| sha256.to_string());
+    adapter.download_link(&template, id, sha256.as_deref()).map_err(broken)
 }
 
 /// Receives the bytes until they fit what is declared, at most [`FETCHES_PER_ARTIFACT`] times.
@@ -176,7 +206,13 @@ async fn fetch_failed(edge: &Edge, id: &ArtifactId, error: &FetchError) -> Refus
         let facts = json!({ "problem": error.to_string() });
         record_incident(edge, &NewIncident::about(IncidentKind::EgressRefused, id, None, facts)).await;
     }
-    words::fetch(&id.to_string(), error)
+    match error {
+        // Not 404, which makes clients look elsewhere: it is listed.
+        FetchError::NotFound { .. } => {
+            words::broken(&id.to_string(), format!("the upstream lists it, but {error}"))
+        }
+        error => words::fetch(&id.to_string(), error),
+    }
 }
 
 fn computed(contents: &Contents) -> Computed {

@@ -119,13 +119,26 @@ pub(crate) fn unknown(what: &str) -> Refusal {
     )
 }
 
-/// Other bytes are on record, or the path asks for other bytes than the upstream declares.
+/// The path names another digest than the one that is on record or declared.
+pub(crate) fn pinned(id: &ArtifactId, pinned: Sha256, found: Sha256) -> Refusal {
+    tracing::warn!(artifact.id = %id, %pinned, %found, "a path names another digest");
+    Refusal::new(
+        RefusalKind::Diverged,
+        "Another digest than this version has",
+        format!(
+            "{id} has the digest sha256:{found}, and sha256:{pinned} was asked for. \
+             One version has one digest. Check the lockfile, and tell the operators."
+        ),
+    )
+}
+
+/// Other bytes are on record than those that the upstream offers.
 pub(crate) fn diverged(id: &ArtifactId, on_record: Sha256) -> Refusal {
     Refusal::new(
         RefusalKind::Diverged,
         "Second digest for a known version",
         format!(
-            "{id} exists with the digest sha256:{on_record}, and other bytes were asked for or offered. \
+            "{id} exists with the digest sha256:{on_record}, and the upstream offers other bytes. \
              One version has one digest; the incident is recorded. Check the lockfile, and tell the operators."
         ),
     )
