@@ -51,8 +51,9 @@ pub(crate) async fn response(
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(response);
     }
-    let conditional = text(header::IF_RANGE).is_none_or(|tag| tag.trim() == etag);
-    let asked = range::parse(text(header::RANGE).filter(|_| conditional), size);
+    // Ranges are defined for GET only.
+    let ranged = method == Method::GET && text(header::IF_RANGE).is_none_or(|tag| tag.trim() == etag);
+    let asked = range::parse(text(header::RANGE).filter(|_| ranged), size);
     let part: Range<u64> = match asked {
         Asked::Whole => 0..size,
         Asked::Part(part) => {
