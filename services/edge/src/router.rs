@@ -22,17 +22,47 @@ const TARGET_BYTES_MAX: usize = 8 * 1024;
 /// Answers one request; every error is a response.
 pub(crate) async fn handle(edge: &Arc<Edge>, request: Request<Incoming>) -> Response<Body> {
     let (parts, body) = request.into_parts();
+    let ambiguous = ambiguous(&parts);
+    let mut response = match ambiguous {
+        Some(problem) => plain(StatusCode::BAD_REQUEST, problem),
+        None => dispatch(edge, &parts, body).await,
+    };
+    // Whoever is in front of us may see another end of such a request (RFC 9112 section 6.1).
+    if ambiguous.is_some() || parts.headers.contains_key(header::TRANSFER_ENCODING) {
+        response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    }
+    response
+}
+
+/// What two readers of a request could understand differently.
+fn ambiguous(parts: &http::request::Parts) -> Option<&'static str> {
+    let headers = &parts.headers;
+    let encoded = headers.contains_key(header::TRANSFER_ENCODING);
+    if encoded && headers.contains_key(header::CONTENT_LENGTH) {
+        return Some("the request has both a length and a transfer encoding");
+    }
+    if encoded && parts.method != Method::POST {
+        return Some("this method takes no body");
+    }
+    (headers.get_all(header::HOST).iter().count() > 1).then_some("the request names more than one host")
+}
+
+async fn dispatch(edge: &Arc<Edge>, parts: &http::request::Parts, body: Incoming) -> Response<Body> {
     let target = parts.uri.path_and_query().map_or("/", http::uri::PathAndQuery::as_str);
     if target.len() > TARGET_BYTES_MAX {
         return plain(StatusCode::URI_TOO_LONG, "the request target is too long");
     }
     let path = parts.uri.path();
+    let reads = matches!(parts.method, Method::GET | Method::HEAD);
     match path {
-        "/healthz" => return plain(StatusCode::OK, "ok"),
-        "/readyz" => return ready(edge).await,
+        "/healthz" if reads => return plain(StatusCode::OK, "ok"),
+        "/readyz" if reads => return ready(edge).await,
         _ => (),
     }
-    let Some((ecosystem, rest)) = route(edge, host(&parts), path) else {
+    let Some((ecosystem, rest)) = route(edge, host(parts), path) else {
+        if !reads {
+            return not_allowed("GET, HEAD");
+        }
         return plain(
             StatusCode::NOT_FOUND,
             "no such path; ecosystems are served below /npm/, /pypi/simple/ and /cargo/",
@@ -46,7 +76,7 @@ pub(crate) async fn handle(edge: &Arc<Edge>, request: Request<Incoming>) -> Resp
     match adapter(ecosystem).parse(&raw) {
         Ok(read) => {
             let reference = reference(&read, rest);
-            let answer = answer(edge, ecosystem, read, &parts, rest, body).await;
+            let answer = answer(edge, ecosystem, read, parts, rest, body).await;
             answer.unwrap_or_else(|refused| refusal::response(ecosystem, &refused, &reference))
         }
         Err(error) => malformed(ecosystem, &error, rest),
@@ -132,11 +162,7 @@ fn malformed(ecosystem: Ecosystem, error: &RequestError, path: &str) -> Response
     let kind = match error {
         RequestError::NoSuchPath { .. } => RefusalKind::Unknown,
         RequestError::Name(_) | RequestError::Encoding { .. } => RefusalKind::Malformed,
-        RequestError::Method { allowed } => {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "this method is not answered here");
-            response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
-            return response;
-        }
+        RequestError::Method { allowed } => return not_allowed(allowed),
     };
     let title = match kind {
         RefusalKind::Unknown => "No such path",
@@ -144,6 +170,12 @@ fn malformed(ecosystem: Ecosystem, error: &RequestError, path: &str) -> Response
     };
     let reference: String = path.chars().filter(char::is_ascii_graphic).take(200).collect();
     refusal::response(ecosystem, &Refusal::new(kind, title, error.to_string()), &reference)
+}
+
+fn not_allowed(allowed: &'static str) -> Response<Body> {
+    let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "this method is not answered here");
+    response.headers_mut().insert(header::ALLOW, HeaderValue::from_static(allowed));
+    response
 }
 
 async fn ready(edge: &Edge) -> Response<Body> {
