@@ -69,6 +69,7 @@ pub(crate) struct Shared {
     pub(crate) documents: Mutex<HashMap<String, (String, Vec<u8>)>>,
     pub(crate) down: AtomicBool,
     pub(crate) html_only: AtomicBool,
+    pub(crate) hostile_headers: AtomicBool,
 }
 
 impl Registry {
@@ -133,6 +134,11 @@ impl Registry {
     /// Answers PyPI metadata in HTML whatever is accepted, as old indexes do.
     pub fn set_html_only(&self, html_only: bool) {
         self.shared.html_only.store(html_only, Ordering::SeqCst);
+    }
+
+    /// Adds to every answer headers that would do harm if a mirror passed them on.
+    pub fn set_hostile_headers(&self, hostile: bool) {
+        self.shared.hostile_headers.store(hostile, Ordering::SeqCst);
     }
 
     /// The requests so far.

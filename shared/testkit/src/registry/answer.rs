@@ -15,7 +15,34 @@ use crate::Package;
 
 type Body = UnsyncBoxBody<Bytes, Broken>;
 
+/// What [`super::Registry::set_hostile_headers`] adds.
+const HOSTILE: [(&str, &str); 9] = [
+    ("set-cookie", "session=stolen; Domain=example; Path=/"),
+    ("clear-site-data", "\"*\""),
+    ("content-security-policy", "script-src *"),
+    ("access-control-allow-origin", "*"),
+    ("content-disposition", "attachment; filename=\"evil.exe\""),
+    ("link", "<http://evil.example/>; rel=preload"),
+    ("refresh", "0; url=http://evil.example/"),
+    ("x-touchstone-reason", "fine"),
+    ("cache-control", "public, max-age=31536000"),
+];
+
 pub(super) async fn answer(
+    shared: &Shared,
+    address: SocketAddr,
+    request: http::Request<Incoming>,
+) -> Result<Response<Body>, Broken> {
+    let mut response = honest_headers(shared, address, request).await?;
+    if shared.hostile_headers.load(Ordering::SeqCst) {
+        for (name, value) in HOSTILE {
+            response.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+    }
+    Ok(response)
+}
+
+async fn honest_headers(
     shared: &Shared,
     address: SocketAddr,
     request: http::Request<Incoming>,
