@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 use touchstone_domain::{Ecosystem, PackageName, Refusal, RefusalKind, Sha256};
-use touchstone_ecosystems::{IndexForm, Rendered};
+use touchstone_ecosystems::{Amendment, IndexForm, Rendered};
 
 use crate::{
     amend::{self, Amended},
@@ -52,12 +52,13 @@ pub(crate) async fn respond(
         return Ok(response);
     }
     let public_url = edge.public_url(ecosystem);
+    let absent = absent(&what, form, &amended);
     let form = form.clone();
     let rendered =
         tokio::task::spawn_blocking(move || listing.index.render(&form, &public_url, &amended.amendments))
             .await
             .map_err(|_panic| words::unavailable("rendering the metadata failed"))?
-            .ok_or_else(|| words::unknown(&format!("this version or tag of {what}")))?;
+            .ok_or(absent)?;
     let mut response = body(rendered, method, gzip);
     describe(&mut response, &etag);
     Ok(response)
@@ -134,7 +135,6 @@ impl std::io::Write for Pieces {
 /// npm clients read a packument without versions as a broken one: say why instead (ecosystems.md 4.1.1). PyPI and Cargo list
 /// refused versions as yanked.
 fn nothing_left(what: &str, form: &IndexForm, listing: &Listing, amended: &Amended) -> Option<Refusal> {
-    use touchstone_ecosystems::Amendment;
     match form {
         IndexForm::NpmFull | IndexForm::NpmAbbreviated | IndexForm::NpmManifest(_) => (),
         IndexForm::PypiHtml | IndexForm::PypiHtmlV1 | IndexForm::PypiJson | IndexForm::CargoSparse => {
@@ -158,6 +158,33 @@ fn nothing_left(what: &str, form: &IndexForm, listing: &Listing, amended: &Amend
             format!("every version of {what} is refused; the newest is {first}. Ask the operators, or choose another package."),
         )
     })
+}
+
+/// Why there is no manifest of a version or tag: it is refused, or there is none.
+fn absent(what: &str, form: &IndexForm, amended: &Amended) -> Refusal {
+    let refused = |version: &str| {
+        amended.amendments.iter().find_map(|((listed, _), amendment)| match amendment {
+            Amendment::Refuse { reason } if listed.as_str() == version => Some(reason),
+            Amendment::Refuse { .. } | Amendment::Restore { .. } => None,
+        })
+    };
+    let reason = match form {
+        IndexForm::NpmManifest(version) => refused(version),
+        IndexForm::NpmFull
+        | IndexForm::NpmAbbreviated
+        | IndexForm::PypiHtml
+        | IndexForm::PypiHtmlV1
+        | IndexForm::PypiJson
+        | IndexForm::CargoSparse => None,
+    };
+    match reason {
+        Some(reason) => Refusal::new(
+            RefusalKind::Held { eligible_at: None },
+            "This version is refused by the mirror",
+            format!("this version of {what} is {reason}. Choose another version, or ask the operators."),
+        ),
+        None => words::unknown(&format!("this version or tag of {what}")),
+    }
 }
 
 /// Changes whenever the body may: with the document, the amendments, the form, the address, the software.

@@ -101,7 +101,7 @@ pub(crate) fn reason(state: ArtifactState, findings: &[Finding], recall: Option<
         Some(format!("{} check: {}", finding.check, finding.outcome.reason))
     };
     match state {
-        ArtifactState::Revoked => Some(format!("recalled: {}", recall.unwrap_or("no reason is on record"))),
+        ArtifactState::Revoked => Some(recall.unwrap_or("no reason is on record").to_owned()),
         ArtifactState::Rejected => found(&[OutcomeKind::Fail]),
         ArtifactState::Held => {
             found(&[OutcomeKind::Inconclusive, OutcomeKind::NotOffered, OutcomeKind::Fail])

@@ -52,9 +52,9 @@ async fn a_recalled_artifact_says_so_in_the_operators_words() {
     db.store.recall(&RecallTarget::Digest(left_pad.new.sha256), "malware", "ops").await.unwrap();
     let status = db.store.status(&left_pad.new.id).await.unwrap().unwrap();
     assert_eq!(status.gate.hold, HoldSet::of(HoldReason::Recalled));
-    assert_eq!((status.state(), status.reason()), (ArtifactState::Revoked, Some("recalled: malware".into())));
+    assert_eq!((status.state(), status.reason()), (ArtifactState::Revoked, Some("malware".into())));
     let package = db.store.package_artifacts(Ecosystem::Npm, &left_pad.new.id.package).await.unwrap();
-    assert_eq!(package[0].reason.as_deref(), Some("recalled: malware"));
+    assert_eq!(package[0].reason.as_deref(), Some("malware"));
 }
 
 #[tokio::test]
