@@ -1,0 +1,195 @@
+//! What is kept of the upstream's metadata, for how long, and what happens when the upstream fails.
+
+use std::time::Duration;
+
+use touchstone_domain::{Ecosystem, Purl};
+use touchstone_store::{CachedDocument, RecallTarget};
+use touchstone_testkit::{Registry, TestMirror, crate_file, npm_package, wheel};
+
+use super::{NPM_ABBREVIATED, PYPI_JSON, header, refusal, text};
+
+async fn document(mirror: &TestMirror, key: &str) -> CachedDocument {
+    mirror.store.document(Ecosystem::Npm, key).await.expect("an answer").expect("a document")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn within_its_ttl_metadata_is_not_asked_for_again() {
+    let registry = Registry::start().await;
+    registry.publish(npm_package("left-pad", "1.2.0", &[], 10));
+    let mirror =
+        TestMirror::builder().registry(&registry).metadata_ttl(Duration::from_secs(600)).start().await;
+    let first = text(mirror.get("npm/left-pad").await).await;
+    registry.publish(npm_package("left-pad", "1.3.0", &[], 10));
+    assert_eq!(text(mirror.get("npm/left-pad").await).await, first);
+    assert_eq!(mirror.get("npm/left-pad/-/left-pad-1.2.0.tgz").await.status(), 200);
+    assert_eq!(registry.asked_for("/npm/left-pad"), 1);
+    assert_eq!(mirror.get("npm/right-pad").await.status(), 404);
+    assert_eq!(mirror.get("npm/right-pad").await.status(), 404, "what is not there is asked for each time");
+    assert_eq!(registry.asked_for("/npm/right-pad"), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn after_its_ttl_metadata_is_asked_for_conditionally() {
+    let registry = Registry::start().await;
+    registry.publish(npm_package("left-pad", "1.2.0", &[], 10));
+    let mirror = TestMirror::builder().registry(&registry).start().await;
+    let first = text(mirror.get("npm/left-pad").await).await;
+    let then = document(&mirror, "index:left-pad").await;
+    assert_eq!(text(mirror.get("npm/left-pad").await).await, first);
+    assert_eq!(registry.asked_for("/npm/left-pad"), 2);
+    let now = document(&mirror, "index:left-pad").await;
+    assert_eq!(now.fetched_at, then.fetched_at, "304: nothing came");
+    assert!(now.checked_at > then.checked_at);
+
+    registry.publish(npm_package("left-pad", "1.3.0", &[], 10));
+    assert!(text(mirror.get("npm/left-pad").await).await.contains("left-pad-1.3.0.tgz"));
+    let now = document(&mirror, "index:left-pad").await;
+    assert!(now.fetched_at > then.fetched_at && now.document.sha256 != then.document.sha256);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_the_registry_down_old_metadata_is_served_and_new_is_unreachable() {
+    let registry = Registry::start().await;
+    registry.publish(npm_package("left-pad", "1.2.0", &[], 10));
+    registry.publish(wheel("sample-project", "4.0.0", &[], 10));
+    registry.publish(crate_file("left_pad", "0.1.0", &[], 10));
+    let mirror = TestMirror::builder().registry(&registry).start().await;
+    let paths = ["npm/left-pad", "pypi/simple/sample-project/", "cargo/le/ft/left_pad"];
+    let mut before = vec![];
+    for path in paths {
+        before.push(text(mirror.get(path).await).await);
+    }
+    registry.set_down(true);
+    for (path, before) in paths.iter().zip(before) {
+        assert_eq!(text(mirror.get(path).await).await, before, "{path}");
+    }
+    for path in ["npm/right-pad", "pypi/simple/other-project/", "cargo/ri/gh/right_pad"] {
+        let (status, code, body) = refusal(mirror.get(path).await).await;
+        assert_eq!((status, code.as_str()), (502, "upstream_unreachable"), "{path}");
+        assert!(body.contains("the upstream registry did not answer"), "{body}");
+    }
+    registry.set_down(false);
+    registry.publish(npm_package("right-pad", "1.0.0", &[], 10));
+    assert_eq!(mirror.get("npm/right-pad").await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_the_upstream_deletes_is_still_listed_and_still_installs() {
+    let registry = Registry::start().await;
+    let package = npm_package("left-pad", "1.3.0", &[], 10);
+    registry.publish(package.clone());
+    registry.publish(npm_package("right-pad", "1.3.0", &[], 10));
+    let mirror = TestMirror::builder().registry(&registry).start().await;
+    let listed = text(mirror.get("npm/left-pad").await).await;
+    let tarball = "npm/left-pad/-/left-pad-1.3.0.tgz";
+    assert_eq!(mirror.get(tarball).await.status(), 200);
+    registry.unpublish("left-pad");
+    registry.unpublish("right-pad");
+    assert_eq!(text(mirror.get("npm/left-pad").await).await, listed);
+    assert_eq!(mirror.get(tarball).await.bytes().await.expect("a body"), package.bytes);
+
+    for path in ["npm/right-pad", "npm/right-pad/-/right-pad-1.3.0.tgz"] {
+        let (status, code, body) = refusal(mirror.get(path).await).await;
+        assert_eq!((status, code.as_str()), (404, "unknown"), "{path}");
+        assert!(body.contains("Not found upstream"), "{body}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_entity_tag_follows_the_document_the_form_and_every_decision() {
+    let registry = Registry::start().await;
+    registry.publish(npm_package("left-pad", "1.2.0", &[], 10));
+    let mut rejected = npm_package("evil", "6.6.6", &[], 10);
+    (rejected.name, rejected.version, rejected.file) =
+        ("left-pad".into(), "1.3.0".into(), "left-pad-1.3.0.tgz".into());
+    registry.publish(rejected);
+    let mirror = TestMirror::builder().registry(&registry).start().await;
+    let ask = |accept: &'static str, tag: String| {
+        mirror.request("npm/left-pad").header("accept", accept).header("if-none-match", tag).send()
+    };
+    let mut tags = vec![];
+    for accept in ["application/json", NPM_ABBREVIATED] {
+        let first = ask(accept, String::new()).await.expect("an answer");
+        assert_eq!(first.status(), 200);
+        let tag = header(&first, "etag").to_owned();
+        let again = ask(accept, format!("\"other\", {tag}")).await.expect("an answer");
+        assert_eq!((again.status().as_u16(), header(&again, "etag")), (304, tag.as_str()));
+        assert_eq!(again.bytes().await.expect("a body").len(), 0);
+        tags.push(tag);
+    }
+    let changed = async |what: &str, tags: &mut Vec<String>| {
+        let last = tags.last().expect("a tag").clone();
+        let answer = ask(NPM_ABBREVIATED, last).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{what}");
+        let tag = header(&answer, "etag").to_owned();
+        assert!(!tags.contains(&tag), "{what}");
+        tags.push(tag);
+    };
+    assert_ne!(tags[0], tags[1]);
+    assert_eq!(mirror.get("npm/left-pad/-/left-pad-1.3.0.tgz").await.status(), 403);
+    changed("rejected", &mut tags).await;
+    registry.publish(npm_package("left-pad", "1.1.0", &[], 10));
+    changed("published", &mut tags).await;
+    assert_eq!(mirror.get("npm/left-pad/-/left-pad-1.2.0.tgz").await.status(), 200);
+    let purl: Purl = "pkg:npm/left-pad@1.2.0".parse().expect("a purl");
+    mirror.store.recall(&RecallTarget::Purl(purl), "malware", "test").await.expect("recalled");
+    changed("recalled", &mut tags).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gzip_is_negotiated_decodes_to_the_same_bytes_and_head_has_no_body() {
+    let registry = Registry::start().await;
+    for minor in 0..20 {
+        registry.publish(wheel("sample-project", &format!("4.{minor}.0"), &[], 10));
+    }
+    let mirror = TestMirror::builder().registry(&registry).start().await;
+    let path = "pypi/simple/sample-project/";
+    let plain = mirror.get(path).await;
+    assert_eq!((header(&plain, "content-encoding"), header(&plain, "vary")), ("", "accept, accept-encoding"));
+    let tag = header(&plain, "etag").to_owned();
+    let length = header(&plain, "content-length").to_owned();
+    let plain = text(plain).await;
+    assert_eq!(length, plain.len().to_string());
+
+    let packed = mirror.request(path).header("accept-encoding", "gzip").send().await.expect("an answer");
+    assert_eq!((header(&packed, "content-encoding"), header(&packed, "etag")), ("gzip", tag.as_str()));
+    assert!(packed.bytes().await.expect("a body").len() < plain.len() / 2);
+    let decoding = reqwest::Client::builder().gzip(true).no_proxy().build().expect("a client");
+    let url = mirror.url().join(path).expect("a path");
+    let unpacked = decoding.get(url.clone()).send().await.expect("an answer");
+    assert_eq!(text(unpacked).await, plain);
+
+    let head =
+        decoding.head(url).header("accept", PYPI_JSON).header("accept-encoding", "identity").send().await;
+    let head = head.expect("an answer");
+    let get = mirror.request(path).header("accept", PYPI_JSON).send().await.expect("an answer");
+    for name in ["content-length", "content-type", "etag", "vary", "cache-control"] {
+        assert_eq!(header(&head, name), header(&get, name), "{name}");
+    }
+    assert_eq!(head.bytes().await.expect("a body").len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_or_lost_document_is_fetched_again() {
+    let registry = Registry::start().await;
+    registry.publish(npm_package("left-pad", "1.3.0", &[], 10));
+    let mirror = TestMirror::builder().registry(&registry).start().await;
+    let first = text(mirror.get("npm/left-pad").await).await;
+    let kept = document(&mirror, "index:left-pad").await;
+    let path = mirror.blob_path(kept.document.sha256);
+    let whole = std::fs::read(&path).expect("a blob");
+    let mut bad = whole.clone();
+    bad[10] ^= 1;
+    std::fs::remove_file(&path).expect("removed");
+    std::fs::write(&path, bad).expect("damaged");
+    assert_eq!(text(mirror.get("npm/left-pad").await).await, first);
+    assert_eq!(std::fs::read(&path).expect("a blob"), whole);
+
+    std::fs::remove_file(&path).expect("removed");
+    assert_eq!(text(mirror.get("npm/left-pad").await).await, first);
+    assert_eq!(std::fs::read(&path).expect("a blob"), whole);
+    let now = document(&mirror, "index:left-pad").await;
+    assert!(now.fetched_at > kept.fetched_at);
+    assert_eq!(now.document, kept.document);
+    assert_eq!(registry.asked_for("/npm/left-pad"), 3);
+}
