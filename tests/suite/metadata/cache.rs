@@ -88,6 +88,12 @@ async fn what_the_upstream_deletes_is_still_listed_and_still_installs() {
     assert_eq!(text(mirror.get("npm/left-pad").await).await, listed);
     assert_eq!(mirror.get(tarball).await.bytes().await.expect("a body"), package.bytes);
 
+    // One version alone: it is no longer offered, and lockfiles still get it.
+    registry.publish(npm_package("left-pad", "1.0.0", &[], 10));
+    let listed = text(mirror.get("npm/left-pad").await).await;
+    assert!(listed.contains("left-pad-1.0.0.tgz") && !listed.contains("1.3.0"), "{listed}");
+    assert_eq!(mirror.get(tarball).await.bytes().await.expect("a body"), package.bytes);
+
     for path in ["npm/right-pad", "npm/right-pad/-/right-pad-1.3.0.tgz"] {
         let (status, code, body) = refusal(mirror.get(path).await).await;
         assert_eq!((status, code.as_str()), (404, "unknown"), "{path}");
