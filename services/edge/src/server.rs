@@ -49,8 +49,11 @@ pub async fn run(parts: EdgeParts, bound: impl FnOnce(SocketAddr)) -> Result<(),
     let Some(policy_epoch) = register_policy(&parts).await else { return Ok(()) };
     let connections = Arc::new(Semaphore::new(parts.config.connections_max));
     let edge = Edge::new(parts, policy_epoch);
-    spawn_decisions(&edge, &tracker, &stop);
-    accept(&edge, &listener, &connections, &tracker, &stop).await;
+    // Requests that are being answered when the edge is told to stop still hear of their decisions.
+    let drained = CancellationToken::new();
+    spawn_decisions(&edge, &tracker, &drained);
+    accept(&edge, listener, &connections, &tracker, &stop).await;
+    drained.cancel();
     Ok(())
 }
 
@@ -83,7 +86,7 @@ fn spawn_decisions(edge: &Arc<Edge>, tracker: &TaskTracker, stop: &CancellationT
 
 async fn accept(
     edge: &Arc<Edge>,
-    listener: &TcpListener,
+    listener: TcpListener,
     connections: &Arc<Semaphore>,
     tracker: &TaskTracker,
     stop: &CancellationToken,
@@ -103,6 +106,8 @@ async fn accept(
             }
         }
     }
+    // Refused from now on, so that clients turn to another edge instead of waiting here.
+    drop(listener);
     if tokio::time::timeout(DRAIN_TIMEOUT, graceful.shutdown()).await.is_err() {
         tracing::warn!("connections were still open when the edge stopped");
     }
