@@ -59,8 +59,12 @@ impl Wiring {
         Ok(Self { config, policy, clock: Arc::new(SystemClock), metrics, bus, shutdown })
     }
 
-    /// Runs a role until it is told to stop.
+    /// Runs a role until it is told to stop; at the hard stage it is dropped where it stands.
     pub(crate) async fn run(&self, role: Role) -> Result<()> {
+        self.shutdown.hard.run_until_cancelled(self.work(role)).await.unwrap_or(Ok(()))
+    }
+
+    async fn work(&self, role: Role) -> Result<()> {
         let Some(store) = self.store(role).await? else { return Ok(()) };
         tracing::info!(role = role.as_str(), "starting");
         match role {
