@@ -69,6 +69,7 @@ pub struct TestMirror {
     pub shutdown: Shutdown,
     address: SocketAddr,
     client: reqwest::Client,
+    policy: Arc<Policy>,
     _directory: TempDir,
 }
 
@@ -114,6 +115,21 @@ impl TestMirror {
     pub async fn incidents(&self) -> Vec<String> {
         let incidents = self.store.incidents(100).await.expect("incidents");
         incidents.into_iter().map(|incident| incident.kind).collect()
+    }
+
+    /// Starts one more hash worker, whose verdicts are dated by this clock.
+    pub async fn hash_worker(&self, clock: Arc<dyn Clock>) {
+        let parts = HashParts {
+            config: HashConfig { concurrency: 4, ..HashConfig::default() },
+            policy: Arc::clone(&self.policy),
+            store: open_store(&self.database_url).await,
+            bus: self.bus.clone(),
+            blobs: self.blobs.clone(),
+            clock,
+            shutdown: self.shutdown.clone(),
+        };
+        let running = async move { touchstone_hash::run(parts).await.expect("the hash service runs") };
+        self.shutdown.tracker.spawn(running);
     }
 
     /// Where a blob is on disk.
@@ -231,20 +247,6 @@ impl TestMirrorBuilder {
             token.cancelled().await;
             drop(sender);
         });
-        for _ in 0..self.hash_workers {
-            let parts = HashParts {
-                config: HashConfig { concurrency: 4, ..HashConfig::default() },
-                policy: Arc::clone(&policy),
-                store: open_store(&database_url).await,
-                bus: bus.clone(),
-                blobs: blobs.clone(),
-                clock: Arc::clone(&self.clock),
-                shutdown: shutdown.clone(),
-            };
-            shutdown
-                .tracker
-                .spawn(async move { touchstone_hash::run(parts).await.expect("the hash service runs") });
-        }
         for _ in 0..self.promoters {
             let config =
                 PromoteConfig { sweep_period: Duration::from_millis(200), ..PromoteConfig::default() };
@@ -252,11 +254,12 @@ impl TestMirrorBuilder {
             let parts = PromoteParts { config, store: store.clone(), bus: connected.clone(), tracker, stop };
             shutdown.tracker.spawn(async move { touchstone_promote::run(parts).await });
         }
-        let address = self.edge(&database_url, &blobs, connected, policy, &shutdown).await;
+        let (hash_workers, clock) = (self.hash_workers, Arc::clone(&self.clock));
+        let address = self.edge(&database_url, &blobs, connected, Arc::clone(&policy), &shutdown).await;
         let client =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_gzip().no_proxy();
         let client = client.pool_max_idle_per_host(0).build().expect("a client");
-        TestMirror {
+        let mirror = TestMirror {
             store,
             database_url,
             bus,
@@ -266,8 +269,13 @@ impl TestMirrorBuilder {
             shutdown,
             address,
             client,
+            policy,
             _directory: directory,
+        };
+        for _ in 0..hash_workers {
+            mirror.hash_worker(Arc::clone(&clock)).await;
         }
+        mirror
     }
 
     async fn edge(

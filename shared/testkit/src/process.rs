@@ -16,7 +16,7 @@ use url::Url;
 
 use crate::{Registry, Servers, eventually};
 
-/// The `touchstone` binary of this workspace, built when first asked for.
+/// The `touchstone` binary of this workspace, built when first asked for, in the profile of the caller.
 pub fn touchstone_binary() -> PathBuf {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
     let build = || {
@@ -25,6 +25,9 @@ pub fn touchstone_binary() -> PathBuf {
         command
             .args(["build", "--quiet", "--package", "touchstone", "--message-format", "json"])
             .current_dir(root);
+        if !cfg!(debug_assertions) {
+            command.arg("--release");
+        }
         let built = command.stderr(Stdio::inherit()).output().expect("cargo");
         assert!(built.status.success(), "the touchstone binary does not build");
         let messages = String::from_utf8(built.stdout).expect("JSON lines");
