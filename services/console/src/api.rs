@@ -11,7 +11,7 @@ use axum::{
 use serde::Deserialize;
 use serde_json::{Value, json};
 use touchstone_domain::{CheckKind, Purl, Sha256};
-use touchstone_ecosystems::adapter;
+use touchstone_ecosystems::normal;
 use touchstone_store::{DeadLetter, Incident, RecallTarget, Story};
 
 use crate::{
@@ -154,11 +154,9 @@ pub(crate) async fn openapi() -> impl IntoResponse {
 }
 
 fn parse_purl(text: &str) -> Result<Purl, Problem> {
-    let mut purl: Purl =
+    let purl: Purl =
         text.parse().map_err(|e: touchstone_domain::PurlError| Problem::bad_request(e.to_string()))?;
-    let normal = adapter(purl.ecosystem).package(purl.package.as_str());
-    purl.package = normal.map_err(|e| Problem::bad_request(e.to_string()))?;
-    Ok(purl)
+    normal(purl).map_err(|e| Problem::bad_request(e.to_string()))
 }
 
 /// One artifact as design.md section 8 says; also what `touchstone why --json` prints.

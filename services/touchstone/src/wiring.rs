@@ -1,13 +1,14 @@
 //! From configuration to running roles: the only place that makes pools, clients and stores.
 
-use std::{collections::HashMap, sync::Arc, time::Duration};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::sync::watch;
 use touchstone_blobs::BlobStore;
 use touchstone_bus::{Bus, BusOptions};
 use touchstone_console::{ConsoleConfig, ConsoleParts};
 use touchstone_domain::{CheckKind, Ecosystem, Policy};
+use touchstone_ecosystems::adapter;
 use touchstone_edge::{EdgeConfig, EdgeParts};
 use touchstone_hash::{HashConfig, HashParts};
 use touchstone_promote::{PromoteConfig, PromoteParts};
@@ -49,7 +50,7 @@ pub(crate) async fn run_role(role: Role, config: Config) -> Result<()> {
 impl Wiring {
     /// Reads the policy, and begins to connect to NATS.
     pub(crate) fn new(config: Config, shutdown: Shutdown) -> Result<Self> {
-        let policy = Arc::new(policy(&config)?);
+        let policy = Arc::new(policy(config.policy.file.as_deref())?);
         let metrics = Metrics::install()?;
         metrics.keep_bounded(&shutdown);
         let (sender, bus) = watch::channel(None);
@@ -178,11 +179,20 @@ pub(crate) async fn store(config: &Config, name: &str) -> Result<Store, touchsto
     Store::connect(StoreOptions { url, pool_size: config.database.pool_size, application_name }).await
 }
 
-/// The policy in force.
-pub(crate) fn policy(config: &Config) -> Result<Policy> {
-    let Some(path) = &config.policy.file else { return Ok(Policy::default()) };
+/// The policy in a file; the built-in one without. A version that is not in the normal form of its ecosystem would never
+/// match, so it is refused.
+pub(crate) fn policy(file: Option<&Path>) -> Result<Policy> {
+    let Some(path) = file else { return Ok(Policy::default()) };
+    let refused = || format!("the policy {} is refused", path.display());
     let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    Policy::parse(&text).with_context(|| format!("the policy {} is refused", path.display()))
+    let policy = Policy::parse(&text).with_context(refused)?;
+    for (ecosystem, version) in policy.denied_versions() {
+        let normal = adapter(ecosystem).version(version.as_str()).with_context(refused)?;
+        if normal != *version {
+            return Err(anyhow!("write the {ecosystem} version {version} as {normal}")).with_context(refused);
+        }
+    }
+    Ok(policy)
 }
 
 /// The configured upstreams.

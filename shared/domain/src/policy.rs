@@ -184,6 +184,16 @@ impl Policy {
         (self.rules.len(), self.deny.len(), self.internal.len())
     }
 
+    /// The versions that the deny list names.
+    pub fn denied_versions(&self) -> impl Iterator<Item = (Ecosystem, &Version)> {
+        self.deny.iter().flat_map(|deny| match &deny.target {
+            DenyTarget::Digest(_) => vec![],
+            DenyTarget::Package { ecosystem, versions, .. } => {
+                versions.iter().map(|version| (*ecosystem, version)).collect()
+            }
+        })
+    }
+
     /// What is required of a package's artifacts.
     pub fn requirement(&self, ecosystem: Ecosystem, package: &PackageName) -> Requirement {
         self.rule(ecosystem, package).map_or_else(default_requirement, |rule| rule.requirement)
@@ -233,7 +243,10 @@ impl Policy {
             DenyTarget::Package { ecosystem: of, package, versions } => {
                 *of == ecosystem
                     && package.matches(&name)
-                    && (versions.is_empty() || versions.contains(version))
+                    && (versions.is_empty()
+                        || versions
+                            .iter()
+                            .any(|v| pattern::same_version(ecosystem, v.as_str(), version.as_str())))
             }
         })
     }

@@ -28,7 +28,9 @@ mod splice;
 use std::io::{Read, Seek};
 
 use jiff::Timestamp;
-use touchstone_domain::{Algorithm, ArtifactId, Claim, Ecosystem, PackageName, Reason, Refusal, Sha256};
+use touchstone_domain::{
+    Algorithm, ArtifactId, Claim, Ecosystem, PackageName, Purl, Reason, Refusal, Sha256, Version,
+};
 use url::Url;
 
 pub use index::{Amendment, Amendments, Index, IndexEntry, IndexError, Located, Rendered};
@@ -49,6 +51,9 @@ pub trait Adapter: Send + Sync {
 
     /// A package name as a user, a purl or a policy writes it, in normal form.
     fn package(&self, text: &str) -> Result<PackageName, touchstone_domain::NameError>;
+
+    /// A version as a user, a purl or a policy writes it, in normal form.
+    fn version(&self, text: &str) -> Result<Version, touchstone_domain::NameError>;
 
     /// Where the upstream keeps a package's metadata, and the `Accept` header to ask with.
     fn index_path(&self, package: &PackageName) -> UpstreamPath;
@@ -136,6 +141,13 @@ pub enum InspectError {
     /// It could not be read; this is no verdict.
     #[error("cannot read the archive")]
     Io(#[from] std::io::Error),
+}
+
+/// What a person wrote, as it is on record: names and versions in the normal form of their ecosystem.
+pub fn normal(purl: Purl) -> Result<Purl, touchstone_domain::NameError> {
+    let adapter = adapter(purl.ecosystem);
+    let version = purl.version.map(|version| adapter.version(version.as_str())).transpose()?;
+    Ok(Purl { package: adapter.package(purl.package.as_str())?, version, ..purl })
 }
 
 /// The adapter of an ecosystem.

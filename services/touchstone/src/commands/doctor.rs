@@ -22,7 +22,8 @@ pub(crate) async fn run(config: &Config, file: Option<&Path>) -> Result<ExitCode
     let mut tests = vec![
         (
             "policy".to_owned(),
-            wiring::policy(config).map(|policy| format!("digest sha256:{}", policy.digest())),
+            wiring::policy(config.policy.file.as_deref())
+                .map(|policy| format!("digest sha256:{}", policy.digest())),
         ),
         ("blobs".to_owned(), blobs(config).await),
         ("database".to_owned(), within(database(config)).await),

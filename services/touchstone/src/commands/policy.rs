@@ -2,21 +2,16 @@
 
 use std::{fmt::Write as _, path::Path, process::ExitCode};
 
-use anyhow::{Context as _, Result};
-use touchstone_domain::{Admission, Policy, Purl};
-use touchstone_ecosystems::adapter;
+use anyhow::Result;
+use touchstone_domain::Admission;
+use touchstone_ecosystems::normal;
 use touchstone_runtime::Config;
+
+use crate::wiring;
 
 /// Parses the file, and says what it means.
 pub(crate) fn run(config: &Config, file: Option<&Path>, purl: Option<&str>) -> Result<ExitCode> {
-    let policy = match file.or(config.policy.file.as_deref()) {
-        Some(path) => {
-            let text =
-                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-            Policy::parse(&text).with_context(|| format!("{} is refused", path.display()))?
-        }
-        None => Policy::default(),
-    };
+    let policy = wiring::policy(file.or(config.policy.file.as_deref()))?;
     let (rules, deny, internal) = policy.counts();
     let mut out = format!(
         "valid: {rules} rule(s), {deny} deny entr{}, {internal} internal namespace(s)\ndigest sha256:{}\n",
@@ -25,19 +20,19 @@ pub(crate) fn run(config: &Config, file: Option<&Path>, purl: Option<&str>) -> R
     );
     let mut code = ExitCode::SUCCESS;
     if let Some(purl) = purl {
-        let purl: Purl = purl.parse()?;
-        let package = adapter(purl.ecosystem).package(purl.package.as_str())?;
-        let requirement = policy.requirement(purl.ecosystem, &package);
+        let purl = normal(purl.parse()?)?;
+        let (ecosystem, package) = (purl.ecosystem, &purl.package);
+        let requirement = policy.requirement(ecosystem, package);
         let admission = match &purl.version {
-            Some(version) => policy.admit_version(purl.ecosystem, &package, version),
-            None => policy.admit_package(purl.ecosystem, &package),
+            Some(version) => policy.admit_version(ecosystem, package, version),
+            None => policy.admit_package(ecosystem, package),
         };
         let verdict = match admission {
             Admission::Admitted => "may be fetched".to_owned(),
             Admission::Denied { reason } => format!("is denied: {reason}"),
             Admission::Internal => "is internal, and never asked for upstream".to_owned(),
         };
-        let age = policy.min_age(purl.ecosystem, &package);
+        let age = policy.min_age(ecosystem, package);
         let _infallible = writeln!(
             out,
             "{purl} {verdict}\n  required checks: {}\n  minimum age: {age:#}",

@@ -3,8 +3,8 @@
 use std::process::ExitCode;
 
 use anyhow::{Result, bail};
-use touchstone_domain::{ArtifactState, Purl, Sha256};
-use touchstone_ecosystems::adapter;
+use touchstone_domain::{ArtifactState, Sha256};
+use touchstone_ecosystems::normal;
 use touchstone_runtime::Config;
 use touchstone_store::RecallTarget;
 
@@ -13,12 +13,9 @@ pub(crate) async fn run(config: &Config, target: &str, reason: &str) -> Result<E
     if reason.trim().is_empty() {
         bail!("--reason is empty; the people who are refused will read it");
     }
-    let recalled = if let Ok(sha256) = target.parse::<Sha256>() {
-        RecallTarget::Digest(sha256)
-    } else {
-        let mut purl: Purl = target.parse()?;
-        purl.package = adapter(purl.ecosystem).package(purl.package.as_str())?;
-        RecallTarget::Purl(purl)
+    let recalled = match target.parse::<Sha256>() {
+        Ok(sha256) => RecallTarget::Digest(sha256),
+        Err(_) => RecallTarget::Purl(normal(target.parse()?)?),
     };
     let store = super::store(config).await?;
     let changes = store.recall(&recalled, reason, &super::operator()).await?;

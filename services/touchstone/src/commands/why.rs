@@ -4,8 +4,8 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Result;
 use touchstone_console::story_json;
-use touchstone_domain::{ArtifactState, CheckKind, Purl};
-use touchstone_ecosystems::adapter;
+use touchstone_domain::{ArtifactState, CheckKind};
+use touchstone_ecosystems::normal;
 use touchstone_runtime::Config;
 use touchstone_store::{RecordedVerdict, Story};
 
@@ -14,8 +14,7 @@ const STORIES_MAX: i64 = 50;
 
 /// Prints the stories; exit code 2 when something is refused, 1 when nothing is known.
 pub(crate) async fn run(config: &Config, purl: &str, json: bool) -> Result<ExitCode> {
-    let mut purl: Purl = purl.parse()?;
-    purl.package = adapter(purl.ecosystem).package(purl.package.as_str())?;
+    let purl = normal(purl.parse()?)?;
     let store = super::store(config).await?;
     let stories = store.stories(&purl, STORIES_MAX).await?;
     if json {

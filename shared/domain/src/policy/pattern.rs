@@ -51,6 +51,32 @@ pub(super) fn fold(ecosystem: Ecosystem, name: &str) -> String {
     }
 }
 
+/// Whether two versions in normal form are one version: 1.0 and 1.0.0 are, for Python's clients.
+pub(super) fn same_version(ecosystem: Ecosystem, left: &str, right: &str) -> bool {
+    match ecosystem {
+        Ecosystem::Npm | Ecosystem::Cargo => left == right,
+        Ecosystem::Pypi => {
+            let split = |text: &str| {
+                let end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '!')).unwrap_or(text.len());
+                // `1.0.dev1`: the point belongs to the suffix.
+                let release = text[..end].trim_end_matches('.').len();
+                (release, trimmed(&text[..release]).to_owned())
+            };
+            let ((left_end, left_release), (right_end, right_release)) = (split(left), split(right));
+            left_release == right_release && left[left_end..] == right[right_end..]
+        }
+    }
+}
+
+/// A release without the zeros at its end.
+fn trimmed(release: &str) -> &str {
+    let mut release = release;
+    while let Some(shorter) = release.strip_suffix(".0") {
+        release = shorter;
+    }
+    release
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -77,5 +103,23 @@ mod tests {
         }
         assert!(Pattern::compile(Ecosystem::Npm, "").is_err());
         assert!(Pattern::compile(Ecosystem::Npm, "a[b]").is_err());
+    }
+
+    #[test]
+    fn zeros_at_the_end_of_a_release_make_no_other_python_version() {
+        for (left, right, expected) in [
+            ("1.0", "1.0.0", true),
+            ("1", "1.0.0", true),
+            ("1!1.0rc1", "1!1rc1", true),
+            ("1.0.dev1", "1.0.0.dev1", true),
+            ("1.0", "1.0.1", false),
+            ("1.0", "10", false),
+            ("1.0", "1.0rc1", false),
+            ("1!1.0", "1.0", false),
+            ("1.0.post0", "1.0.post", false),
+        ] {
+            assert_eq!(same_version(Ecosystem::Pypi, left, right), expected, "{left} {right}");
+            assert_eq!(same_version(Ecosystem::Npm, left, right), left == right);
+        }
     }
 }

@@ -8,7 +8,7 @@ mod protocol;
 
 use bytes::Bytes;
 use jiff::Timestamp;
-use touchstone_domain::{ArtifactId, Claim, Ecosystem, NameError, PackageName, Refusal};
+use touchstone_domain::{ArtifactId, Claim, Ecosystem, NameError, PackageName, Refusal, Version};
 use url::Url;
 
 use crate::{
@@ -30,6 +30,10 @@ impl Adapter for Cargo {
 
     fn package(&self, text: &str) -> Result<PackageName, NameError> {
         name::package(text)
+    }
+
+    fn version(&self, text: &str) -> Result<Version, NameError> {
+        name::version(text)
     }
 
     fn index_path(&self, package: &PackageName) -> UpstreamPath {

@@ -2,12 +2,12 @@
 //! that they describe.
 
 use jiff::Timestamp;
-use touchstone_domain::{Algorithm, ArtifactId, Claim, Ecosystem, NameError, PackageName, Refusal};
+use touchstone_domain::{Algorithm, ArtifactId, Claim, Ecosystem, NameError, PackageName, Refusal, Version};
 use url::Url;
 
 use crate::{
-    Adapter, Declared, Index, IndexError, InspectError, Inspected, RawRequest, ReadRequest, ReadSeek, Rendered,
-    RequestError, StaticReply, UpstreamPath,
+    Adapter, Declared, Index, IndexError, InspectError, Inspected, RawRequest, ReadRequest, ReadSeek,
+    Rendered, RequestError, StaticReply, UpstreamPath,
 };
 
 mod accept;
@@ -36,6 +36,10 @@ impl Adapter for Pypi {
 
     fn package(&self, text: &str) -> Result<PackageName, NameError> {
         name::package(text)
+    }
+
+    fn version(&self, text: &str) -> Result<Version, NameError> {
+        name::version(text)
     }
 
     fn index_path(&self, package: &PackageName) -> UpstreamPath {
@@ -70,7 +74,12 @@ impl Adapter for Pypi {
         None
     }
 
-    fn inspect(&self, id: &ArtifactId, claims: &[Claim], archive: &mut dyn ReadSeek) -> Result<Inspected, InspectError> {
+    fn inspect(
+        &self,
+        id: &ArtifactId,
+        claims: &[Claim],
+        archive: &mut dyn ReadSeek,
+    ) -> Result<Inspected, InspectError> {
         contents::inspect(id, claims, archive)
     }
 
