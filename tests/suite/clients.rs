@@ -3,6 +3,7 @@
 //! registries.
 
 use touchstone_domain::Ecosystem;
+use touchstone_store::RecallTarget;
 use touchstone_testkit::{Fault, Package, Registry, TestMirror, crate_file, npm_package, sdist, wheel};
 use touchstone_tests::clients::{Client, Packages, Project, Run};
 
@@ -39,7 +40,7 @@ async fn cargo_installs_and_again_without_its_upstream() {
 /// From the index and from the lockfile; then the same with an empty cache and a registry that drops every connection.
 async fn installs_and_again_without_its_upstream(client: Client) {
     let graph = Graph::of(client.ecosystem());
-    let registry = Registry::start().await;
+    let registry = registry_without_advisories().await;
     graph.packages.iter().cloned().for_each(|package| registry.publish(package));
     let mirror = TestMirror::builder().registry(&registry).start().await;
     let project = project(client, &graph.roots);
@@ -92,23 +93,28 @@ async fn cargo_shows_why_and_ranges_avoid_what_is_refused() {
 /// `changed` 1.1.0 holds the archive of another package; `tampered` 1.0.0 loses a bit on the way.
 async fn shows_why_and_ranges_avoid_what_is_refused(client: Client) {
     let ecosystem = client.ecosystem();
-    let registry = Registry::start().await;
+    let registry = registry_without_advisories().await;
     let tampered = package(ecosystem, "tampered", "1.0.0", &[]);
     let mut changed = package(ecosystem, "changed", "1.1.0", &[]);
     changed.bytes = package(ecosystem, "another", "1.1.0", &[]).bytes;
     registry.publish(changed);
     registry.publish(package(ecosystem, "changed", "1.0.0", &[]));
+    registry.publish(package(ecosystem, "changed", "0.9.0", &[]));
     registry.fault(&tampered.file, Fault::Tamper);
     registry.publish(tampered);
     let mirror = TestMirror::builder().registry(&registry).start().await;
 
     let pinned = project(client, &[("changed".to_owned(), exactly(ecosystem, "1.1.0"))]);
     refused(&pinned.install(&mirror.url()).await, rejected_words(client));
+    refused(&pinned.install(&mirror.url()).await, hidden_words(client));
 
     let ranged = project(client, &[("changed".to_owned(), below_two(ecosystem).to_owned())]);
     let run = ranged.install(&mirror.url()).await;
     assert!(run.succeeded(), "{run}");
     assert_eq!(run.versions("changed"), ["1.0.0"], "{run}");
+    let recalled = format!("pkg:{ecosystem}/changed@1.0.0").parse().expect("a purl");
+    mirror.store.recall(&RecallTarget::Purl(recalled), "it phones home", "a test").await.expect("recalled");
+    refused(&ranged.install_locked(&mirror.url()).await, recalled_words(client));
 
     let broken = project(client, &[("tampered".to_owned(), exactly(ecosystem, "1.0.0"))]);
     refused(&broken.install(&mirror.url()).await, tampered_words(client));
@@ -118,33 +124,93 @@ async fn shows_why_and_ranges_avoid_what_is_refused(client: Client) {
     assert_eq!(run.versions("tampered"), ["1.0.0"], "{run}");
 }
 
-fn refused(run: &Run, words: &str) {
+/// npm asks what is known against the packages that it installs.
+async fn registry_without_advisories() -> Registry {
+    let registry = Registry::start().await;
+    registry.document("npm/-/npm/v1/security/advisories/bulk", "application/json", "{}");
+    registry
+}
+
+fn refused(run: &Run, words: &[&str]) {
     assert!(!run.succeeded(), "{run}");
-    assert!(run.words().contains(words), "does not say {words:?}: {run}");
+    for words in words {
+        assert!(run.words().contains(words), "does not say {words:?}: {run}");
+    }
     assert_eq!(run.installed, Packages::new(), "{run}");
 }
 
-/// What a person reads when a check rejected the version.
-fn rejected_words(client: Client) -> &'static str {
+/// What a person reads when a check rejected the version that was asked for.
+fn rejected_words(client: Client) -> &'static [&'static str] {
     match client {
-        Client::Npm => "403 Rejected by the hash check: coordinate_mismatch",
-        Client::Pnpm => "403",
-        Client::Yarn => "403 (Rejected by the hash check: coordinate_mismatch)",
-        Client::Pip => "403 Client Error: Rejected by the hash check: coordinate_mismatch",
-        Client::Uv => "403 Rejected by the hash check: coordinate_mismatch",
-        Client::Cargo => "was rejected: the hash check found that",
+        Client::Npm => &[
+            "npm notice Rejected by the hash check: coordinate_mismatch",
+            "403 Rejected by the hash check: coordinate_mismatch - GET",
+            "the archive's name is \"another\", but \"changed\" was asked for",
+        ],
+        Client::Pnpm => &[
+            "ERR_PNPM_FETCH_403",
+            "changed-1.1.0.tgz: Rejected by the hash check: coordinate_mismatch - 403",
+        ],
+        Client::Yarn => &["Response Code: 403 (Rejected by the hash check: coordinate_mismatch)"],
+        Client::Pip => &["403 Client Error: Rejected by the hash check: coordinate_mismatch for url"],
+        Client::Uv => &[
+            "403 Rejected by the hash check: coordinate_mismatch",
+            "Server message: Rejected by the hash check: coordinate_mismatch, pkg:pypi/changed@1.1.0",
+            "the archive's directory is \"another-1.1.0.dist-info\"",
+        ],
+        Client::Cargo => &[
+            "got 403 body: Rejected by the hash check: coordinate_mismatch: pkg:cargo/changed@1.1.0 was rejected",
+            "the archive's directory is \"another-1.1.0\", but \"changed-1.1.0\" was asked for",
+        ],
+    }
+}
+
+/// What the same person reads the next time, when the index knows it too: npm's clients find the version hidden, pip and uv
+/// take a yanked version that is pinned and so come to the reason, cargo takes it from a lockfile only.
+fn hidden_words(client: Client) -> &'static [&'static str] {
+    match client {
+        Client::Npm => &["ETARGET", "No matching version found for changed@1.1.0"],
+        Client::Pnpm => &["ERR_PNPM_NO_MATCHING_VERSION"],
+        Client::Yarn => &["No candidates found"],
+        Client::Pip | Client::Uv => rejected_words(client),
+        Client::Cargo => &["yanked"],
+    }
+}
+
+/// What a person reads whose lockfile names a version that was recalled.
+fn recalled_words(client: Client) -> &'static [&'static str] {
+    match client {
+        Client::Npm => &["403 Recalled by the mirror's operators", "it phones home"],
+        // It looks every entry of the lockfile up in the index, where the version is hidden.
+        Client::Pnpm => {
+            &["changed@1.0.0 could not be checked against minimumReleaseAge (version not present"]
+        }
+        Client::Yarn => &["403 (Recalled by the mirror's operators)"],
+        Client::Pip => &["403 Client Error: Recalled by the mirror's operators for url"],
+        Client::Uv | Client::Cargo => &["Recalled by the mirror's operators", "it phones home"],
     }
 }
 
 /// What a person reads when the upstream's bytes contradict its own index.
-fn tampered_words(client: Client) -> &'static str {
+fn tampered_words(client: Client) -> &'static [&'static str] {
     match client {
-        Client::Npm => "502 Upstream sent wrong bytes: digest_mismatch",
-        Client::Pnpm => "502",
-        Client::Yarn => "502 (Upstream sent wrong bytes: digest_mismatch)",
-        Client::Pip => "502",
-        Client::Uv => "502 Upstream sent wrong bytes: digest_mismatch",
-        Client::Cargo => "contradict its own metadata",
+        Client::Npm => &[
+            "502 Upstream sent wrong bytes: digest_mismatch - GET",
+            "contradict its own metadata: npm.integrity declares",
+        ],
+        Client::Pnpm => {
+            &["ERR_PNPM_FETCH_502", "tampered-1.0.0.tgz: Upstream sent wrong bytes: digest_mismatch - 502"]
+        }
+        Client::Yarn => &["Response Code: 502 (Upstream sent wrong bytes: digest_mismatch)"],
+        Client::Pip => &["502 Server Error: Upstream sent wrong bytes: digest_mismatch for url"],
+        Client::Uv => &[
+            "502 Upstream sent wrong bytes: digest_mismatch",
+            "contradict its own metadata: pypi.hash declares",
+        ],
+        Client::Cargo => &[
+            "got 502 body: Upstream sent wrong bytes: digest_mismatch",
+            "contradict its own metadata: cargo.cksum declares",
+        ],
     }
 }
 

@@ -16,10 +16,12 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail, ensure};
+use reqwest::StatusCode;
 use tokio::{
     process::{Child, Command},
     time::{sleep, timeout},
 };
+use touchstone_testkit::touchstone_binary;
 use touchstone_tests::clients::{Client, Packages, Project, Run};
 use url::Url;
 
@@ -66,10 +68,8 @@ async fn live(directory: &Path) -> Result<()> {
     let mirror = Mirror::new(directory)?;
     eprintln!("asking the package clients of this machine for their registries");
     mirror.discover().await?;
-    let projects: Vec<(Client, Project)> = Client::ALL
-        .into_iter()
-        .map(|client| (client, Project::new(client, roots(client)).limit(RUN_LIMIT)))
-        .collect();
+    let projects: Vec<Project> =
+        Client::ALL.into_iter().map(|client| Project::new(client, roots(client)).limit(RUN_LIMIT)).collect();
 
     let mut rounds = Vec::new();
     for upstreams in [Upstreams::Live, Upstreams::Unreachable] {
@@ -78,16 +78,31 @@ async fn live(directory: &Path) -> Result<()> {
         }
         eprintln!("starting the mirror at {} with {}", mirror.url, upstreams.words());
         let running = mirror.start().await?;
-        for (client, project) in &projects {
-            for run in [project.install(&mirror.url).await, project.install_locked(&mirror.url).await] {
-                let round = Round { upstreams, client: *client, run };
-                eprintln!("  {round}");
-                rounds.push(round);
-            }
-        }
+        let ran = run(&mirror, upstreams, &projects, &mut rounds).await;
         stop(running).await?;
+        ran?;
     }
     report(&rounds)
+}
+
+/// Lets every client install from the index, and then from the lockfile.
+async fn run(
+    mirror: &Mirror,
+    upstreams: Upstreams,
+    projects: &[Project],
+    rounds: &mut Vec<Round>,
+) -> Result<()> {
+    if upstreams == Upstreams::Unreachable {
+        mirror.expect_nothing_new().await?;
+    }
+    for project in projects {
+        for run in [project.install(&mirror.url).await, project.install_locked(&mirror.url).await] {
+            let round = Round { upstreams, run };
+            eprintln!("  {round}");
+            rounds.push(round);
+        }
+    }
+    Ok(())
 }
 
 /// The root dependencies of a client's project.
@@ -117,24 +132,39 @@ impl Upstreams {
 /// One run and its circumstances.
 struct Round {
     upstreams: Upstreams,
-    client: Client,
     run: Run,
 }
 
 impl std::fmt::Display for Round {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let result = if self.run.succeeded() { "ok" } else { "FAILED" };
-        let (name, from, packages) = (self.client.name(), self.run.mode.words(), self.run.installed.len());
+        let (name, from, packages) =
+            (self.run.client.name(), self.run.mode.words(), self.run.installed.len());
         let (upstreams, seconds) = (self.upstreams.words(), self.run.elapsed.as_secs_f64());
         write!(f, "{name:<6} {from:<14} {upstreams:<22} {packages:>4} packages {seconds:>6.1} s  {result}")
     }
 }
 
-/// Prints the table, and what failed.
+/// Prints the table, and what failed. With live upstreams the mirror is cold for the first client of each ecosystem, and warm
+/// for the next; cargo's time from the lockfile is mostly the compiler's.
 fn report(rounds: &[Round]) -> Result<()> {
     let mut out = std::io::stdout().lock();
-    for round in rounds {
-        writeln!(out, "{round}")?;
+    writeln!(out, "\n                 upstreams live        upstreams unreachable")?;
+    writeln!(out, "client packages  index      lockfile   index      lockfile")?;
+    for client in Client::ALL {
+        let runs: Vec<&Run> =
+            rounds.iter().filter(|round| round.run.client == client).map(|round| &round.run).collect();
+        let packages = runs.first().map_or(0, |run| run.installed.len());
+        write!(out, "{:<6} {packages:>8}", client.name())?;
+        for run in runs {
+            let result = if run.succeeded() {
+                format!("{:.1} s", run.elapsed.as_secs_f64())
+            } else {
+                "FAILED".to_owned()
+            };
+            write!(out, "  {result:<9}")?;
+        }
+        writeln!(out)?;
     }
     let mut problems = Vec::new();
     for round in rounds {
@@ -145,7 +175,7 @@ fn report(rounds: &[Round]) -> Result<()> {
         }
     }
     for client in Client::ALL {
-        let of_client = rounds.iter().filter(|round| round.client == client);
+        let of_client = rounds.iter().filter(|round| round.run.client == client);
         let sets: BTreeSet<&Packages> = of_client.map(|round| &round.run.installed).collect();
         if sets.len() != 1 {
             problems.push(format!("{} did not install the same packages each time", client.name()));
@@ -165,8 +195,6 @@ struct Mirror {
 
 impl Mirror {
     fn new(directory: &Path) -> Result<Self> {
-        let binary = std::env::current_exe()?.with_file_name("touchstone");
-        ensure!(binary.is_file(), "{} is missing: run `cargo build -p touchstone`", binary.display());
         let (edge, console) = (free_port()?, free_port()?);
         let config = directory.join("touchstone.toml");
         let text = format!(
@@ -175,7 +203,7 @@ impl Mirror {
         );
         fs::write(&config, text)?;
         let url = format!("http://127.0.0.1:{edge}/").parse()?;
-        Ok(Self { binary, config, log: directory.join("mirror.log"), url })
+        Ok(Self { binary: touchstone_binary(), config, log: directory.join("mirror.log"), url })
     }
 
     fn command(&self) -> Command {
@@ -195,13 +223,13 @@ impl Mirror {
         let log = File::options().create(true).append(true).open(&self.log)?;
         let mut child = self.command().arg("standalone").stdout(log.try_clone()?).stderr(log).spawn()?;
         let ready = self.url.join("readyz")?;
-        let client = reqwest::Client::builder().no_proxy().build()?;
+        let http = http()?;
         let wait = async {
             loop {
                 if let Some(status) = child.try_wait()? {
                     bail!("the mirror ended with {status}");
                 }
-                match client.get(ready.clone()).send().await {
+                match http.get(ready.clone()).send().await {
                     Ok(answer) if answer.status().is_success() => return Ok(()),
                     Ok(_) | Err(_) => sleep(READY_POLL).await,
                 }
@@ -213,6 +241,16 @@ impl Mirror {
             bail!("the mirror was never ready");
         }
         Ok(child)
+    }
+
+    /// Asks for a package that no project has, so that nothing can come but from the upstream.
+    async fn expect_nothing_new(&self) -> Result<()> {
+        let status = http()?.get(self.url.join("npm/is-odd")?).send().await?.status();
+        ensure!(
+            status == StatusCode::BAD_GATEWAY,
+            "the mirror answers {status} for what only an upstream has"
+        );
+        Ok(())
     }
 
     /// Points every upstream at a port of this machine where nobody listens; everything else stays.
@@ -252,6 +290,11 @@ async fn stop(mut running: Child) -> Result<()> {
     let status = timeout(MIRROR_LIMIT, running.wait()).await.context("the mirror does not end")??;
     ensure!(status.success(), "the mirror ended with {status}");
     Ok(())
+}
+
+/// Asks the mirror on loopback, whatever proxies the environment names.
+fn http() -> Result<reqwest::Client> {
+    Ok(reqwest::Client::builder().no_proxy().build()?)
 }
 
 fn free_port() -> Result<u16> {

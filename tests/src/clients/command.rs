@@ -124,3 +124,28 @@ fn kill_group(child: &Child) {
         let _gone = rustix::process::kill_process_group(leader, rustix::process::Signal::KILL);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{Place, Tools},
+        *,
+    };
+
+    #[tokio::test]
+    async fn a_command_that_does_not_end_is_killed_and_what_it_said_is_kept() {
+        let fresh = tempfile::tempdir().expect("a directory");
+        let mirror = "http://127.0.0.1:9/".parse().expect("an address");
+        let place =
+            Place { tools: &Tools::find(), project: fresh.path(), fresh: fresh.path(), mirror: &mirror };
+        let shell = |script: &str| ClientCommand::new("sh").arg("-c").arg(script);
+
+        let finished = shell("echo so far; sleep 600 & wait").run(&place, Duration::from_millis(300)).await;
+        assert_eq!(finished.exit, Exit::TimedOut);
+        assert!(finished.output.ends_with("so far\n"), "{}", finished.output);
+
+        let finished = shell("echo so far; exit 3").run(&place, Duration::from_mins(1)).await;
+        assert_eq!(finished.exit, Exit::Code(3));
+        assert!(finished.output.ends_with("so far\n"), "{}", finished.output);
+    }
+}
