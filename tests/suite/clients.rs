@@ -66,7 +66,7 @@ async fn npm_shows_why_and_ranges_avoid_what_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn pnpm_shows_the_status_and_ranges_avoid_what_is_refused() {
+async fn pnpm_shows_why_and_ranges_avoid_what_is_refused() {
     shows_why_and_ranges_avoid_what_is_refused(Client::Pnpm).await;
 }
 
