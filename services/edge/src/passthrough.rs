@@ -1,12 +1,12 @@
 //! Documents that the mirror does not interpret: attestations, keys, provenance, audits. Clients verify them themselves.
 
-use std::{future::ready, io::Read, sync::Arc};
+use std::{future::ready, io::Read, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use flate2::read::MultiGzDecoder;
 use http::{HeaderMap, Method, Response, header};
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use touchstone_domain::{Admission, Ecosystem, Refusal, RefusalKind};
 use touchstone_ecosystems::{Document, Rendered, UpstreamBase, filter_bulk_audit};
 
@@ -20,6 +20,8 @@ use crate::{
 
 /// The largest audit request, compressed or not, in bytes.
 const AUDIT_BYTES_MAX: usize = 10 * 1024 * 1024;
+/// How long a client may take to send one.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Answers a request for a document of the upstream.
 pub(crate) async fn document(
@@ -80,9 +82,7 @@ pub(crate) async fn bulk_audit(
 ) -> Result<Response<Body>, Refusal> {
     let malformed =
         |problem: String| Refusal::new(RefusalKind::Malformed, "Malformed audit request", problem);
-    let received = Limited::new(body, AUDIT_BYTES_MAX).collect().await;
-    let received =
-        received.map_err(|e| malformed(format!("the audit request cannot be read: {e}")))?.to_bytes();
+    let received = received(body).await.map_err(malformed)?;
     let body = decoded(headers, received).map_err(malformed)?;
     let keep = |name: &_| edge.policy.admit_package(ecosystem, name) != Admission::Internal;
     let filtered = filter_bulk_audit(&body, keep).map_err(|e| malformed(e.to_string()))?;
@@ -93,6 +93,18 @@ pub(crate) async fn bulk_audit(
     let answer = answer.map_err(|e| words::fetch(&what, &e))?;
     let rendered = json(&what, &answer.content_type, answer.body)?;
     Ok(render::document(rendered, &Method::POST, headers))
+}
+
+/// The body, bounded in size and time.
+async fn received(body: Incoming) -> Result<Bytes, String> {
+    if body.size_hint().lower() > AUDIT_BYTES_MAX as u64 {
+        return Err(format!("the audit request is larger than {AUDIT_BYTES_MAX} bytes"));
+    }
+    match tokio::time::timeout(AUDIT_TIMEOUT, Limited::new(body, AUDIT_BYTES_MAX).collect()).await {
+        Ok(Ok(body)) => Ok(body.to_bytes()),
+        Ok(Err(error)) => Err(format!("the audit request cannot be read: {error}")),
+        Err(_) => Err(format!("the audit request took longer than {AUDIT_TIMEOUT:?}")),
+    }
 }
 
 /// npm compresses its audit requests; the unpacked size has the same bound.
