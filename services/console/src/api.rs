@@ -153,6 +153,18 @@ pub(crate) async fn openapi() -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "application/json")], include_str!("openapi.json"))
 }
 
+pub(crate) async fn no_such_path() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "No such path", "/api/v1/openapi.json lists the paths")
+}
+
+pub(crate) async fn method_not_allowed() -> Problem {
+    Problem::new(
+        StatusCode::METHOD_NOT_ALLOWED,
+        "No such method",
+        "/api/v1/openapi.json lists the methods of each path",
+    )
+}
+
 fn parse_purl(text: &str) -> Result<Purl, Problem> {
     let purl: Purl =
         text.parse().map_err(|e: touchstone_domain::PurlError| Problem::bad_request(e.to_string()))?;

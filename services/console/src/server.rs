@@ -110,6 +110,8 @@ fn routes(console: Arc<Console>) -> Router {
         .route("/api/v1/policy", get(api::policy))
         .route("/api/v1/recalls", post(api::recall))
         .route("/api/v1/openapi.json", get(api::openapi))
+        .fallback(api::no_such_path)
+        .method_not_allowed_fallback(api::method_not_allowed)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .with_state(console)
 }
