@@ -305,7 +305,7 @@ impl TestMirrorBuilder {
                 connections_max: 4_096,
                 fetches_max: 64,
                 header_timeout: Duration::from_secs(10),
-                stall_timeout: Duration::from_secs(60),
+                stall_timeout: Duration::from_mins(1),
             },
             store: open_store(database_url).await,
             blobs: blobs.clone(),
