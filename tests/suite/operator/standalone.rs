@@ -1,0 +1,156 @@
+//! `touchstone standalone`: everything in one process, with servers of its own that never outlive it.
+
+use std::{
+    fs,
+    net::TcpListener,
+    path::Path,
+    process::{Child, Stdio},
+};
+
+use rustix::process::{Pid, Signal, kill_process};
+use tempfile::TempDir;
+use touchstone_domain::Ecosystem;
+use touchstone_testkit::{Registry, eventually, npm_package};
+use url::Url;
+
+use super::{http, run, touchstone};
+
+const TARBALL: &str = "npm/left-pad/-/left-pad-1.3.0.tgz";
+
+/// A standalone in a directory of its own.
+struct Standalone {
+    directory: TempDir,
+    url: Url,
+    child: Option<Child>,
+}
+
+impl Standalone {
+    fn new(registry: &Registry) -> Self {
+        let directory = tempfile::Builder::new().prefix("ts").tempdir_in("/tmp").expect("a directory");
+        let port = || TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
+        let (edge, console) = (port(), port());
+        let npm = registry.url(Ecosystem::Npm);
+        let config = format!(
+            "[edge]\nlisten = \"127.0.0.1:{edge}\"\nmetadata_ttl = \"0s\"\n[console]\nlisten = \"127.0.0.1:{console}\"\n\
+             [upstream.npm]\nurl = \"{npm}\"\n"
+        );
+        fs::write(directory.path().join("touchstone.toml"), config).expect("written");
+        let url = format!("http://127.0.0.1:{edge}/").parse().expect("an address");
+        Self { directory, url, child: None }
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    async fn start(&mut self) {
+        let log = |name: &str| fs::File::create(self.path().join(name)).expect("a log");
+        let mut command = touchstone(self.path());
+        command.arg("standalone").env("RUST_LOG", "info").stdin(Stdio::null());
+        command.stdout(log("stdout")).stderr(log("stderr"));
+        self.child = Some(command.spawn().expect("it starts"));
+        eventually("standalone is ready", || async {
+            let answer = http().get(self.url.join("readyz").expect("a path")).send().await.ok()?;
+            answer.status().is_success().then_some(())
+        })
+        .await;
+    }
+
+    async fn status(&self, path: &str) -> u16 {
+        let answer = http().get(self.url.join(path).expect("a path")).send().await;
+        answer.expect("an answer").status().as_u16()
+    }
+
+    /// Sends a signal, and waits for the end: the exit code, if it was not the signal.
+    fn end(&mut self, signal: Signal) -> Option<i32> {
+        let mut child = self.child.take().expect("it runs");
+        let pid = Pid::from_raw(child.id().cast_signed()).expect("not zero");
+        kill_process(pid, signal).expect("signalled");
+        child.wait().expect("it ends").code()
+    }
+
+    /// The processes that work on the directory.
+    fn servers(&self) -> Vec<u32> {
+        let name = self.path().to_str().expect("UTF-8").to_owned();
+        let mine = |pid: &u32| {
+            let command = fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            String::from_utf8_lossy(&command).contains(&name)
+        };
+        let processes = fs::read_dir("/proc")
+            .expect("Linux")
+            .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
+        processes.filter(mine).collect()
+    }
+}
+
+impl Drop for Standalone {
+    fn drop(&mut self) {
+        if let Some(mut child) = self.child.take() {
+            let _gone = child.kill();
+            let _gone = child.wait();
+        }
+        if std::thread::panicking() {
+            for name in ["stdout", "stderr"] {
+                eprintln!("{name}:\n{}", fs::read_to_string(self.path().join(name)).unwrap_or_default());
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn standalone_starts_in_an_empty_directory_and_leaves_nothing_running() {
+    let registry = Registry::start().await;
+    registry.publish(npm_package("left-pad", "1.3.0", &[], 10));
+    let mut standalone = Standalone::new(&registry);
+    let (code, _, problem) = run(standalone.path(), &["why", "pkg:npm/left-pad@1.3.0"]);
+    assert_eq!(code, Some(1));
+    assert!(problem.contains("no standalone has run in this data directory"), "{problem}");
+
+    standalone.start().await;
+    assert_eq!(standalone.status(TARBALL).await, 200);
+    let (code, story, problem) = run(standalone.path(), &["why", "pkg:npm/left-pad@1.3.0"]);
+    assert_eq!((code, problem.as_str()), (Some(0), ""));
+    assert!(story.contains("  state       servable: it is served\n"), "{story}");
+    let (code, report, _) = run(standalone.path(), &["doctor"]);
+    assert_eq!(code, Some(0), "{report}");
+    assert!(report.contains("ok    database        1 artifact(s), 0 stuck"), "{report}");
+    let said = fs::read_to_string(standalone.path().join("stdout")).expect("read");
+    for setting in [
+        format!("Touchstone serves {}\n", standalone.url),
+        format!("npm config set registry {}npm/\n", standalone.url),
+        "No upstream for cargo, pypi: run `touchstone upstreams discover --write`.\n".to_owned(),
+    ] {
+        assert!(said.contains(&setting), "{setting}: {said}");
+    }
+    let running = standalone.servers();
+    assert!(running.len() >= 2, "Postgres and nats-server: {running:?}");
+
+    assert_eq!(standalone.end(Signal::TERM), Some(0));
+    assert_eq!(standalone.servers(), Vec::<u32>::new());
+    let (code, _, problem) = run(standalone.path(), &["why", "pkg:npm/left-pad@1.3.0"]);
+    assert_eq!(code, Some(1));
+    assert!(problem.contains("no standalone has run in this data directory"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_killed_standalone_leaves_no_server_and_its_data_heal() {
+    let registry = Registry::start().await;
+    registry.publish(npm_package("left-pad", "1.3.0", &[], 10));
+    let mut standalone = Standalone::new(&registry);
+    standalone.start().await;
+    assert_eq!(standalone.status(TARBALL).await, 200);
+    assert_eq!(standalone.end(Signal::KILL), None);
+    eventually("the servers are gone", || async { standalone.servers().is_empty().then_some(()) }).await;
+    let (code, _, problem) = run(standalone.path(), &["why", "pkg:npm/left-pad@1.3.0"]);
+    assert_eq!(code, Some(1));
+    assert!(problem.contains("is `touchstone standalone` running?"), "{problem}");
+
+    registry.set_down(true);
+    standalone.start().await;
+    assert_eq!(standalone.status(TARBALL).await, 200, "kept, with the registry down");
+    registry.set_down(false);
+    registry.publish(npm_package("right-pad", "1.0.0", &[], 10));
+    assert_eq!(standalone.status("npm/right-pad/-/right-pad-1.0.0.tgz").await, 200, "and it works on");
+    assert_eq!(standalone.end(Signal::INT), Some(0));
+    assert_eq!(standalone.servers(), Vec::<u32>::new());
+}

@@ -1,0 +1,143 @@
+//! `touchstone why`: the story of an artifact, for people and for programs.
+
+use std::time::Duration;
+
+use serde_json::Value;
+use touchstone_testkit::{MirrorProcesses, Package, Registry, Role, eventually, npm_package, wheel};
+
+use super::{http, said};
+
+/// What the console says of a purl.
+async fn told(mirror: &MirrorProcesses, purl: &str) -> Value {
+    let mut url = mirror.console.join("api/v1/artifacts").expect("a path");
+    url.query_pairs_mut().append_pair("purl", purl);
+    let body = http().get(url).send().await.expect("an answer").text().await.expect("a body");
+    serde_json::from_str(&body).expect("JSON")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn why_tells_every_state_with_its_exit_code_and_what_to_do() {
+    let registry = Registry::start().await;
+    let good = npm_package("left-pad", "1.3.0", &[], 10);
+    let bad = Package { bytes: good.bytes.clone(), ..npm_package("left-pad", "1.4.0", &[], 10) };
+    let recalled = npm_package("left-pad", "1.5.0", &[], 10);
+    let wheel = wheel("sample-project", "4.0.0", &[], 10);
+    for package in [&good, &bad, &recalled, &wheel] {
+        registry.publish(package.clone());
+    }
+    let weak = r#"{"name":"weak-pad","dist-tags":{"latest":"1.0.0"},"versions":{"1.0.0":{"name":"weak-pad","version":"1.0.0","dist":{"shasum":"SHASUM","tarball":"URL"}}}}"#;
+    let held = npm_package("weak-pad", "1.0.0", &[], 10);
+    registry.publish(held.clone());
+    let tarball = format!("{}npm/weak-pad/-/weak-pad-1.0.0.tgz", registry.origin());
+    let weak = weak.replace("SHASUM", &held.shasum()).replace("URL", &tarball);
+    registry.document("npm/weak-pad", "application/json", weak);
+    let mut mirror = MirrorProcesses::start(&registry).await;
+    let get = async |path: &str| {
+        http().get(mirror.url.join(path).expect("a path")).send().await.expect("an answer")
+    };
+    for (path, status) in [
+        ("npm/left-pad/-/left-pad-1.3.0.tgz", 200),
+        ("npm/left-pad/-/left-pad-1.4.0.tgz", 403),
+        ("npm/left-pad/-/left-pad-1.5.0.tgz", 200),
+        ("npm/weak-pad/-/weak-pad-1.0.0.tgz", 403),
+    ] {
+        assert_eq!(get(path).await.status(), status, "{path}");
+    }
+    assert!(mirror.command(&["recall", "pkg:npm/left-pad@1.5.0", "--reason", "malware"]).status.success());
+    mirror.kill(Role::Hash(0));
+    mirror.kill(Role::Hash(1));
+    let url = mirror.url.join(&format!("pypi/files/-/sample-project/{}", wheel.file)).expect("a path");
+    let left = http().get(url).timeout(Duration::from_millis(500)).send().await;
+    assert!(left.is_err_and(|error| error.is_timeout()), "the client goes away, and the fetch goes on");
+    eventually("the wheel is fetched", || async {
+        let artifacts = told(&mirror, "pkg:pypi/sample-project").await;
+        artifacts["artifacts"].as_array().is_some_and(|list| !list.is_empty()).then_some(())
+    })
+    .await;
+
+    for (purl, code, state, sentence) in [
+        ("pkg:npm/left-pad@1.3.0", 0, "servable", "it is served"),
+        ("pkg:npm/left-pad@1.4.0", 2, "rejected", "it will not be served; choose another version"),
+        ("pkg:npm/left-pad@1.5.0", 2, "revoked", "recalled: malware"),
+        (
+            "pkg:npm/weak-pad",
+            2,
+            "held",
+            "a required check did not approve it; an operator can change the policy",
+        ),
+        ("pkg:pypi/Sample_Project@4.0.0.0", 1, "", ""),
+        ("pkg:pypi/Sample_Project@4.0.0", 0, "fetched", "waiting for hash; try again in a few seconds"),
+    ] {
+        let (found, story, problem) = said(mirror.command(&["why", purl]));
+        assert_eq!(found, Some(code), "{purl}: {story}{problem}");
+        let (found_json, story_json, _) = said(mirror.command(&["why", purl, "--json"]));
+        assert_eq!(found_json, Some(code), "{purl}");
+        let json: Value = serde_json::from_str(&story_json).expect("JSON");
+        assert_eq!(json, told(&mirror, purl).await, "{purl}");
+        if code == 1 {
+            assert_eq!((story.as_str(), json["artifacts"].as_array().map(Vec::len)), ("", Some(0)));
+            let nobody = "is not on record: nobody has asked this mirror for it, or its fetch failed";
+            assert!(problem.contains(nobody), "{problem}");
+            continue;
+        }
+        assert!(story.contains(&format!("  state       {state}: {sentence}\n")), "{story}");
+        assert_eq!(json["artifacts"][0]["state"], state);
+    }
+    let (code, _, problem) = said(mirror.command(&["why", "left-pad"]));
+    assert_eq!(code, Some(1));
+    assert!(problem.contains("error: not a package URL such as pkg:npm/left-pad@1.3.0"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_story_names_bytes_claims_checks_incidents_and_the_policy() {
+    let registry = Registry::start().await;
+    let good = npm_package("left-pad", "1.3.0", &[], 10);
+    registry.publish(good.clone());
+    let mirror = MirrorProcesses::start(&registry).await;
+    let path = "npm/left-pad/-/left-pad-1.3.0.tgz";
+    registry.fault(&good.file, touchstone_testkit::Fault::Tamper);
+    let url = mirror.url.join(path).expect("a path");
+    assert_eq!(http().get(url.clone()).send().await.expect("an answer").status(), 502);
+    let (code, story, _) = said(mirror.command(&["why", "pkg:npm/left-pad@1.3.0"]));
+    assert_eq!(code, Some(1));
+    assert!(story.starts_with("incident upstream_mismatch: "), "{story}");
+
+    registry.honest();
+    assert_eq!(http().get(url).send().await.expect("an answer").status(), 200);
+    let (_, story, _) = said(mirror.command(&["why", "pkg:npm/left-pad@1.3.0"]));
+    for expected in [
+        "pkg:npm/left-pad@1.3.0\n".to_owned(),
+        format!("  sha256      {}\n", good.sha256()),
+        format!("  size        {} bytes\n", good.bytes.len()),
+        format!(" from {}npm/left-pad/-/left-pad-1.3.0.tgz\n", registry.origin()),
+        "  published   2024-01-02T03:04:05Z, by the upstream's word\n".to_owned(),
+        format!("= {}\n", good.integrity()),
+        format!("= {}\n", good.shasum()),
+        format!("bytes) from {}npm/left-pad\n", registry.origin()),
+        "  hash check  pass: the bytes match 1 declared strong digest(s) (hash touchstone/".to_owned(),
+        "  promoted    number 1 under policy 1, ".to_owned(),
+        "  policy      number 1, epoch 0\n".to_owned(),
+    ] {
+        assert!(story.contains(&expected), "{expected}: {story}");
+    }
+    let told = told(&mirror, "pkg:npm/left-pad@1.3.0").await;
+    let artifact = &told["artifacts"][0];
+    assert_eq!(artifact["purl"], "pkg:npm/left-pad@1.3.0");
+    assert_eq!(artifact["file"], good.file);
+    assert_eq!(artifact["sha256"], good.sha256().to_string());
+    assert_eq!(artifact["size"], good.bytes.len());
+    assert_eq!(artifact["reason"], Value::Null);
+    assert_eq!(artifact["policy_epoch"], 1);
+    for time in ["first_seen", "promoted_at"] {
+        assert!(artifact[time].as_str().is_some_and(|at| at.starts_with("20")), "{time}");
+    }
+    assert_eq!(artifact["sha512"].as_str().map(str::len), Some(128));
+    let check = &artifact["checks"][0];
+    assert_eq!(
+        (&check["kind"], &check["requirement"], &check["outcome"]),
+        (&"hash".into(), &"required".into(), &"pass".into())
+    );
+    assert_eq!(check["reason"], "the bytes match 1 declared strong digest(s)");
+    assert!(check["verifier"].as_str().is_some_and(|v| v.starts_with("hash touchstone/")), "{check}");
+    assert!(check["at"].is_string(), "{check}");
+}
