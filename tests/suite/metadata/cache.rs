@@ -17,7 +17,7 @@ async fn within_its_ttl_metadata_is_not_asked_for_again() {
     let registry = Registry::start().await;
     registry.publish(npm_package("left-pad", "1.2.0", &[], 10));
     let mirror =
-        TestMirror::builder().registry(&registry).metadata_ttl(Duration::from_secs(600)).start().await;
+        TestMirror::builder().registry(&registry).metadata_ttl(Duration::from_mins(10)).start().await;
     let first = text(mirror.get("npm/left-pad").await).await;
     registry.publish(npm_package("left-pad", "1.3.0", &[], 10));
     assert_eq!(text(mirror.get("npm/left-pad").await).await, first);

@@ -15,100 +15,99 @@ struct Case {
     bodies: Vec<(&'static str, String, &'static str)>,
 }
 
-fn cases() -> Vec<Case> {
+fn cases() -> [Case; 3] {
+    [npm(), pypi(), cargo()]
+}
+
+fn npm() -> Case {
+    let npm = "application/json";
+    Case {
+        upstream: "npm/left-pad",
+        path: "npm/left-pad",
+        content_type: npm,
+        bodies: vec![
+            ("text/html", HTML.into(), r#"the upstream sent \"text/html\" instead of application/json"#),
+            (npm, HTML.into(), "metadata is malformed: the packument: expected value at line 1 column 1"),
+            (npm, String::new(), "metadata is malformed: the packument: EOF while parsing"),
+            (npm, "[]".into(), "metadata is malformed: the packument: invalid type"),
+            (npm, r#"{"name":"left-pad","versions":{}"#.into(), "metadata is malformed: the packument: EOF"),
+            (
+                npm,
+                r#"{"name":"right-pad","versions":{}}"#.into(),
+                r#"is for \"right-pad\", not \"left-pad\""#,
+            ),
+            (npm, r#"{"versions":{}}"#.into(), r#"is for \"\", not \"left-pad\""#),
+            (
+                npm,
+                r#"{"name":"left-pad","versions":{},"versions":{}}"#.into(),
+                r#"the key \"versions\" is there twice"#,
+            ),
+            (
+                npm,
+                r#"{"name":"left-pad","versions":{"1.0.0":{},"1.0.0":{}}}"#.into(),
+                r#"the version \"1.0.0\" is there twice"#,
+            ),
+            (npm, "[".repeat(200_000), "over a limit: it is nested deeper than 128"),
+        ],
+    }
+}
+
+fn pypi() -> Case {
     let file =
         r#"{"filename":"sample_project-4.0.0-py3-none-any.whl","url":"https://files.example/x","hashes":{}}"#;
     let project = |name: &str, version: &str, files: &str| {
         format!(r#"{{"meta":{{"api-version":"{version}"}},"name":"{name}","files":[{files}]}}"#)
     };
+    Case {
+        upstream: "pypi/simple/sample-project/",
+        path: "pypi/simple/sample-project/",
+        content_type: PYPI_JSON,
+        bodies: vec![
+            ("text/html", HTML.into(), "the page links to no distribution of sample-project"),
+            ("image/png", HTML.into(), r#"the upstream sent \"image/png\" instead of"#),
+            (PYPI_JSON, HTML.into(), "metadata is malformed: expected value at line 1 column 1"),
+            (PYPI_JSON, project("other", "1.0", ""), r#"is for \"other\", not \"sample-project\""#),
+            (PYPI_JSON, project("sample-project", "2.0", ""), r#"api-version \"2.0\" is not 1.x"#),
+            (
+                PYPI_JSON,
+                project("sample-project", "1.0", &format!("{file},{file}")),
+                "sample_project-4.0.0-py3-none-any.whl is listed twice",
+            ),
+            (
+                PYPI_JSON,
+                r#"{"meta":{"api-version":"1.0"},"name":"other","name":"sample-project","files":[]}"#.into(),
+                "duplicate field `name`",
+            ),
+        ],
+    }
+}
+
+fn cargo() -> Case {
     let line = |version: &str| {
         format!(
             r#"{{"name":"left_pad","vers":"{version}","deps":[],"cksum":"00","features":{{}},"yanked":false}}"#
         )
     };
-    let npm = "application/json";
-    vec![
-        Case {
-            upstream: "npm/left-pad",
-            path: "npm/left-pad",
-            content_type: npm,
-            bodies: vec![
-                ("text/html", HTML.into(), r#"the upstream sent \"text/html\" instead of application/json"#),
-                (npm, HTML.into(), "metadata is malformed: the packument: expected value at line 1 column 1"),
-                (npm, String::new(), "metadata is malformed: the packument: EOF while parsing"),
-                (npm, "[]".into(), "metadata is malformed: the packument: invalid type"),
-                (
-                    npm,
-                    r#"{"name":"left-pad","versions":{}"#.into(),
-                    "metadata is malformed: the packument: EOF",
-                ),
-                (
-                    npm,
-                    r#"{"name":"right-pad","versions":{}}"#.into(),
-                    r#"is for \"right-pad\", not \"left-pad\""#,
-                ),
-                (npm, r#"{"versions":{}}"#.into(), r#"is for \"\", not \"left-pad\""#),
-                (
-                    npm,
-                    r#"{"name":"left-pad","versions":{},"versions":{}}"#.into(),
-                    r#"the key \"versions\" is there twice"#,
-                ),
-                (
-                    npm,
-                    r#"{"name":"left-pad","versions":{"1.0.0":{},"1.0.0":{}}}"#.into(),
-                    r#"the version \"1.0.0\" is there twice"#,
-                ),
-                (npm, "[".repeat(200_000), "over a limit: it is nested deeper than 128"),
-            ],
-        },
-        Case {
-            upstream: "pypi/simple/sample-project/",
-            path: "pypi/simple/sample-project/",
-            content_type: PYPI_JSON,
-            bodies: vec![
-                ("text/html", HTML.into(), "the page links to no distribution of sample-project"),
-                ("image/png", HTML.into(), r#"the upstream sent \"image/png\" instead of"#),
-                (PYPI_JSON, HTML.into(), "metadata is malformed: expected value at line 1 column 1"),
-                (PYPI_JSON, project("other", "1.0", ""), r#"is for \"other\", not \"sample-project\""#),
-                (PYPI_JSON, project("sample-project", "2.0", ""), r#"api-version \"2.0\" is not 1.x"#),
-                (
-                    PYPI_JSON,
-                    project("sample-project", "1.0", &format!("{file},{file}")),
-                    "sample_project-4.0.0-py3-none-any.whl is listed twice",
-                ),
-                (
-                    PYPI_JSON,
-                    r#"{"meta":{"api-version":"1.0"},"name":"other","name":"sample-project","files":[]}"#
-                        .into(),
-                    "duplicate field `name`",
-                ),
-            ],
-        },
-        Case {
-            upstream: "cargo/le/ft/left_pad",
-            path: "cargo/le/ft/left_pad",
-            content_type: "text/plain",
-            bodies: vec![
-                ("text/html", line("0.1.0"), r#"the upstream sent "text/html" instead of text/plain"#),
-                ("text/plain", HTML.into(), "metadata is malformed: line 1: it is no JSON object"),
-                (
-                    "text/plain",
-                    format!("{}\n{{\"name\"", line("0.1.0")),
-                    "metadata is malformed: line 2: EOF",
-                ),
-                (
-                    "text/plain",
-                    format!("{}\n{}\n", line("0.1.0"), line("0.1.0")),
-                    "the version 0.1.0 is there twice",
-                ),
-                (
-                    "text/plain",
-                    line("0.1.0").replace("\"deps\"", "\"vers\":\"0.1.0\",\"deps\""),
-                    "line 1: duplicate field `vers`",
-                ),
-            ],
-        },
-    ]
+    Case {
+        upstream: "cargo/le/ft/left_pad",
+        path: "cargo/le/ft/left_pad",
+        content_type: "text/plain",
+        bodies: vec![
+            ("text/html", line("0.1.0"), r#"the upstream sent "text/html" instead of text/plain"#),
+            ("text/plain", HTML.into(), "metadata is malformed: line 1: it is no JSON object"),
+            ("text/plain", format!("{}\n{{\"name\"", line("0.1.0")), "metadata is malformed: line 2: EOF"),
+            (
+                "text/plain",
+                format!("{}\n{}\n", line("0.1.0"), line("0.1.0")),
+                "the version 0.1.0 is there twice",
+            ),
+            (
+                "text/plain",
+                line("0.1.0").replace("\"deps\"", "\"vers\":\"0.1.0\",\"deps\""),
+                "line 1: duplicate field `vers`",
+            ),
+        ],
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -134,7 +133,9 @@ async fn a_malformed_document_never_takes_the_place_of_a_good_one() {
         wheel("sample-project", "4.0.0", &[], 10),
         crate_file("left_pad", "0.1.0", &[], 10),
     ];
-    packages.into_iter().for_each(|package| registry.publish(package));
+    for package in packages {
+        registry.publish(package);
+    }
     let mirror = TestMirror::builder().registry(&registry).start().await;
     let keys = ["index:left-pad", "index:sample-project", "index:left_pad"];
     for ((ecosystem, key), case) in
@@ -165,7 +166,9 @@ async fn a_malformed_config_json_refuses_the_download_and_a_good_one_outlives_it
     let registry = Registry::start().await;
     let packages: Vec<_> =
         ["0.1.0", "0.2.0"].iter().map(|version| crate_file("left_pad", version, &[], 10)).collect();
-    packages.iter().for_each(|package| registry.publish(package.clone()));
+    for package in &packages {
+        registry.publish(package.clone());
+    }
     let mirror = TestMirror::builder().registry(&registry).start().await;
     let path = |at: usize| {
         format!("cargo/crates/left_pad/{}/{}/download", packages[at].version, packages[at].sha256())

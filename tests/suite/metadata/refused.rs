@@ -107,7 +107,9 @@ async fn pypi_yanks_what_is_refused_and_says_why() {
     let wheels =
         ["1.0.0", "1.1.0", "1.2.0", "1.3.0"].map(|version| wheel("sample-project", version, &[], 10));
     let wheels = wheels.map(|w| if w.version == "1.3.0" { impostor(w, &evil) } else { w });
-    wheels.iter().for_each(|wheel| registry.publish(wheel.clone()));
+    for wheel in &wheels {
+        registry.publish(wheel.clone());
+    }
     let policy = format!("[[deny]]\nsha256 = \"{}\"\nreason = \"<b>broken</b>\"\n", wheels[1].sha256());
     let mirror = TestMirror::builder().registry(&registry).policy(&policy).start().await;
     for (wheel, expected) in wheels.iter().zip([200, 403, 200, 403]) {
@@ -137,7 +139,9 @@ async fn cargo_yanks_what_is_refused_and_changes_nothing_else() {
     let evil = crate_file("evil", "6.6.6", &[], 10);
     let crates = ["0.1.0", "0.2.0", "0.3.0", "0.4.0"].map(|version| crate_file("left_pad", version, &[], 10));
     let crates = crates.map(|c| if c.version == "0.4.0" { impostor(c, &evil) } else { c });
-    crates.iter().for_each(|package| registry.publish(package.clone()));
+    for package in &crates {
+        registry.publish(package.clone());
+    }
     let policy = "[[deny]]\necosystem = \"cargo\"\npackage = \"Left-Pad\"\nversions = [\"0.2.0\"]\nreason = \"broken\"\n";
     let mirror = TestMirror::builder().registry(&registry).policy(policy).start().await;
     for (package, expected) in crates.iter().zip([200, 403, 200, 403]) {

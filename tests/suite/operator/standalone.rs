@@ -124,6 +124,10 @@ async fn standalone_starts_in_an_empty_directory_and_leaves_nothing_running() {
     }
     let running = standalone.servers();
     assert!(running.len() >= 2, "Postgres and nats-server: {running:?}");
+    let (code, _, problem) = run(standalone.path(), &["standalone"]);
+    assert_eq!(code, Some(1), "a second one in the same directory");
+    assert!(problem.contains(" already runs on "), "{problem}");
+    assert_eq!(standalone.status(TARBALL).await, 200);
 
     assert_eq!(standalone.end(Signal::TERM), Some(0));
     assert_eq!(standalone.servers(), Vec::<u32>::new());

@@ -90,9 +90,9 @@ async fn indexes_follow_the_clock_and_exempt_packages_do_not_wait() {
     let first = refusal(mirror.get("npm/left-pad").await).await;
     assert_eq!((first.0, first.1.as_str()), (403, "held"));
     assert!(lines().await.contains("\"yanked\":true"));
-    clock.advance(Duration::from_secs(6 * 86_400));
+    clock.advance(Duration::from_hours(6 * 24));
     assert_eq!(refusal(mirror.get("npm/left-pad").await).await, first, "it counts from the first sight");
-    clock.advance(Duration::from_secs(2 * 86_400));
+    clock.advance(Duration::from_hours(2 * 24));
     assert_eq!(listed(&json(mirror.get("npm/left-pad").await).await), (vec!["1.3.0"], "1.3.0"));
     assert!(lines().await.contains("\"yanked\":false"));
 }
