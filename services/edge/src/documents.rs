@@ -20,8 +20,7 @@ const DOCUMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Which document, where it is and how it is asked for.
 pub(crate) struct Wanted<'a> {
     pub(crate) ecosystem: Ecosystem,
-    /// The name it is kept under.
-    pub(crate) key: String,
+    /// Where it is, and the name it is kept under: what another registry said is never used for this one.
     pub(crate) url: Url,
     pub(crate) accept: &'a str,
     /// What people call it.
@@ -46,7 +45,8 @@ pub(crate) async fn get<T, F: Future<Output = Result<T, Refusal>>>(
     wanted: &Wanted<'_>,
     read: impl Fn(Kept) -> F,
 ) -> Result<T, Refusal> {
-    let cached = edge.store.document(wanted.ecosystem, &wanted.key).await.map_err(|e| words::store(&e))?;
+    let cached =
+        edge.store.document(wanted.ecosystem, wanted.url.as_str()).await.map_err(|e| words::store(&e))?;
     let cached = match cached {
         Some(row) => load(edge, row).await,
         None => None,
@@ -62,13 +62,13 @@ pub(crate) async fn get<T, F: Future<Output = Result<T, Refusal>>>(
     match refresh(edge, wanted, &validators(&row), &read).await {
         Ok(Some(fetched)) => Ok(fetched),
         Ok(None) => {
-            let touched = edge.store.touch_document(wanted.ecosystem, &wanted.key, kept.sha256).await;
+            let touched = edge.store.touch_document(wanted.ecosystem, wanted.url.as_str(), kept.sha256).await;
             touched.map_err(|e| words::store(&e))?;
             read(kept).await
         }
         // Also when the upstream no longer has it: what is approved stays installable.
         Err(refusal) => {
-            tracing::warn!(document = %wanted.key, ecosystem = %wanted.ecosystem, age = ?row.age, problem = refusal.detail, "using an old copy of a document");
+            tracing::warn!(document = wanted.what, ecosystem = %wanted.ecosystem, age = ?row.age, problem = refusal.detail, "using an old copy of a document");
             metrics::counter!("touchstone_stale_documents", "ecosystem" => wanted.ecosystem.as_str())
                 .increment(1);
             read(kept).await
@@ -102,7 +102,10 @@ async fn refresh<T, F: Future<Output = Result<T, Refusal>>>(
     };
     let MetadataDocument { url, content_type, body, .. } = document;
     let value = read(Kept { body, sha256: stored.sha256, url, content_type }).await?;
-    edge.store.put_document(wanted.ecosystem, &wanted.key, &new).await.map_err(|e| words::store(&e))?;
+    edge.store
+        .put_document(wanted.ecosystem, wanted.url.as_str(), &new)
+        .await
+        .map_err(|e| words::store(&e))?;
     Ok(Some(value))
 }
 

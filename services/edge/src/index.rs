@@ -83,8 +83,7 @@ async fn refresh(
     let path = adapter(ecosystem).index_path(package);
     let what = format!("the metadata of {ecosystem} package {package}");
     let url = edge.upstream(ecosystem)?.index_url(&path.path).map_err(|e| words::fetch(&what, &e))?;
-    let wanted =
-        Wanted { ecosystem, key: format!("index:{package}"), url, accept: path.accept, what, max_age };
+    let wanted = Wanted { ecosystem, url, accept: path.accept, what, max_age };
     documents::get(edge, &wanted, |kept| read(edge, ecosystem, package, kept)).await
 }
 

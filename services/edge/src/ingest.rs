@@ -127,8 +127,8 @@ async fn link(edge: &Arc<Edge>, id: &ArtifactId, located: &Located) -> Result<St
     }
     let what = "the upstream's config.json".to_owned();
     let url = edge.upstream(id.ecosystem)?.index_url("config.json").map_err(|e| words::fetch(&what, &e))?;
-    let (ecosystem, key) = (id.ecosystem, "config.json".to_owned());
-    let wanted = Wanted { ecosystem, key, url, accept: "application/json", what, max_age: TEMPLATE_AGE_MAX };
+    let ecosystem = id.ecosystem;
+    let wanted = Wanted { ecosystem, url, accept: "application/json", what, max_age: TEMPLATE_AGE_MAX };
     let broken = |error| words::broken(&wanted.what, error);
     let template = documents::get(edge, &wanted, |kept| {
         ready(adapter.parse_download_template(&kept.body).map_err(broken))

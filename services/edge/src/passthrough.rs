@@ -18,6 +18,8 @@ use crate::{
     words,
 };
 
+/// Where npm registries take audit requests.
+const AUDIT_PATH: &str = "-/npm/v1/security/advisories/bulk";
 /// The largest audit request, compressed or not, in bytes.
 const AUDIT_BYTES_MAX: usize = 10 * 1024 * 1024;
 /// How long a client may take to send one.
@@ -48,9 +50,8 @@ pub(crate) async fn document(
         UpstreamBase::Attestations => upstream.attestations_url(&path.path),
     }
     .map_err(|e| words::fetch(&what, &e))?;
-    let key = format!("document:{}", path.path);
     let max_age = edge.config.metadata_ttl;
-    let wanted = Wanted { ecosystem, key, url, accept: path.accept, what, max_age };
+    let wanted = Wanted { ecosystem, url, accept: path.accept, what, max_age };
     let read = |kept: Kept| ready(json(&wanted.what, &kept.content_type, kept.body));
     let rendered = documents::get(edge, &wanted, read).await?;
     Ok(render::document(rendered, method, headers))
@@ -76,7 +77,6 @@ fn json(what: &str, content_type: &str, body: Bytes) -> Result<Rendered, Refusal
 pub(crate) async fn bulk_audit(
     edge: &Arc<Edge>,
     ecosystem: Ecosystem,
-    path: &str,
     headers: &HeaderMap,
     body: Incoming,
 ) -> Result<Response<Body>, Refusal> {
@@ -88,7 +88,7 @@ pub(crate) async fn bulk_audit(
     let filtered = filter_bulk_audit(&body, keep).map_err(|e| malformed(e.to_string()))?;
     let upstream = edge.upstream(ecosystem)?;
     let what = "the advisories".to_owned();
-    let url = upstream.index_url(path).map_err(|e| words::fetch(&what, &e))?;
+    let url = upstream.index_url(AUDIT_PATH).map_err(|e| words::fetch(&what, &e))?;
     let answer = upstream.post(&url, "application/json", Bytes::from(filtered)).await;
     let answer = answer.map_err(|e| words::fetch(&what, &e))?;
     let rendered = json(&what, &answer.content_type, answer.body)?;

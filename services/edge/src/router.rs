@@ -49,21 +49,16 @@ async fn dispatch(edge: &Arc<Edge>, parts: &http::request::Parts, body: Incoming
     if target.len() > TARGET_BYTES_MAX {
         return plain(StatusCode::URI_TOO_LONG, "the request target is too long");
     }
-    let path = parts.uri.path();
-    let reads = matches!(parts.method, Method::GET | Method::HEAD);
-    match path {
-        "/healthz" if reads => return plain(StatusCode::OK, "ok"),
-        "/readyz" if reads => return ready(edge).await,
-        _ => (),
-    }
-    let Some((ecosystem, rest)) = route(edge, host(parts), path) else {
-        if !reads {
-            return not_allowed("GET, HEAD");
-        }
-        return plain(
-            StatusCode::NOT_FOUND,
-            "no such path; ecosystems are served below /npm/, /pypi/simple/ and /cargo/",
-        );
+    let Some((ecosystem, rest)) = route(edge, host(parts), parts.uri.path()) else {
+        return match (parts.uri.path(), parts.method.as_str()) {
+            ("/healthz", "GET" | "HEAD") => plain(StatusCode::OK, "ok"),
+            ("/readyz", "GET" | "HEAD") => ready(edge).await,
+            (_, "GET" | "HEAD") => plain(
+                StatusCode::NOT_FOUND,
+                "no such path; ecosystems are served below /npm/, /pypi/simple/ and /cargo/",
+            ),
+            _ => not_allowed("GET, HEAD"),
+        };
     };
     let raw = RawRequest {
         method: if parts.method == Method::HEAD { "GET" } else { parts.method.as_str() },
@@ -73,7 +68,8 @@ async fn dispatch(edge: &Arc<Edge>, parts: &http::request::Parts, body: Incoming
     match adapter(ecosystem).parse(&raw) {
         Ok(read) => {
             let reference = reference(&read, rest);
-            let answer = answer(edge, ecosystem, read, parts, rest, body).await;
+            let root = parts.uri.path().strip_suffix(rest).unwrap_or("/");
+            let answer = answer(edge, ecosystem, read, parts, root, body).await;
             answer.unwrap_or_else(|refused| refusal::response(ecosystem, &refused, &reference))
         }
         Err(error) => malformed(ecosystem, &error, rest),
@@ -85,7 +81,7 @@ async fn answer(
     ecosystem: Ecosystem,
     read: ReadRequest,
     parts: &http::request::Parts,
-    path: &str,
+    root: &str,
     body: Incoming,
 ) -> Result<Response<Body>, Refusal> {
     let (method, headers) = (&parts.method, &parts.headers);
@@ -97,14 +93,14 @@ async fn answer(
         ReadRequest::Document(document) => {
             passthrough::document(edge, ecosystem, &document, method, headers).await
         }
-        ReadRequest::BulkAudit => passthrough::bulk_audit(edge, ecosystem, path, headers, body).await,
+        ReadRequest::BulkAudit => passthrough::bulk_audit(edge, ecosystem, headers, body).await,
         ReadRequest::Static(reply) => {
             let rendered = adapter(ecosystem).static_reply(reply, &edge.public_url(ecosystem));
             Ok(render::document(rendered, method, headers))
         }
         ReadRequest::Redirect(path) => {
             let mut response = plain(StatusCode::MOVED_PERMANENTLY, "the normal spelling is elsewhere");
-            let location = format!("{}{path}", edge.public_url(ecosystem).path());
+            let location = format!("{root}{path}");
             if let Ok(location) = HeaderValue::from_str(&location) {
                 response.headers_mut().insert(header::LOCATION, location);
             }

@@ -2,10 +2,10 @@
 
 use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use hyper::{Request, body::Incoming, service::service_fn};
+use hyper::{Request, body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::{
-    rt::{TokioExecutor, TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    rt::{TokioIo, TokioTimer},
+    server::graceful::GracefulShutdown,
 };
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -129,15 +129,14 @@ fn connection(
         let edge = Arc::clone(&edge);
         async move { Ok::<_, Infallible>(router::handle(&edge, request).await) }
     });
-    let mut builder = auto::Builder::new(TokioExecutor::new());
-    builder
-        .http1()
+    // HTTP/1.1 only: there is no TLS here that could negotiate another, and only HTTP/1.1 has the reason phrases that most
+    // clients show.
+    let served = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .max_buf_size(HEADER_BYTES_MAX)
-        .half_close(true);
-    builder.http2().timer(TokioTimer::new()).max_header_list_size(16 * 1024).max_concurrent_streams(256);
-    let served = builder.serve_connection(TokioIo::new(Box::pin(stream)), service).into_owned();
+        .half_close(true)
+        .serve_connection(TokioIo::new(Box::pin(stream)), service);
     let served = graceful.watch(served);
     tracker.spawn(async move {
         if let Err(error) = served.await {

@@ -47,7 +47,14 @@ pub(super) fn fold(ecosystem: Ecosystem, name: &str) -> String {
     match ecosystem {
         Ecosystem::Npm => lower,
         Ecosystem::Cargo => lower.replace('_', "-"),
-        Ecosystem::Pypi => lower.replace(['_', '.'], "-"),
+        // Runs of separators are one separator (PEP 503).
+        Ecosystem::Pypi => {
+            let mut folded = lower.replace(['_', '.'], "-");
+            while folded.contains("--") {
+                folded = folded.replace("--", "-");
+            }
+            folded
+        }
     }
 }
 
@@ -91,6 +98,8 @@ mod tests {
             ("acme-*", "acme-tools", true),
             ("acme-*", "ACME_tools", true),
             ("acme.*", "acme-", true),
+            ("acme--*", "acme-x", true),
+            ("acme_.x", "acme-x", true),
             ("acme-*", "xacme-tools", false),
             ("acme", "acme-tools", false),
             ("*", "anything", true),
