@@ -68,11 +68,18 @@ pub(super) fn long_name(mut body: Vec<u8>) -> Result<Vec<u8>, InspectError> {
 type Record<'b> = (&'b [u8], &'b [u8]);
 
 /// The records of a pax body: `length key=value\n`, each key once.
+///
+/// *Invariant:* no key and no value has a newline. Some readers go by the lengths and others split at newlines: what is
+/// one comment to the first can be a path or a size to the others. Extended attributes are no exception.
 fn records(body: &[u8]) -> Result<Vec<Record<'_>>, InspectError> {
     let mut records: Vec<Record<'_>> = vec![];
     let mut rest = body;
     while !rest.is_empty() {
         let (record, behind) = record(rest).ok_or_else(|| malformed("a record is not `length key=value`"))?;
+        if record.0.contains(&b'\n') || record.1.contains(&b'\n') {
+            let detail = format!("the pax record {} has a newline", shown(record.0));
+            return Err(refuse(ArchiveRule::Ambiguous, detail));
+        }
         if records.iter().any(|(key, _)| *key == record.0) {
             return Err(malformed(&format!("it sets {} twice", shown(record.0))));
         }

@@ -1,3 +1,7 @@
+//! What is read and what is refused of tar archives; `extensions` has the headers that extend the next one.
+
+mod extensions;
+
 use std::io::Cursor;
 
 use proptest::prelude::*;
@@ -98,24 +102,6 @@ fn every_form_of_header_is_read_as_its_writer_meant_it() {
 }
 
 #[test]
-fn a_global_header_may_only_comment() {
-    let global = |records: &[u8]| {
-        TarFile::default()
-            .entry(header("pax_global_header", b'g', records.len() as u64), records)
-            .file("p/a", "1")
-    };
-    assert_eq!(listed(global(&pax_record("comment", "0123abcd"))), one("p/a", "1"));
-    for key in ["path", "size", "mtime", "linkpath"] {
-        assert_eq!(refused(global(&pax_record(key, "1"))), ArchiveRule::Ambiguous, "{key}");
-    }
-    let twice =
-        TarFile::default().entry(header("g", b'g', 0), "").entry(header("g", b'g', 0), "").file("p/a", "1");
-    assert_eq!(refused(twice), ArchiveRule::Ambiguous);
-    let late = TarFile::default().file("p/a", "1").entry(header("g", b'g', 0), "");
-    assert_eq!(refused(late), ArchiveRule::Ambiguous);
-}
-
-#[test]
 fn the_end_is_two_zero_blocks_and_nothing_but_zeros() {
     let tar = TarFile::default().file("p/a", "1");
     for zeros in [2, 3, 18] {
@@ -135,92 +121,6 @@ fn the_end_is_two_zero_blocks_and_nothing_but_zeros() {
     for end in [0, 1, 511, 512, 513, 1023, 1024, 1536, 2047] {
         assert_eq!(rule(read(gzip(&whole[..end]))), ArchiveRule::Truncated, "{end} bytes");
     }
-}
-
-#[test]
-fn a_pax_size_that_is_not_the_headers_size_is_ambiguous() {
-    let nested = TarFile::default().file("p/hidden", "evil").bytes();
-    let size = nested.len().to_string();
-    let with = |size: &str, header_size: u64| {
-        TarFile::default().pax(&[("size", size)]).entry(header("p/a", b'0', header_size), &nested)
-    };
-    assert_eq!(listed(with(&size, nested.len() as u64)).len(), 1, "equal sizes");
-    assert_eq!(refused(with(&size, 0)), ArchiveRule::Ambiguous, "the nested archive is a body or entries");
-    assert_eq!(refused(with("0", nested.len() as u64)), ArchiveRule::Ambiguous);
-    assert_eq!(refused(with("512", nested.len() as u64)), ArchiveRule::Ambiguous);
-    assert_eq!(refused(with("8589934592", 0)), ArchiveRule::Ambiguous);
-}
-
-#[test]
-fn malformed_pax_records_are_refused() {
-    let with =
-        |body: &[u8]| TarFile::default().entry(header("x", b'x', body.len() as u64), body).file("p/a", "1");
-    assert_eq!(listed(with(b"12 path=b/c\n")), one("b/c", "1"));
-    for bad in [
-        &b"13 path=b/c\n"[..],
-        b"11 path=b/c\n",
-        b"012 path=b/c\n",
-        b"+2 path=b/c\n",
-        b" 12 path=b/c\n",
-        b"path=b/c\n",
-        b"9 =path\n\n",
-        b"8 path\n\n\n",
-        b"12 path=b/c\0",
-        b"0 \n",
-        b"99999999999999999999 path=b/c\n",
-        b"\0\0\0\0",
-        b"12 path=b/c\n12 path=b/c\n",
-        b"12 path=b/c\n12 path=b/d\n",
-        b"10 size=x\n",
-        b"11 size=+1\n",
-        b"11 size=01\n",
-    ] {
-        assert_eq!(refused(with(bad)), ArchiveRule::Malformed, "{}", String::from_utf8_lossy(bad));
-    }
-    let ambiguous = [("path", ""), ("linkpath", ""), ("hdrcharset", "BINARY")];
-    for (key, value) in ambiguous {
-        assert_eq!(
-            refused(TarFile::default().pax(&[(key, value)]).file("p/a", "1")),
-            ArchiveRule::Ambiguous,
-            "{key}"
-        );
-    }
-    for key in ["GNU.sparse.major", "GNU.sparse.realsize", "SCHILY.realsize"] {
-        assert_eq!(
-            refused(TarFile::default().pax(&[(key, "1")]).file("p/a", "1")),
-            ArchiveRule::EntryType,
-            "{key}"
-        );
-    }
-    assert_eq!(refused(TarFile::default().pax(&[("path", "a\0b")]).file("p/a", "1")), ArchiveRule::Path);
-    assert_eq!(refused(with(&vec![b'1'; 64 * 1024 + 1])), ArchiveRule::Limit);
-    let many: Vec<u8> = (0..257).flat_map(|i| pax_record(&format!("k{i}"), "v")).collect();
-    assert_eq!(refused(with(&many)), ArchiveRule::Limit);
-}
-
-#[test]
-fn long_names_end_with_their_only_nul() {
-    let with =
-        |body: &[u8]| TarFile::default().entry(header("L", b'L', body.len() as u64), body).file("p/a", "1");
-    assert_eq!(listed(with(b"b/c\0")), one("b/c", "1"));
-    for bad in [&b"b/c"[..], b"b/c\0d\0", b"\0", b""] {
-        assert_eq!(refused(with(bad)), ArchiveRule::Malformed, "{bad:?}");
-    }
-    assert_eq!(refused(with(&[b'a'; 2000])), ArchiveRule::Limit);
-}
-
-#[test]
-fn an_entry_has_one_header_that_says_how_to_read_it() {
-    let a = |tar: TarFile| tar.file("p/a", "1");
-    let new = TarFile::default;
-    assert_eq!(refused(a(new().long(b'L', "b/c").pax(&[("path", "b/d")]))), ArchiveRule::Ambiguous);
-    assert_eq!(refused(a(new().pax(&[("path", "b/d")]).long(b'L', "b/c"))), ArchiveRule::Ambiguous);
-    assert_eq!(refused(a(new().pax(&[("mtime", "1")]).long(b'L', "b/c"))), ArchiveRule::Ambiguous);
-    assert_eq!(refused(a(new().long(b'L', "b/c").long(b'L', "b/c"))), ArchiveRule::Ambiguous);
-    assert_eq!(refused(a(new().pax(&[("path", "b/c")]).pax(&[("mtime", "1")]))), ArchiveRule::Ambiguous);
-    let dangling = new().file("p/a", "1").pax(&[("path", "b/c")]);
-    assert_eq!(refused(dangling), ArchiveRule::Malformed);
-    assert_eq!(refused(new().long(b'L', "b/c")), ArchiveRule::Malformed);
 }
 
 #[test]
