@@ -19,8 +19,8 @@
 //! - both: names that differ only in case, unless one of them is the manifest. Non-ASCII names are compared exactly.
 //!
 //! What is refused although some reader would take it: a second gzip member or zeros behind the first, a tar that ends
-//! without its two end blocks, a tar entry with both a GNU long name and a pax header, a newline in a pax record, names
-//! that are not UTF-8.
+//! without its two end blocks, a tar entry with both a GNU long name and a pax header, a newline in a pax record, a tar
+//! header that begins with a NUL, base-256 numbers in a tar header, names that are not UTF-8.
 
 #[cfg(test)]
 pub(crate) mod build;

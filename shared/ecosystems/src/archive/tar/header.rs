@@ -66,11 +66,16 @@ impl<'b> Header<'b> {
         let malformed = |detail: String| refuse(ArchiveRule::Malformed, detail);
         let name = shown(block[..100].split(|b| *b == 0).next().unwrap_or_default());
         let number = |what: &str, field: &[u8]| {
-            number(field)
-                .ok_or_else(|| malformed(format!("the {what} in the tar header of {name} is no number")))
+            number(field).ok_or_else(|| {
+                malformed(format!("the {what} in the tar header of {name} is no octal number"))
+            })
         };
         if number("checksum", &block[148..156])? != checksum(block) {
             return Err(malformed(format!("the checksum of the tar header of {name} is wrong")));
+        }
+        if block[0] == 0 {
+            let detail = "a tar header begins with a NUL, which is the end to some readers";
+            return Err(refuse(ArchiveRule::Ambiguous, detail));
         }
         let form = match &block[257..265] {
             b"ustar\x0000" => Form::Ustar,
@@ -159,15 +164,9 @@ fn text<'b>(what: &str, field: &'b [u8]) -> Result<&'b [u8], InspectError> {
     Err(refuse(ArchiveRule::Ambiguous, format!("the {what} {} goes on after a NUL", shown(text))))
 }
 
-/// A numeric field: octal digits between spaces and NULs, or base-256.
+/// A numeric field: octal digits between spaces and NULs. Base-256 is for what does not fit, over 64 GiB in a size, and
+/// some readers do not know it.
 fn number(field: &[u8]) -> Option<u64> {
-    if let [0x80, high @ .., _, _, _, _, _, _, _, _] = field
-        && let Some(low) = field.last_chunk::<8>()
-    {
-        let value = u64::from_be_bytes(*low);
-        // No reader keeps a size in less than 63 bits.
-        return (high.iter().all(|b| *b == 0) && value < 1 << 63).then_some(value);
-    }
     let digits_at = field.iter().position(|b| *b != b' ')?;
     let field = &field[digits_at..];
     let length = field.iter().position(|b| !b.is_ascii_digit()).unwrap_or(field.len());
@@ -190,16 +189,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_octal_or_base_256_and_never_anything_else() {
+    fn numbers_are_octal_and_never_anything_else() {
         assert_eq!(number(b"00000000017\0"), Some(15));
         assert_eq!(number(b"     17 \0"), Some(15));
         assert_eq!(number(b"777777777777"), Some(0o777_777_777_777));
-        assert_eq!(number(b"\x80\0\0\0\0\0\0\0\0\0\x01\0"), Some(256));
-        assert_eq!(number(b"\x80\0\0\x01\0\0\0\0\0\0\x01\0"), None, "over 63 bits");
-        assert_eq!(number(b"\x80\0\0\0\x80\0\0\0\0\0\0\0"), None, "over 63 bits");
-        for bad in
-            [b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", b"18         \0", b"17\x0012345671\0"]
-        {
+        for bad in [
+            b"\x80\0\0\0\0\0\0\0\0\0\x01\0",
+            b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff",
+            b"18         \0",
+            b"17\x0012345671\0",
+        ] {
             assert_eq!(number(bad), None, "{bad:?}");
         }
         for bad in

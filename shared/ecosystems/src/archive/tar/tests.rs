@@ -80,14 +80,12 @@ fn every_form_of_header_is_read_as_its_writer_meant_it() {
     let gnu: &[(usize, &[u8])] = &[(257, b"ustar  \0")];
     let old: &[(usize, &[u8])] = &[(156, b"\0"), (257, &[0; 8])];
     let times = [&[(345, &b"dir"[..])][..], &[(476, b"15270440050\0"), (488, b"15270440050\0")]].concat();
-    let big: &[(usize, &[u8])] = &[(124, b"\x80\0\0\0\0\0\0\0\0\0\0\x01")];
     let spaces: &[(usize, &[u8])] = &[(124, b"          1 ")];
     for (what, file, name) in [
         ("GNU", TarFile::default().entry(patched(b'0', 1, gnu), "1"), "p/a"),
         ("before ustar", TarFile::default().entry(patched(0, 1, old), "1"), "p/a"),
         ("ustar prefix", TarFile::default().entry(patched(b'0', 1, &[(345, b"dir")]), "1"), "dir/p/a"),
         ("times behind the prefix", TarFile::default().entry(patched(b'0', 1, &times), "1"), "dir/p/a"),
-        ("base-256 size", TarFile::default().entry(patched(b'0', 9, big), "1"), "p/a"),
         ("spaces around the size", TarFile::default().entry(patched(b'0', 9, spaces), "1"), "p/a"),
         ("GNU long name", TarFile::default().long(b'L', &long).file("d", "1"), long.as_str()),
         ("pax path", TarFile::default().pax(&[("path", &long), ("size", "1")]).file("d", "1"), long.as_str()),
@@ -133,6 +131,9 @@ fn headers_that_are_none_are_malformed() {
         ("size", (124, b"0000000000x\0")),
         ("no size", (124, b"\0\0\0\0\0\0\0\0\0\0\0\0")),
         ("negative size", (124, b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff")),
+        ("base-256 size", (124, b"\x80\0\0\0\0\0\0\0\0\0\0\x01")),
+        ("8 EiB", (124, b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff")),
+        ("base-256 mode", (100, b"\x80\0\0\0\0\0\x01\xa4")),
         ("mode", (100, b"rw-r--r-")),
     ] {
         assert_eq!(refused(with(&[change])), ArchiveRule::Malformed, "{what}");
@@ -160,6 +161,27 @@ fn fields_that_readers_take_for_different_things_are_ambiguous() {
     let directory = TarFile::default().entry(header("p/d", b'5', 1), "1");
     assert_eq!(refused(directory), ArchiveRule::Ambiguous, "a directory with a body");
     assert_eq!(refused(TarFile::default().file("p/a/", "1")), ArchiveRule::Ambiguous, "a file with a slash");
+}
+
+#[test]
+fn a_header_that_begins_with_a_nul_is_the_end_to_some_readers() {
+    let first = TarFile::default().file("p/a", "1");
+    let nameless = |kind, size, prefix: &[u8]| patched(kind, size, &[(0, &[0; 3]), (345, prefix)]);
+    let pax = || first.clone().pax(&[("path", "p/b")]);
+    assert_eq!(listed(pax().file("b", "2")).len(), 2);
+    assert_eq!(refused(pax().entry(nameless(b'0', 1, b""), "2")), ArchiveRule::Ambiguous);
+    assert_eq!(listed(first.clone().long(b'L', "p/b").file("b", "2")).len(), 2);
+    let long = first.clone().long(b'L', "p/b").entry(nameless(b'0', 1, b""), "2");
+    assert_eq!(refused(long), ArchiveRule::Ambiguous);
+    let prefixed = first.clone().entry(nameless(b'5', 0, b"p/d"), "");
+    assert_eq!(refused(prefixed), ArchiveRule::Ambiguous, "a directory with a prefix only");
+    for (kind, body) in [(b'x', &b"12 path=p/b\n"[..]), (b'L', b"p/b\0"), (b'K', b"p/b\0"), (b'g', b"")] {
+        let size = body.len() as u64;
+        let named = TarFile::default().entry(header("x", kind, size), body).file("b", "2");
+        assert_eq!(listed(named).len(), 1, "{}", char::from(kind));
+        let unnamed = TarFile::default().entry(nameless(kind, size, b""), body).file("b", "2");
+        assert_eq!(refused(unnamed), ArchiveRule::Ambiguous, "{}", char::from(kind));
+    }
 }
 
 #[test]
@@ -239,9 +261,8 @@ fn counts_and_sizes_are_bounded() {
     assert!(read_with(three.clone().tgz(), limits, Links::Refused).is_ok());
     let four = three.file("p/c", "1");
     assert_eq!(rule(read_with(four.tgz(), limits, Links::Refused)), ArchiveRule::Limit);
-    let huge = TarFile::default()
-        .entry(patched(b'0', 0, &[(124, b"\x80\0\0\0\x7f\xff\xff\xff\xff\xff\xff\xff")]), "");
-    assert_eq!(refused(huge), ArchiveRule::Limit, "8 EiB");
+    let huge = TarFile::default().entry(patched(b'0', 0, &[(124, b"777777777777")]), "");
+    assert_eq!(refused(huge), ArchiveRule::Limit, "64 GiB");
     let long = TarFile::default().pax(&[("path", &format!("p/{}", "a".repeat(1023)))]).file("p/a", "1");
     assert_eq!(refused(long), ArchiveRule::Limit);
     let deep = TarFile::default().pax(&[("path", &"d/".repeat(64))]).directory("p/a");
