@@ -1,8 +1,11 @@
 //! Private Postgres and NATS servers for tests.
 
-use std::sync::{
-    OnceLock,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    path::Path,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tempfile::TempDir;
@@ -69,12 +72,29 @@ pub async fn fresh_database() -> String {
 }
 
 async fn start_shared() -> Shared {
-    let directory = tempfile::Builder::new().prefix("ts").tempdir_in("/tmp").expect("a directory");
+    sweep();
+    let prefix = format!("{SHARED_PREFIX}{}-", std::process::id());
+    let directory = tempfile::Builder::new().prefix(&prefix).tempdir_in("/tmp").expect("a directory");
     let postgres = start_postgres(&directory, false).await;
     let url = postgres.url();
     execute(&with_database(&url, "postgres"), "CREATE DATABASE template_touchstone").await;
     Store::migrate(&with_database(&url, "template_touchstone")).await.expect("migrations");
     Shared { url, _postgres: postgres, _directory: directory }
+}
+
+/// What the directory of the shared server is called, before the process id. Nothing is dropped when a process ends, so the
+/// next one takes it away.
+const SHARED_PREFIX: &str = "ts-shared-";
+
+/// Removes the directories of processes that have ended.
+fn sweep() {
+    for entry in std::fs::read_dir("/tmp").into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|name| name.strip_prefix(SHARED_PREFIX)?.split('-').next());
+        if owner.is_some_and(|pid| !Path::new("/proc").join(pid).exists()) {
+            let _not_ours = std::fs::remove_dir_all(entry.path());
+        }
+    }
 }
 
 /// Each test has a runtime of its own, which ends with it; what outlives a test starts on another.
