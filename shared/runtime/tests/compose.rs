@@ -47,7 +47,13 @@ struct Build {
 #[serde(untagged)]
 enum Mount {
     Short(String),
-    Long { r#type: String, source: String },
+    Long {
+        r#type: String,
+        source: String,
+        target: String,
+        #[serde(default)]
+        read_only: bool,
+    },
 }
 
 fn root() -> &'static Path {
@@ -95,6 +101,29 @@ fn every_role_has_a_configuration_that_loads() {
     }
 }
 
+/// The policy and the files with tokens, which the configuration names relative to itself, must be there too.
+#[test]
+fn every_role_sees_the_whole_directory_of_the_configuration() {
+    let compose = compose();
+    let ignored = std::fs::read_to_string(root().join(".gitignore")).unwrap();
+    for role in ROLES {
+        let service = &compose.services[role];
+        let config = Path::new(&service.environment["TOUCHSTONE_CONFIG"]);
+        let mounted = service.volumes.iter().find_map(|mount| match mount {
+            Mount::Long { r#type, source, target, read_only: true } if r#type == "bind" => {
+                Some((source, target))
+            }
+            Mount::Short(_) | Mount::Long { .. } => None,
+        });
+        let (source, target) = mounted.unwrap_or_else(|| panic!("{role} has no configuration"));
+        assert_eq!(config.parent(), Some(Path::new(target)), "{role}");
+        assert_eq!(config.file_name().unwrap(), "touchstone.toml", "{role}");
+        let directory = source.strip_prefix('.').unwrap();
+        assert!(ignored.lines().any(|line| line == directory), "git would add {source}, which holds tokens");
+    }
+    assert!(ignored.lines().any(|line| line == "/.env"), "git would add .env, which holds secrets");
+}
+
 #[test]
 fn every_role_is_confined() {
     let compose = compose();
@@ -126,7 +155,7 @@ fn names_that_are_used_exist() {
         for mount in &service.volumes {
             let volume = match mount {
                 Mount::Short(text) => text.split(':').next().unwrap(),
-                Mount::Long { r#type, source } if r#type == "volume" => source,
+                Mount::Long { r#type, source, .. } if r#type == "volume" => source,
                 Mount::Long { .. } => continue,
             };
             assert!(compose.volumes.contains_key(volume), "{name} mounts no such volume: {volume}");
