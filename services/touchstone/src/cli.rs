@@ -1,8 +1,11 @@
 //! The command line.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use touchstone_runtime::{Config, Environment};
 
@@ -12,12 +15,15 @@ use crate::{commands, roles::Role, standalone, wiring};
 #[derive(Parser)]
 #[command(name = "touchstone", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
-    /// The configuration file; every key can also be set as TOUCHSTONE__SECTION__KEY.
-    #[arg(long, short, global = true, default_value = "touchstone.toml", env = "TOUCHSTONE_CONFIG")]
-    config: PathBuf,
+    /// The configuration file; every key can also be set as TOUCHSTONE__SECTION__KEY [default: touchstone.toml, if it exists]
+    #[arg(long, short, global = true, env = "TOUCHSTONE_CONFIG")]
+    config: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
+
+/// The configuration file when none is named; only this one may be absent.
+const CONFIG: &str = "touchstone.toml";
 
 const EXAMPLES: &str = "Examples:
   touchstone upstreams discover --write    learn the registries from npm, pip and cargo on this machine
@@ -90,10 +96,10 @@ enum Policy {
 /// Runs a command.
 pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode> {
     if let Command::Upstreams(Upstreams::Discover { write }) = &cli.command {
-        commands::discover::run(&cli.config, *write).await?;
+        commands::discover::run(cli.config.as_deref().unwrap_or(Path::new(CONFIG)), *write).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    let file = cli.config.exists().then_some(cli.config.as_path());
+    let file = existing(cli.config.as_deref())?;
     let config = Config::load(file, environment)?;
     match cli.command {
         Command::Standalone => standalone::run(config, environment).await?,
@@ -113,12 +119,50 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
     Ok(ExitCode::SUCCESS)
 }
 
+/// The configuration file that there is. Whoever names one means it: to go on with the defaults would be a surprise.
+fn existing(named: Option<&Path>) -> Result<Option<&Path>> {
+    let file = named.unwrap_or(Path::new(CONFIG));
+    // One that is there but cannot be looked at is for the reader to complain about.
+    match (matches!(file.try_exists(), Ok(false)), named) {
+        (false, _) => Ok(Some(file)),
+        (true, None) => Ok(None),
+        (true, Some(_)) => bail!(
+            "there is no configuration file {}; --config and TOUCHSTONE_CONFIG name one that exists",
+            file.display()
+        ),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory as _;
 
+    use super::*;
+
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    /// Runs in this crate's directory, which has no touchstone.toml.
+    async fn check_policy(config: Option<PathBuf>) -> Result<ExitCode, String> {
+        let command = Command::Policy(Policy::Check { file: None, purl: None });
+        run(Cli { config, command }, &Environment::default()).await.map_err(|error| error.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_configuration_file_that_is_named_must_exist() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("other.toml");
+        let refused = check_policy(Some(file.clone())).await;
+        let expected = format!(
+            "there is no configuration file {}; --config and TOUCHSTONE_CONFIG name one that exists",
+            file.display()
+        );
+        assert_eq!(refused, Err(expected));
+
+        std::fs::write(&file, "").expect("written");
+        assert_eq!(check_policy(Some(file)).await, Ok(ExitCode::SUCCESS));
+        assert_eq!(check_policy(None).await, Ok(ExitCode::SUCCESS));
     }
 }
