@@ -49,6 +49,8 @@ pub struct TestMirrorBuilder {
     clock: Arc<dyn Clock>,
     hosts: HashMap<Ecosystem, String>,
     limits: Limits,
+    header_timeout: Duration,
+    shared: Option<(String, PathBuf)>,
 }
 
 /// A running mirror. It stops when it is dropped.
@@ -86,6 +88,8 @@ impl TestMirror {
             clock: Arc::new(SystemClock),
             hosts: HashMap::new(),
             limits: Limits { attempts_max: 1, ..Limits::default() },
+            header_timeout: Duration::from_secs(10),
+            shared: None,
         }
     }
 
@@ -227,16 +231,32 @@ impl TestMirrorBuilder {
         self
     }
 
+    /// How long a client may take to send a request's headers.
+    #[must_use]
+    pub fn header_timeout(mut self, timeout: Duration) -> Self {
+        self.header_timeout = timeout;
+        self
+    }
+
+    /// Uses the database and the blobs of another mirror, as a second process of the same installation does.
+    #[must_use]
+    pub fn beside(mut self, mirror: &TestMirror) -> Self {
+        self.shared = Some((mirror.database_url.clone(), mirror.blobs_dir.clone()));
+        self
+    }
+
     /// Starts everything.
     pub async fn start(self) -> TestMirror {
         let directory = tempfile::Builder::new().prefix("ts").tempdir_in("/tmp").expect("a directory");
-        let database_url = fresh_database().await;
+        let (database_url, blobs_dir) = match &self.shared {
+            Some((url, directory)) => (url.clone(), directory.clone()),
+            None => (fresh_database().await, directory.path().join("blobs")),
+        };
         let nats = start_nats(&directory).await;
         let shutdown = Shutdown::new();
         nats.supervise(&shutdown);
         let bus = Bus::connect(BusOptions { url: nats.url(), name: "test".into() }).await.expect("connected");
         bus.provision(&[CheckKind::Hash]).await.expect("provisioned");
-        let blobs_dir = directory.path().join("blobs");
         let blobs = BlobStore::open(&blobs_dir).await.expect("blobs");
         let store = open_store(&database_url).await;
         let policy = Arc::new(Policy::parse(&self.policy).expect("policy"));
@@ -304,7 +324,7 @@ impl TestMirrorBuilder {
                 metadata_ttl: self.metadata_ttl,
                 connections_max: 4_096,
                 fetches_max: 64,
-                header_timeout: Duration::from_secs(10),
+                header_timeout: self.header_timeout,
                 stall_timeout: Duration::from_mins(1),
             },
             store: open_store(database_url).await,

@@ -8,8 +8,10 @@ use touchstone_testkit::{Registry, TestMirror, crate_file, npm_package, wheel};
 
 use super::{NPM_ABBREVIATED, PYPI_JSON, header, refusal, text};
 
-async fn document(mirror: &TestMirror, key: &str) -> CachedDocument {
-    mirror.store.document(Ecosystem::Npm, key).await.expect("an answer").expect("a document")
+/// What is kept of the metadata of left-pad.
+async fn document(mirror: &TestMirror, registry: &Registry) -> CachedDocument {
+    let url = registry.url(Ecosystem::Npm).join("left-pad").expect("an address");
+    mirror.store.document(Ecosystem::Npm, url.as_str()).await.expect("an answer").expect("a document")
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -34,16 +36,16 @@ async fn after_its_ttl_metadata_is_asked_for_conditionally() {
     registry.publish(npm_package("left-pad", "1.2.0", &[], 10));
     let mirror = TestMirror::builder().registry(&registry).start().await;
     let first = text(mirror.get("npm/left-pad").await).await;
-    let then = document(&mirror, "index:left-pad").await;
+    let then = document(&mirror, &registry).await;
     assert_eq!(text(mirror.get("npm/left-pad").await).await, first);
     assert_eq!(registry.asked_for("/npm/left-pad"), 2);
-    let now = document(&mirror, "index:left-pad").await;
+    let now = document(&mirror, &registry).await;
     assert_eq!(now.fetched_at, then.fetched_at, "304: nothing came");
     assert!(now.checked_at > then.checked_at);
 
     registry.publish(npm_package("left-pad", "1.3.0", &[], 10));
     assert!(text(mirror.get("npm/left-pad").await).await.contains("left-pad-1.3.0.tgz"));
-    let now = document(&mirror, "index:left-pad").await;
+    let now = document(&mirror, &registry).await;
     assert!(now.fetched_at > then.fetched_at && now.document.sha256 != then.document.sha256);
 }
 
@@ -181,7 +183,7 @@ async fn a_damaged_or_lost_document_is_fetched_again() {
     registry.publish(npm_package("left-pad", "1.3.0", &[], 10));
     let mirror = TestMirror::builder().registry(&registry).start().await;
     let first = text(mirror.get("npm/left-pad").await).await;
-    let kept = document(&mirror, "index:left-pad").await;
+    let kept = document(&mirror, &registry).await;
     let path = mirror.blob_path(kept.document.sha256);
     let whole = std::fs::read(&path).expect("a blob");
     let mut bad = whole.clone();
@@ -194,8 +196,29 @@ async fn a_damaged_or_lost_document_is_fetched_again() {
     std::fs::remove_file(&path).expect("removed");
     assert_eq!(text(mirror.get("npm/left-pad").await).await, first);
     assert_eq!(std::fs::read(&path).expect("a blob"), whole);
-    let now = document(&mirror, "index:left-pad").await;
+    let now = document(&mirror, &registry).await;
     assert!(now.fetched_at > kept.fetched_at);
     assert_eq!(now.document, kept.document);
     assert_eq!(registry.asked_for("/npm/left-pad"), 3);
+}
+
+/// Whoever moves to another registry gets nothing of what the one before said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn another_upstream_starts_without_the_documents_of_the_one_before() {
+    let (public, internal) = (Registry::start().await, Registry::start().await);
+    for name in ["left-pad", "right-pad"] {
+        public.publish(npm_package(name, "1.0.0", &[], 10));
+    }
+    internal.publish(npm_package("left-pad", "2.0.0", &[], 10));
+    let first = TestMirror::builder().registry(&public).start().await;
+    for name in ["left-pad", "right-pad"] {
+        assert_eq!(first.get(&format!("npm/{name}")).await.status(), 200);
+    }
+    let second = TestMirror::builder().registry(&internal).beside(&first).start().await;
+    assert_eq!(refusal(second.get("npm/right-pad").await).await.0, 404);
+    let listed = text(second.get("npm/left-pad").await).await;
+    assert!(listed.contains("left-pad-2.0.0.tgz") && !listed.contains("left-pad-1.0.0.tgz"), "{listed}");
+    internal.set_down(true);
+    assert_eq!(refusal(second.get("npm/right-pad").await).await.0, 502);
+    assert_eq!(first.get("npm/right-pad").await.status(), 200, "for the first upstream it is still there");
 }

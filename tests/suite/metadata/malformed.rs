@@ -137,12 +137,14 @@ async fn a_malformed_document_never_takes_the_place_of_a_good_one() {
         registry.publish(package);
     }
     let mirror = TestMirror::builder().registry(&registry).start().await;
-    let keys = ["index:left-pad", "index:sample-project", "index:left_pad"];
-    for ((ecosystem, key), case) in
-        [Ecosystem::Npm, Ecosystem::Pypi, Ecosystem::Cargo].into_iter().zip(keys).zip(cases())
+    let paths = ["left-pad", "simple/sample-project/", "le/ft/left_pad"];
+    for ((ecosystem, path), case) in
+        [Ecosystem::Npm, Ecosystem::Pypi, Ecosystem::Cargo].into_iter().zip(paths).zip(cases())
     {
+        let url = registry.url(ecosystem).join(path).expect("an address");
         let good = text(mirror.get(case.path).await).await;
-        let kept = async || mirror.store.document(ecosystem, key).await.expect("an answer").expect("kept");
+        let kept =
+            async || mirror.store.document(ecosystem, url.as_str()).await.expect("an answer").expect("kept");
         let before = kept().await;
         for (content_type, body, reason) in case.bodies {
             registry.document(case.upstream, content_type, body);

@@ -1,6 +1,9 @@
 //! Where a request ends, what it may do, and which part of a file it gets (P-13, P-27, P-38).
 
-use tokio::io::AsyncWriteExt;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt};
+use touchstone_testkit::TestMirror;
 
 use super::{
     raw::{self, Reply, ask, exchange},
@@ -175,4 +178,20 @@ async fn half_a_request_is_nobodys() {
     assert_eq!(registry.requests(), []);
     let reply: Reply = ask(&mirror, "GET", "/npm/left-pad", &[]).await;
     assert_eq!(reply.status(), 200);
+}
+
+/// A client that says nothing, or speaks HTTP/2 without having been asked to, does not keep its connection.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn silent_clients_are_let_go() {
+    let mirror = TestMirror::builder().header_timeout(Duration::from_millis(300)).start().await;
+    let preface = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    for said in ["", "P", "PRI * HTTP/2.0\r\n", preface, "GET /healthz HTTP/1.1\r\nHost: m"] {
+        let mut connection = raw::connect(&mirror).await;
+        connection.write_all(said.as_bytes()).await.expect("sent");
+        let mut answer = Vec::new();
+        let ended = tokio::time::timeout(Duration::from_secs(20), connection.read_to_end(&mut answer));
+        let ended = ended.await;
+        assert!(ended.is_ok(), "the connection is still open after {said:?}");
+        assert!(!answer.starts_with(b"HTTP/1.1 200"), "{said:?} was answered");
+    }
 }
