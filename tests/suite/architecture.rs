@@ -8,6 +8,7 @@ use std::{
 };
 
 use cargo_metadata::{DependencyKind, MetadataCommand};
+use touchstone_runtime::Environment;
 
 /// No file may be longer.
 const LINES_MAX: usize = 700;
@@ -21,12 +22,16 @@ fn root() -> PathBuf {
 /// The files that git knows, or would add.
 fn files() -> Vec<PathBuf> {
     let listed = Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
+        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"])
         .current_dir(root())
         .output()
         .expect("git");
+    assert!(listed.status.success(), "git: {}", String::from_utf8_lossy(&listed.stderr));
     let names = String::from_utf8(listed.stdout).expect("file names");
-    names.lines().map(|name| root().join(name)).filter(|path| path.is_file()).collect()
+    let files: Vec<_> =
+        names.split_terminator('\0').map(|name| root().join(name)).filter(|path| path.is_file()).collect();
+    assert!(!files.is_empty(), "git knows no file here, so a test of them would prove nothing");
+    files
 }
 
 /// What each crate of ours may import; `testkit` and the test crate may import anything.
@@ -143,19 +148,7 @@ fn the_forgeable_bundle_verifier_is_not_used() {
 /// nowhere in the tree, here included.
 #[test]
 fn no_registry_host_is_named() {
-    let mut hosts: BTreeSet<String> = BTreeSet::new();
-    let outputs = [
-        Command::new("npm").args(["config", "get", "registry"]).output(),
-        Command::new("pip").args(["install", "--help"]).output(),
-        Command::new("go").args(["env", "GOPROXY"]).output(),
-    ];
-    for output in outputs.into_iter().flatten() {
-        let text = String::from_utf8_lossy(&output.stdout).into_owned();
-        let addresses =
-            text.split(|c: char| c.is_whitespace() || ",|()".contains(c)).filter_map(|w| w.split_once("://"));
-        hosts.extend(addresses.filter_map(|(_, rest)| rest.split('/').next()).map(str::to_owned));
-    }
-    hosts.retain(|host| host.contains('.') && host != "github.com" && host.len() > 4);
+    let hosts = registry_hosts(&Environment::of_process());
     assert!(!hosts.is_empty(), "no package client told its registry, so this test would prove nothing");
     for path in files() {
         let locked = path.extension().is_some_and(|e| e == "lock") || path.ends_with("package-lock.json");
@@ -168,4 +161,52 @@ fn no_registry_host_is_named() {
             assert!(!named, "{} names a registry host", path.display());
         }
     }
+}
+
+/// What npm, pip and go have as their defaults, whatever they are set to (a mirror, perhaps this one), and whose indexes
+/// cargo has read.
+fn registry_hosts(environment: &Environment) -> BTreeSet<String> {
+    let ours = environment.path("TOUCHSTONE_TOOLS").unwrap_or_else(|| root().join(".tools")).join("venv/bin");
+    let places = environment.path("PATH").unwrap_or_default();
+    let path = std::env::join_paths(std::env::split_paths(&places).chain([ours])).expect("a search path");
+    let clients: [&[&str]; 3] =
+        [&["npm", "config", "get", "registry"], &["pip", "install", "--help"], &["go", "env", "GOPROXY"]];
+    let mut hosts = BTreeSet::new();
+    for client in clients {
+        let mut command = Command::new(client[0]);
+        command.args(&client[1..]).env("PATH", &path).current_dir("/");
+        for setting in ["NPM_CONFIG_REGISTRY", "npm_config_registry", "PIP_INDEX_URL", "GOPROXY"] {
+            command.env_remove(setting);
+        }
+        // npm refuses to take one file for both.
+        command
+            .env("NPM_CONFIG_USERCONFIG", "/dev/null")
+            .env("NPM_CONFIG_GLOBALCONFIG", "/nonexistent/npmrc");
+        let Ok(told) = command.env("PIP_CONFIG_FILE", "/dev/null").env("GOENV", "off").output() else {
+            continue; // Not installed.
+        };
+        let text = String::from_utf8_lossy(&told.stdout).into_owned();
+        let words = text.split(|c: char| c.is_whitespace() || ",|()".contains(c));
+        let addresses = words.filter_map(|word| word.split_once("://"));
+        hosts.extend(addresses.filter_map(|(_, rest)| rest.split('/').next()).map(str::to_owned));
+    }
+    let cargo = environment.path("CARGO_HOME").or_else(|| Some(environment.path("HOME")?.join(".cargo")));
+    let indexes = cargo.and_then(|home| fs::read_dir(home.join("registry/index")).ok());
+    for index in indexes.into_iter().flatten().flatten() {
+        let folder = index.file_name().to_string_lossy().into_owned();
+        hosts.extend(folder.rsplit_once('-').map(|(host, _hash)| host.to_owned()));
+    }
+    hosts.retain(|host| !is_nobodys(host));
+    hosts
+}
+
+/// Hosts that may stand in the tree: this machine, addresses of a local network, and names that are reserved for examples.
+fn is_nobodys(host: &str) -> bool {
+    let name = host.split(':').next().unwrap_or(host);
+    !name.contains('.')
+        || name.len() <= 4
+        || name.parse::<std::net::Ipv4Addr>().is_ok()
+        || name.ends_with(".example")
+        || name.ends_with(".localhost")
+        || name == "github.com"
 }
