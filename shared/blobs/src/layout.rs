@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    fs::{self, DirBuilder, File, Permissions, TryLockError},
+    fs::{self, DirBuilder, File, Metadata, Permissions, TryLockError},
     io,
     os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
@@ -37,14 +37,41 @@ pub(crate) struct Layout {
 }
 
 /// What is stored under the name of a blob.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum Found {
     /// Nothing.
     Absent,
     /// The blob.
     Whole,
     /// Something else.
-    Damaged,
+    Damaged(Suspect),
+}
+
+/// What was examined and found damaged. The name may belong to a healed blob by the time somebody acts on it.
+#[derive(Debug)]
+pub(crate) struct Suspect {
+    inode: Inode,
+    /// Kept open: the number of a file that is open is not given to another one.
+    _open: Option<File>,
+}
+
+/// The device and the number of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Inode(u64, u64);
+
+impl Inode {
+    fn of(metadata: &Metadata) -> Self {
+        Self(metadata.dev(), metadata.ino())
+    }
+
+    /// What has the name now, links not followed; `None` if nothing has.
+    fn at(path: &Path) -> Result<Option<Self>, BlobError> {
+        match path.symlink_metadata() {
+            Ok(metadata) => Ok(Some(Self::of(&metadata))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(BlobError::io("look at", path)(error)),
+        }
+    }
 }
 
 impl Layout {
@@ -91,42 +118,58 @@ impl Layout {
     /// Hashes what is stored under a name; a size, when known, spares the work for a file that is too long.
     pub(crate) fn examine(&self, sha256: Sha256, size: Option<u64>) -> Result<Found, BlobError> {
         let path = self.blob_path(sha256);
+        // before it is opened: what cannot be opened is at worst newer than this, and then nothing is moved
+        let Some(inode) = Inode::at(&path)? else { return Ok(Found::Absent) };
         let (file, found) = match self.open_blob(sha256) {
             Ok(opened) => opened,
             Err(ReadError::Missing { .. }) => return Ok(Found::Absent),
             Err(ReadError::Io { source, .. }) => return Err(BlobError::io("open", &path)(source)),
             Err(ReadError::Damaged { .. } | ReadError::Range { .. } | ReadError::TooLarge { .. }) => {
-                return Ok(Found::Damaged);
+                return Ok(Found::Damaged(Suspect { inode, _open: None }));
             }
         };
-        if size.is_some_and(|size| size != found) {
-            return Ok(Found::Damaged);
+        if size.is_none_or(|size| size == found) {
+            match digest(&file) {
+                Ok(digest) if digest == sha256 => return Ok(Found::Whole),
+                Ok(_) => {}
+                // the disk says that the sectors are unreadable
+                Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {}
+                Err(error) => return Err(BlobError::io("read", &path)(error)),
+            }
         }
-        match digest(&file) {
-            Ok(digest) if digest == sha256 => Ok(Found::Whole),
-            Ok(_) => Ok(Found::Damaged),
-            // the disk says that the sectors are unreadable
-            Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => Ok(Found::Damaged),
-            Err(error) => Err(BlobError::io("read", &path)(error)),
-        }
+        let metadata = file.metadata().map_err(BlobError::io("look at", &path))?;
+        Ok(Found::Damaged(Suspect { inode: Inode::of(&metadata), _open: Some(file) }))
     }
 
-    /// Renames to the first free name in `aside/`; false if there was nothing to rename.
-    pub(crate) fn move_aside(&self, sha256: Sha256) -> Result<bool, BlobError> {
+    /// Renames what was examined to the first free name in `aside/`; false if something else, or nothing, has the name
+    /// now.
+    pub(crate) fn move_aside(&self, sha256: Sha256, suspect: &Suspect) -> Result<bool, BlobError> {
+        if Inode::at(&self.blob_path(sha256))? != Some(suspect.inode) {
+            return Ok(false);
+        }
+        self.rename_aside(sha256, suspect)
+    }
+
+    /// The part of [`Layout::move_aside`] after the look. There is no rename of an inode: a blob that was healed since
+    /// is moved too, and put back.
+    pub(crate) fn rename_aside(&self, sha256: Sha256, suspect: &Suspect) -> Result<bool, BlobError> {
         let path = self.blob_path(sha256);
         let aside = self.root.join("aside");
         for n in 0..ASIDE_MAX {
             let target = aside.join(format!("{sha256}.{n}"));
-            match rustix::fs::renameat_with(CWD, &path, CWD, &target, RenameFlags::NOREPLACE) {
-                Ok(()) => {
-                    tracing::warn!(%sha256, evidence = %target.display(), "moved a damaged blob aside");
-                    sync_directory(&aside)?;
-                    return Ok(true);
-                }
+            match rename(&path, &target) {
+                Ok(()) => {}
                 Err(Errno::NOENT) => return Ok(false),
-                Err(Errno::EXIST) => {}
+                Err(Errno::EXIST) => continue,
                 Err(error) => return Err(BlobError::io("set aside", &path)(error.into())),
             }
+            if Inode::at(&target)? != Some(suspect.inode) {
+                put_back(&target, &path)?;
+                return Ok(false);
+            }
+            tracing::warn!(%sha256, evidence = %target.display(), "moved a damaged blob aside");
+            sync_directory(&aside)?;
+            return Ok(true);
         }
         Err(BlobError::AsideFull { sha256, limit: ASIDE_MAX })
     }
@@ -175,8 +218,8 @@ impl Layout {
                     match self.examine(contents.sha256, Some(contents.size))? {
                         Found::Whole => return Ok(()),
                         Found::Absent => {}
-                        Found::Damaged => {
-                            self.move_aside(contents.sha256)?;
+                        Found::Damaged(suspect) => {
+                            self.move_aside(contents.sha256, &suspect)?;
                         }
                     }
                 }
@@ -227,6 +270,20 @@ impl Layout {
             }
         }
         Ok(())
+    }
+}
+
+/// Renames, but never onto something else.
+fn rename(from: &Path, to: &Path) -> Result<(), Errno> {
+    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
+}
+
+/// Gives a blob that was moved by mistake its name back, unless another one has it already; then it stays aside.
+pub(crate) fn put_back(target: &Path, path: &Path) -> Result<(), BlobError> {
+    match rename(target, path) {
+        Ok(()) => sync_directory(path.parent().expect("a blob is in a directory")),
+        Err(Errno::EXIST) => Ok(()),
+        Err(error) => Err(BlobError::io("put back", path)(error.into())),
     }
 }
 

@@ -68,11 +68,11 @@ impl BlobStore {
     /// Moves a damaged blob to `aside/`, where it is kept as evidence; true if it was moved.
     ///
     /// The content is hashed once more: a blob that is whole stays, since another process has healed it between the
-    /// caller's read and this call. False therefore means: gone or healed already, read again.
+    /// caller's read and this call, or while this call was hashing. False therefore means: gone or healed already, read again.
     pub async fn set_aside(&self, sha256: Sha256) -> Result<bool, BlobError> {
         self.blocking(move |layout| match layout.examine(sha256, None)? {
             Found::Absent | Found::Whole => Ok(false),
-            Found::Damaged => layout.move_aside(sha256),
+            Found::Damaged(suspect) => layout.move_aside(sha256, &suspect),
         })
         .await
     }

@@ -4,7 +4,10 @@ use std::{
 };
 
 use super::*;
-use crate::testing::{Fixture, content};
+use crate::{
+    layout::put_back,
+    testing::{Fixture, content},
+};
 
 #[tokio::test]
 async fn documents_come_back_as_they_were_put() {
@@ -82,7 +85,7 @@ async fn a_disk_that_refuses_is_no_damage() {
         Err(ReadError::Io { source, .. }) => assert_eq!(source.kind(), io::ErrorKind::NotADirectory),
         other => panic!("{other:?}"),
     }
-    assert!(matches!(fixture.store.set_aside(sha256).await, Err(BlobError::Io { action: "open", .. })));
+    assert!(matches!(fixture.store.set_aside(sha256).await, Err(BlobError::Io { action: "look at", .. })));
 }
 
 #[tokio::test]
@@ -105,6 +108,54 @@ async fn setting_aside_keeps_the_evidence_and_makes_room() {
 }
 
 #[tokio::test]
+async fn a_blob_that_was_healed_meanwhile_is_not_moved() {
+    let fixture = Fixture::new().await;
+    let bytes = content(1000);
+    let sha256 = fixture.store.put_bytes(bytes.clone().into()).await.expect("stored").sha256;
+    let layout = &fixture.store.layout;
+    let path = fixture.path(sha256);
+    let plants: [(&str, &dyn Fn()); 3] = [
+        ("file", &|| fs::write(&path, [0; 1000]).expect("writes")),
+        ("symlink", &|| symlink("nothing", &path).expect("links")),
+        ("directory", &|| fs::create_dir(&path).expect("creates")),
+    ];
+    for (what, plant) in plants {
+        fs::remove_file(&path).expect("was there");
+        plant();
+        // one process has examined the damaged file when another moves it aside and stores the blob again
+        let Found::Damaged(suspect) = layout.examine(sha256, None).expect(what) else { panic!("{what}") };
+        assert!(fixture.store.set_aside(sha256).await.expect(what));
+        assert!(!layout.move_aside(sha256, &suspect).expect("gone already"), "{what}");
+        fixture.store.put_bytes(bytes.clone().into()).await.expect("healed");
+        let aside = fixture.names("aside");
+
+        assert!(!layout.move_aside(sha256, &suspect).expect("looks"), "{what}");
+        assert_eq!(fixture.store.read(sha256, 1000).await.expect(what), bytes);
+        assert_eq!(fixture.names("aside"), aside, "{what}");
+
+        // the same, but healed between the look and the rename
+        assert!(!layout.rename_aside(sha256, &suspect).expect("moves there and back"), "{what}");
+        assert_eq!(fixture.store.read(sha256, 1000).await.expect(what), bytes);
+        assert_eq!(fixture.names("aside"), aside, "{what}");
+    }
+}
+
+#[tokio::test]
+async fn what_comes_back_from_aside_replaces_nothing() {
+    let fixture = Fixture::new().await;
+    let (path, target) = (fixture.root().join("sha256/blob"), fixture.root().join("aside/blob.0"));
+    fs::write(&target, b"moved by mistake").expect("writes");
+    fs::write(&path, b"stored meanwhile").expect("writes");
+    put_back(&target, &path).expect("leaves both");
+    assert_eq!(fs::read(&path).expect("there"), b"stored meanwhile");
+    assert_eq!(fs::read(&target).expect("kept"), b"moved by mistake");
+    fs::remove_file(&path).expect("was there");
+    put_back(&target, &path).expect("moves");
+    assert_eq!(fs::read(&path).expect("there"), b"moved by mistake");
+    assert!(fixture.names("aside").is_empty());
+}
+
+#[tokio::test]
 async fn evidence_is_bounded() {
     let fixture = Fixture::new().await;
     let sha256 = fixture.store.put_bytes(Bytes::from_static(b"x")).await.expect("stored").sha256;
@@ -113,6 +164,11 @@ async fn evidence_is_bounded() {
     }
     fixture.plant(sha256, b"y");
     assert!(matches!(fixture.store.set_aside(sha256).await, Err(BlobError::AsideFull { limit: 100, .. })));
+    let layout = &fixture.store.layout;
+    let Found::Damaged(suspect) = layout.examine(sha256, None).expect("reads") else { panic!("damaged") };
+    fixture.plant(sha256, b"x");
+    assert!(!layout.move_aside(sha256, &suspect).expect("what is healed by now needs no room"));
+    fixture.plant(sha256, b"y");
     fs::remove_file(fixture.root().join("aside").join(format!("{sha256}.42"))).expect("removes");
     assert!(fixture.store.set_aside(sha256).await.expect("there is room again"));
 }
