@@ -2,6 +2,7 @@
 
 use std::{io, path::Path, path::PathBuf};
 
+use rustix::io::Errno;
 use tokio::task::JoinError;
 use touchstone_domain::Sha256;
 
@@ -105,10 +106,25 @@ pub enum ReadError {
 }
 
 impl ReadError {
+    /// Why a read of the blob's file failed: an unreadable sector is damage, everything else says nothing about the
+    /// blob. For callers of [`BlobStore::file`](crate::BlobStore::file), too.
+    pub fn io(sha256: Sha256, source: io::Error) -> Self {
+        if is_device_error(&source) {
+            Self::Damaged { sha256, detail: Damage::Device }
+        } else {
+            Self::Io { sha256, source }
+        }
+    }
+
     /// The blocking task panicked, or the runtime is shutting down.
     pub(crate) fn stopped(sha256: Sha256) -> impl FnOnce(JoinError) -> Self {
         move |error| Self::Io { sha256, source: io::Error::other(error) }
     }
+}
+
+/// Whether the disk says that it cannot read what it stores.
+pub(crate) fn is_device_error(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(Errno::IO.raw_os_error())
 }
 
 /// How a stored file differs from its blob.
@@ -125,6 +141,9 @@ pub enum Damage {
         /// The size of the file in bytes.
         found: u64,
     },
+    /// The disk cannot read it (`EIO`).
+    #[error("the disk cannot read it")]
+    Device,
     /// The file ended while it was being read.
     #[error("it ends before byte {end}")]
     Truncated {

@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256 as Hasher};
 use tempfile::NamedTempFile;
 use touchstone_domain::{CHUNK_BYTES, Sha256};
 
-use crate::{BlobError, Contents, Damage, ReadError};
+use crate::{BlobError, Contents, Damage, ReadError, error::is_device_error};
 
 /// Blobs never change, and nobody but their group reads them.
 const BLOB_MODE: u32 = 0o440;
@@ -109,9 +109,9 @@ impl Layout {
             Ok(file) => file,
             Err(Errno::NOENT) => return Err(ReadError::Missing { sha256 }),
             Err(Errno::LOOP | Errno::NXIO) => return Err(not_regular),
-            Err(error) => return Err(ReadError::Io { sha256, source: error.into() }),
+            Err(error) => return Err(ReadError::io(sha256, error.into())),
         };
-        let metadata = file.metadata().map_err(|source| ReadError::Io { sha256, source })?;
+        let metadata = file.metadata().map_err(|source| ReadError::io(sha256, source))?;
         if metadata.is_file() { Ok((file, metadata.len())) } else { Err(not_regular) }
     }
 
@@ -132,8 +132,7 @@ impl Layout {
             match digest(&file) {
                 Ok(digest) if digest == sha256 => return Ok(Found::Whole),
                 Ok(_) => {}
-                // the disk says that the sectors are unreadable
-                Err(error) if error.raw_os_error() == Some(Errno::IO.raw_os_error()) => {}
+                Err(error) if is_device_error(&error) => {}
                 Err(error) => return Err(BlobError::io("read", &path)(error)),
             }
         }

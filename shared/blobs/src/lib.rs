@@ -14,7 +14,8 @@
 //! *Invariant:* a name in `sha256/` is given only to bytes that were hashed, by this crate, to that name.
 //!
 //! *Invariant:* no byte leaves [`BlobStore::verified`] or [`BlobStore::read`] before it was compared with a digest.
-//! The disk is not trusted: flips, holes, swaps, links and foreign file types are [`ReadError::Damaged`].
+//! The disk is not trusted: flips, holes, swaps, links, foreign file types and unreadable sectors are
+//! [`ReadError::Damaged`].
 //!
 //! *Invariant:* hashing and file access happen on tokio's blocking pool, one chunk per job, so that neither a slow
 //! upstream nor a slow client keeps a thread; a reader and a writer each hold at most two chunks in memory.

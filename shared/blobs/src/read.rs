@@ -137,7 +137,7 @@ impl Source {
         let mut buffer = vec![0; within_chunk(start, end)];
         self.file.read_exact_at(&mut buffer, start).map_err(|source| match source.kind() {
             io::ErrorKind::UnexpectedEof => ReadError::Damaged { sha256, detail: Damage::Truncated { end } },
-            _ => ReadError::Io { sha256, source },
+            _ => ReadError::io(sha256, source),
         })?;
         if self.artifact.chunks().digest(index) != Some(Sha256::of(&buffer)) {
             return Err(ReadError::Damaged { sha256, detail: Damage::Chunk { index } });

@@ -105,12 +105,16 @@ fn read_whole(layout: &Layout, sha256: Sha256, size_max: u64) -> Result<Bytes, R
     if size > size_max {
         return Err(too_large);
     }
-    let mut bytes = vec![0; usize::try_from(size).map_err(|_| too_large)?];
+    whole(&file, usize::try_from(size).map_err(|_| too_large)?, sha256)
+}
+
+fn whole(file: &File, size: usize, sha256: Sha256) -> Result<Bytes, ReadError> {
+    let mut bytes = vec![0; size];
     file.read_exact_at(&mut bytes, 0).map_err(|source| match source.kind() {
         io::ErrorKind::UnexpectedEof => {
-            ReadError::Damaged { sha256, detail: Damage::Truncated { end: size } }
+            ReadError::Damaged { sha256, detail: Damage::Truncated { end: size as u64 } }
         }
-        _ => ReadError::Io { sha256, source },
+        _ => ReadError::io(sha256, source),
     })?;
     let found = Sha256::of(&bytes);
     if found != sha256 {

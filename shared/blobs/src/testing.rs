@@ -1,7 +1,7 @@
 //! What the tests of this crate share: a store in a directory of its own, and artifacts that were "promoted".
 
 use std::{
-    fs,
+    fs::{self, File},
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
@@ -66,6 +66,11 @@ impl Fixture {
         };
         tokio::time::timeout(Duration::from_secs(20), empty).await.expect("temporary files are removed");
     }
+}
+
+/// A file whose first bytes cannot be read, with the error of a bad sector: nothing is mapped at the address 0.
+pub(crate) fn unreadable() -> File {
+    File::open("/proc/self/mem").expect("opens")
 }
 
 /// Bytes in which no two chunks are alike.

@@ -169,6 +169,22 @@ async fn a_file_that_shrinks_while_it_is_read_ends_the_stream() {
     );
 }
 
+#[test]
+fn an_unreadable_sector_is_damage_and_a_refusal_is_none() {
+    let artifact = promoted(&content(1000));
+    let chunk = |file| Source { file, artifact: Arc::clone(&artifact), range: 0..1000 }.chunk(0);
+    match chunk(crate::testing::unreadable()) {
+        Err(ReadError::Damaged { sha256, detail: Damage::Device }) => {
+            assert_eq!(sha256, artifact.record().sha256);
+        }
+        other => panic!("{other:?}"),
+    }
+    match chunk(File::open("/").expect("opens")) {
+        Err(ReadError::Io { source, .. }) => assert_eq!(source.kind(), io::ErrorKind::IsADirectory),
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
 async fn swapped_blobs_are_noticed_and_missing_ones_told_apart() {
     let fixture = Fixture::new().await;

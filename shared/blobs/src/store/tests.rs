@@ -6,7 +6,7 @@ use std::{
 use super::*;
 use crate::{
     layout::put_back,
-    testing::{Fixture, content},
+    testing::{Fixture, content, unreadable},
 };
 
 #[tokio::test]
@@ -86,6 +86,20 @@ async fn a_disk_that_refuses_is_no_damage() {
         other => panic!("{other:?}"),
     }
     assert!(matches!(fixture.store.set_aside(sha256).await, Err(BlobError::Io { action: "look at", .. })));
+}
+
+#[test]
+fn unreadable_sectors_are_damage() {
+    let sha256 = Sha256::of(b"x");
+    let whole = whole(&unreadable(), 1, sha256);
+    assert!(matches!(whole, Err(ReadError::Damaged { detail: Damage::Device, .. })), "{whole:?}");
+    let source = |error: rustix::io::Errno| io::Error::from(error);
+    let damaged = ReadError::io(sha256, source(rustix::io::Errno::IO));
+    assert!(matches!(damaged, ReadError::Damaged { detail: Damage::Device, .. }), "{damaged:?}");
+    for errno in [rustix::io::Errno::ACCESS, rustix::io::Errno::MFILE, rustix::io::Errno::NOMEM] {
+        let refused = ReadError::io(sha256, source(errno));
+        assert!(matches!(refused, ReadError::Io { .. }), "{refused:?}");
+    }
 }
 
 #[tokio::test]
