@@ -36,6 +36,8 @@ pub(crate) struct Kept {
     pub(crate) sha256: Sha256,
     pub(crate) url: Url,
     pub(crate) content_type: String,
+    /// Whether the upstream could not be asked whether it is current.
+    pub(crate) stale: bool,
 }
 
 /// The document as `read` understands it: from the cache while it is young, else from the upstream, else from the cache all
@@ -71,7 +73,7 @@ pub(crate) async fn get<T, F: Future<Output = Result<T, Refusal>>>(
             tracing::warn!(document = wanted.what, ecosystem = %wanted.ecosystem, age = ?row.age, problem = refusal.detail, "using an old copy of a document");
             metrics::counter!("touchstone_stale_documents", "ecosystem" => wanted.ecosystem.as_str())
                 .increment(1);
-            read(kept).await
+            read(Kept { stale: true, ..kept }).await
         }
     }
 }
@@ -101,7 +103,7 @@ async fn refresh<T, F: Future<Output = Result<T, Refusal>>>(
         last_modified: document.validators.last_modified,
     };
     let MetadataDocument { url, content_type, body, .. } = document;
-    let value = read(Kept { body, sha256: stored.sha256, url, content_type }).await?;
+    let value = read(Kept { body, sha256: stored.sha256, url, content_type, stale: false }).await?;
     edge.store
         .put_document(wanted.ecosystem, wanted.url.as_str(), &new)
         .await
@@ -115,8 +117,8 @@ async fn load(edge: &Edge, row: CachedDocument) -> Option<(CachedDocument, Kept)
         Ok(body) => {
             let document = &row.document;
             let url = Url::parse(&document.url).ok()?;
-            let kept =
-                Kept { body, sha256: document.sha256, url, content_type: document.content_type.clone() };
+            let content_type = document.content_type.clone();
+            let kept = Kept { body, sha256: document.sha256, url, content_type, stale: false };
             Some((row, kept))
         }
         Err(error) => {

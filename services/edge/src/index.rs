@@ -15,6 +15,8 @@ use crate::{
 
 /// The bytes of documents that are kept parsed in memory.
 const MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// How long an old listing is used before the upstream is asked again after it failed.
+const STALE_AGE_MAX: Duration = Duration::from_secs(10);
 /// Documents from this size on are parsed off the async threads.
 const PARSE_ASIDE_BYTES: usize = 64 * 1024;
 
@@ -28,6 +30,15 @@ pub(crate) struct Listing {
     /// The address it came from; relative links start there.
     pub(crate) url: Url,
     checked: Instant,
+    stale: bool,
+}
+
+impl Listing {
+    /// Whether it may be used without asking again. One that could not be checked is asked about again soon, so that an
+    /// upstream that is back is noticed.
+    fn is_fresh(&self, max_age: Duration) -> bool {
+        self.checked.elapsed() < if self.stale { max_age.min(STALE_AGE_MAX) } else { max_age }
+    }
 }
 
 /// The parsed listings in memory.
@@ -54,7 +65,7 @@ pub(crate) async fn listing(
     let key = (ecosystem, package.as_str().to_owned());
     let held = edge.indexes.listings.get(&key);
     if let Some(listing) = &held
-        && listing.checked.elapsed() < max_age
+        && listing.is_fresh(max_age)
     {
         return Ok(Arc::clone(listing));
     }
@@ -99,8 +110,8 @@ async fn read(
         Some(held) if held.sha256 == kept.sha256 => Arc::clone(&held.index),
         Some(_) | None => parse(ecosystem, package, &kept).await?,
     };
-    let (sha256, size, url) = (kept.sha256, kept.body.len(), kept.url);
-    let listing = Arc::new(Listing { index, sha256, size, url, checked: Instant::now() });
+    let (sha256, size, url, stale) = (kept.sha256, kept.body.len(), kept.url, kept.stale);
+    let listing = Arc::new(Listing { index, sha256, size, url, checked: Instant::now(), stale });
     edge.indexes.listings.insert(key, Arc::clone(&listing));
     Ok(listing)
 }

@@ -86,7 +86,12 @@ impl Check for HashCheck {
                 Err(self.set_aside(facts, blobs, error.to_string()).await)
             }
             Err(error @ ExamineError::Row { .. }) => Err(CheckError::poison(error.to_string())),
-            Err(ExamineError::Io(error)) => Err(CheckError::retry_because("the blob cannot be read", error)),
+            Err(ExamineError::Io(error)) => match ReadError::io(facts.sha256, error) {
+                error @ ReadError::Damaged { .. } => {
+                    Err(self.set_aside(facts, blobs, error.to_string()).await)
+                }
+                error => Err(CheckError::retry_because("the blob cannot be read", error)),
+            },
         }
     }
 }

@@ -44,9 +44,11 @@ pub(crate) async fn run(file: &Path, write: bool) -> Result<()> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
     };
-    std::fs::write(file, render(&before, &found)?)
-        .with_context(|| format!("cannot write {}", file.display()))?;
-    super::say(&format!("wrote {} upstream(s) to {}\n", found.len(), file.display()));
+    let after = render(&before, &found)?;
+    std::fs::write(file, &after).with_context(|| format!("cannot write {}", file.display()))?;
+    let sections = |text: &str| text.matches("[upstream.").count();
+    let added = sections(&after).saturating_sub(sections(&before));
+    super::say(&format!("found {} upstream(s), added {added} to {}\n", found.len(), file.display()));
     Ok(())
 }
 
@@ -66,15 +68,14 @@ async fn npm() -> Result<Found> {
 /// pip's own setting, else the default that its help names; then the host of the files of a package that every index has.
 async fn pypi() -> Result<Found> {
     let configured = output("pip", &["config", "get", "global.index-url"], &[]).await.ok();
-    let address = match configured.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
-        Some(address) => address.to_owned(),
-        None => {
-            let help = output("pip", &["install", "--help"], &[]).await?;
-            let words = help.split(|c: char| c.is_whitespace() || c == '(' || c == ')');
-            let url =
-                words.into_iter().find(|word| word.starts_with("https://") && word.ends_with("/simple"));
-            url.context("`pip install --help` names no default index")?.to_owned()
-        }
+    let address = if let Some(address) = configured.as_deref().map(str::trim).filter(|text| !text.is_empty())
+    {
+        address.to_owned()
+    } else {
+        let help = output("pip", &["install", "--help"], &[]).await?;
+        let mut words = help.split(|c: char| c.is_whitespace() || c == '(' || c == ')');
+        let url = words.find(|word| word.starts_with("https://") && word.ends_with("/simple"));
+        url.context("`pip install --help` names no default index")?.to_owned()
     };
     let url = directory(address.trim_end_matches('/').trim_end_matches("simple"))?;
     let package = PackageName::new("pip")?;
