@@ -26,6 +26,7 @@ use std::{
     time::Duration,
 };
 
+use serde::{Deserialize, Serialize};
 use tempfile::TempDir;
 use touchstone_domain::Ecosystem;
 use url::Url;
@@ -39,7 +40,7 @@ use command::ClientCommand;
 pub type Packages = BTreeSet<(String, String)>;
 
 /// One of the clients.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Client {
     /// npm, with `npm ci` from `package-lock.json`.
     Npm,
@@ -93,7 +94,7 @@ impl Client {
 }
 
 /// How a run gets its versions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Mode {
     /// From the index; the lockfile is written anew.
     Resolve,
@@ -225,7 +226,7 @@ impl Project {
 }
 
 /// How a run went.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Run {
     /// The client.
     pub client: Client,

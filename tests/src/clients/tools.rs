@@ -49,6 +49,11 @@ impl Tools {
             uv: present(root.join("venv/bin/uv")),
         }
     }
+
+    /// Python, for what the machine has no program for.
+    pub fn python(&self) -> &Path {
+        &self.python
+    }
 }
 
 /// Where the wheel that carries Node.js is unpacked; its own scripts start Python first.
