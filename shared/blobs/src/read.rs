@@ -2,7 +2,7 @@
 
 use std::{
     fs::File,
-    io,
+    io, mem,
     ops::Range,
     os::unix::fs::FileExt as _,
     pin::Pin,
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use futures::Stream;
 use tokio::{
     runtime::Handle,
+    sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinHandle, spawn_blocking},
 };
 use touchstone_domain::{CHUNK_BYTES, PromotedArtifact, Sha256};
@@ -25,7 +26,8 @@ use crate::{Damage, ReadError, layout::Layout};
 /// After an error the stream ends, and nothing of the bad chunk was yielded: the caller must abort the response, so that
 /// no client takes it for complete, and set the blob aside.
 ///
-/// The chunk after the one yielded last is read ahead. Dropping the stream leaves at most that one job to run out.
+/// The chunk after the one yielded last is read ahead while the store's budget lasts, so that thousands of clients who take
+/// nothing do not pin twice the memory. Dropping the stream leaves at most that one job to run out.
 #[derive(Debug)]
 pub struct VerifiedRead {
     source: Arc<Source>,
@@ -33,12 +35,18 @@ pub struct VerifiedRead {
     /// The chunks that are not started yet.
     rest: Range<u64>,
     ahead: Ahead,
+    budget: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
 enum Ahead {
     Ready(Bytes),
-    Reading(JoinHandle<Result<Bytes, ReadError>>),
+    Reading {
+        job: JoinHandle<Result<Bytes, ReadError>>,
+        _permit: Option<OwnedSemaphorePermit>,
+    },
+    /// Read when it is asked for.
+    Waiting(u64),
     Ended,
 }
 
@@ -47,6 +55,7 @@ impl VerifiedRead {
         layout: Arc<Layout>,
         artifact: Arc<PromotedArtifact>,
         range: Range<u64>,
+        budget: Arc<Semaphore>,
     ) -> Result<Self, ReadError> {
         let sha256 = artifact.record().sha256;
         let opening = spawn_blocking(move || {
@@ -59,18 +68,23 @@ impl VerifiedRead {
             Ok((Arc::new(source), rest, ahead))
         });
         let (source, rest, ahead) = opening.await.map_err(ReadError::stopped(sha256)).flatten()?;
-        Ok(Self { source, runtime: Handle::current(), rest, ahead })
+        Ok(Self { source, runtime: Handle::current(), rest, ahead, budget })
     }
 
-    /// Starts reading the next chunk, if there is one.
+    /// Starts reading the next chunk, if there is one and the budget allows.
     fn advance(&mut self) {
         self.ahead = match self.rest.next() {
-            Some(index) => {
-                let source = Arc::clone(&self.source);
-                Ahead::Reading(self.runtime.spawn_blocking(move || source.chunk(index)))
-            }
+            Some(index) => match Arc::clone(&self.budget).try_acquire_owned() {
+                Ok(permit) => Ahead::Reading { job: self.start(index), _permit: Some(permit) },
+                Err(_) => Ahead::Waiting(index),
+            },
             None => Ahead::Ended,
         };
+    }
+
+    fn start(&self, index: u64) -> JoinHandle<Result<Bytes, ReadError>> {
+        let source = Arc::clone(&self.source);
+        self.runtime.spawn_blocking(move || source.chunk(index))
     }
 }
 
@@ -80,16 +94,22 @@ impl Stream for VerifiedRead {
     fn poll_next(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let this = self.get_mut();
         let chunk = match &mut this.ahead {
-            Ahead::Ready(bytes) => Ok(bytes.clone()),
-            Ahead::Reading(job) => {
+            Ahead::Ready(bytes) => Ok(mem::take(bytes)),
+            Ahead::Reading { job, .. } => {
                 let joined = ready!(Pin::new(job).poll(context));
                 joined.map_err(ReadError::stopped(this.source.sha256())).flatten()
             }
+            Ahead::Waiting(index) => {
+                let index = *index;
+                this.ahead = Ahead::Reading { job: this.start(index), _permit: None };
+                return Pin::new(this).poll_next(context);
+            }
             Ahead::Ended => return Poll::Ready(None),
         };
-        match &chunk {
-            Ok(_) => this.advance(),
-            Err(_) => this.ahead = Ahead::Ended,
+        // Gives its permit back first.
+        this.ahead = Ahead::Ended;
+        if chunk.is_ok() {
+            this.advance();
         }
         Poll::Ready(Some(chunk))
     }

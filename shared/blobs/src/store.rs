@@ -3,7 +3,7 @@
 use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _, path::Path, sync::Arc};
 
 use bytes::Bytes;
-use tokio::task::spawn_blocking;
+use tokio::{sync::Semaphore, task::spawn_blocking};
 use touchstone_domain::{PromotedArtifact, Sha256};
 
 use crate::{
@@ -12,10 +12,14 @@ use crate::{
     write::Sink,
 };
 
+/// How many chunks are read ahead at once, over all readers: 16 MiB.
+const READ_AHEAD_MAX: usize = 64;
+
 /// A content-addressed store in a directory; cheap to clone.
 #[derive(Clone, Debug)]
 pub struct BlobStore {
     layout: Arc<Layout>,
+    pub(crate) read_ahead: Arc<Semaphore>,
 }
 
 impl BlobStore {
@@ -24,7 +28,7 @@ impl BlobStore {
         let path = dir.to_owned();
         let layout =
             spawn_blocking(move || Layout::open(&path)).await.map_err(BlobError::stopped(dir)).flatten()?;
-        Ok(Self { layout: Arc::new(layout) })
+        Ok(Self { layout: Arc::new(layout), read_ahead: Arc::new(Semaphore::new(READ_AHEAD_MAX)) })
     }
 
     /// Starts a blob of at most `size_max` bytes.
@@ -53,7 +57,7 @@ impl BlobStore {
         artifact: Arc<PromotedArtifact>,
         range: Range<u64>,
     ) -> Result<VerifiedRead, ReadError> {
-        VerifiedRead::open(Arc::clone(&self.layout), artifact, range).await
+        VerifiedRead::open(Arc::clone(&self.layout), artifact, range, Arc::clone(&self.read_ahead)).await
     }
 
     /// Opens the file itself: a regular one, but its bytes are unverified. For checks, which recompute everything.

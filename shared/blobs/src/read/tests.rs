@@ -68,6 +68,33 @@ async fn every_range_around_a_boundary_is_read_exactly() {
     }
 }
 
+/// One reader that takes nothing holds one permit; who finds none left reads the same bytes, each when it is asked for.
+#[tokio::test]
+async fn the_budget_for_reading_ahead_bounds_memory_and_changes_no_byte() {
+    let fixture = Fixture::new().await;
+    let bytes = content(4 * CHUNK_BYTES + 1);
+    let artifact = fixture.promoted(&bytes).await;
+    let (budget, all) = (&fixture.store.read_ahead, 0..bytes.len() as u64);
+    let permits = budget.available_permits();
+    let mut stalled = fixture.store.verified(Arc::clone(&artifact), all.clone()).await.expect("opens");
+    assert_eq!(budget.available_permits(), permits, "nothing is read ahead before the first chunk is taken");
+    stalled.next().await.expect("a chunk").expect("whole");
+    assert_eq!(budget.available_permits(), permits - 1);
+
+    let taken =
+        Arc::clone(budget).try_acquire_many_owned(u32::try_from(permits - 1).expect("few")).expect("left");
+    let (found, error) =
+        collect(fixture.store.verified(Arc::clone(&artifact), all.clone()).await.expect("opens")).await;
+    assert!(error.is_none() && found == bytes, "{error:?}");
+    let mut flipped = bytes.clone();
+    flipped[2 * CHUNK_BYTES] ^= 1;
+    fixture.plant(artifact.record().sha256, &flipped);
+    assert_eq!(damage(&fixture, &artifact).await, (2 * CHUNK_BYTES, Damage::Chunk { index: 2 }));
+
+    drop((stalled, taken));
+    assert_eq!(budget.available_permits(), permits, "every permit comes back");
+}
+
 #[tokio::test]
 #[expect(clippy::reversed_empty_ranges, reason = "that is what is refused")]
 async fn a_range_that_ends_before_it_starts_is_refused() {
