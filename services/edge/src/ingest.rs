@@ -281,7 +281,7 @@ async fn record(
 }
 
 /// Publishes; a lost event costs time only, since the sweeper finds the row.
-async fn announce(edge: &Edge, event: ArtifactEvent) {
+pub(crate) async fn announce(edge: &Edge, event: ArtifactEvent) {
     let bus = edge.bus.borrow().clone();
     let Some(bus) = bus else {
         tracing::warn!(artifact = %event.artifact, "NATS is away; the sweeper will publish the event");
