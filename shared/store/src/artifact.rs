@@ -30,6 +30,8 @@ pub struct ArtifactStatus {
     pub eligible_at: Option<Timestamp>,
     /// When it was put on record.
     pub fetched_at: Timestamp,
+    /// How often its checks were asked again in this epoch.
+    pub dispatches: i16,
     /// What the checks of this epoch found that is no pass; the latest first.
     pub findings: Vec<Finding>,
     /// The words of the latest recall, if it was recalled.
@@ -116,7 +118,7 @@ impl Store {
         const STATUS: &str = r"-- artifact.status
 SELECT artifact.ecosystem, artifact.package, artifact.version, artifact.file, artifact.sha256, artifact.chunk_root,
        artifact.fetched_at, gate.artifact_id, gate.policy_epoch, gate.epoch, gate.required, gate.veto, gate.ok,
-       gate.deny, gate.undecided, gate.hold, gate.eligible_at,
+       gate.deny, gate.undecided, gate.hold, gate.eligible_at, gate.dispatch_n,
        CASE WHEN NOT gate.servable THEN (
            SELECT jsonb_agg(jsonb_build_object('check', check_kind, 'kind', outcome, 'reason', reason) ORDER BY id DESC)
            FROM (
@@ -194,6 +196,7 @@ impl TryFrom<&Row> for ArtifactStatus {
             policy_epoch: columns.get("policy_epoch")?,
             eligible_at: columns.get("eligible_at")?,
             fetched_at: columns.get("fetched_at")?,
+            dispatches: columns.get("dispatch_n")?,
             findings: columns.findings()?,
             recall: columns.get("recall")?,
         })
