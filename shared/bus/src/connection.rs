@@ -7,7 +7,11 @@ use async_nats::{
     connection::State,
     jetstream::{Context, context::ContextBuilder},
 };
-use tokio::{sync::watch, time::timeout};
+use tokio::{
+    sync::watch,
+    time::{sleep, timeout},
+};
+use touchstone_domain::CheckKind;
 
 use crate::BusError;
 
@@ -20,6 +24,8 @@ const SERVER_REQUIRED_TEXT: &str = "2.12";
 const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest pause between two attempts to reconnect.
 const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(2);
+/// The pause before streams and consumers are asked for again.
+const PROVISION_AGAIN: Duration = Duration::from_millis(500);
 /// Finds a connection that is open and dead.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 
@@ -86,6 +92,28 @@ impl Bus {
         match bus.ready().await {
             Ok(()) | Err(BusError::Disconnected) => Ok(bus),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Connects and provisions, however long it takes. There is one client however often it is tried: each one goes on
+    /// reconnecting for ever.
+    pub async fn connect_and_provision(options: BusOptions, checks: &[CheckKind]) -> Self {
+        let bus = loop {
+            match Self::connect(options.clone()).await {
+                Ok(bus) => break bus,
+                Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "waiting for NATS"),
+            }
+            sleep(PROVISION_AGAIN).await;
+        };
+        loop {
+            match bus.provision(checks).await {
+                Ok(()) => return bus,
+                Err(BusError::Disconnected) => tracing::debug!("waiting for NATS"),
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot provision NATS");
+                }
+            }
+            sleep(PROVISION_AGAIN).await;
         }
     }
 

@@ -25,13 +25,9 @@ impl Bus {
     /// choose what it can work off well within [`ACK_WAIT`].
     pub async fn consume(&self, check: CheckKind, capacity: usize) -> Result<Deliveries, BusError> {
         let mut pull = Pull::new(self.clone(), Source::Check(check), capacity);
-        match pull.open().await {
-            // A server that is away, or not ready yet, is what `next_batch` waits for.
-            Ok(()) | Err(BusError::Disconnected | BusError::TimedOut { .. }) => {
-                Ok(Deliveries { pull, unreadable: vec![] })
-            }
-            Err(error) => Err(error),
-        }
+        // A server that is away, or not ready yet, is what `next_batch` waits for.
+        pull.try_open().await?;
+        Ok(Deliveries { pull, unreadable: vec![] })
     }
 }
 

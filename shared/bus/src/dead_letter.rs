@@ -28,12 +28,8 @@ impl Bus {
     /// Starts to read the advisories. All promoters share one durable consumer.
     pub async fn dead_letters(&self) -> Result<DeadLetters, BusError> {
         let mut pull = Pull::new(self.clone(), Source::DeadLetters, SENT_AHEAD);
-        match pull.open().await {
-            Ok(()) | Err(BusError::Disconnected | BusError::TimedOut { .. }) => {
-                Ok(DeadLetters { pull, bus: self.clone() })
-            }
-            Err(error) => Err(error),
-        }
+        pull.try_open().await?;
+        Ok(DeadLetters { pull, bus: self.clone() })
     }
 }
 

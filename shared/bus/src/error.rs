@@ -93,3 +93,21 @@ pub enum BusError {
     #[error("cannot acknowledge a message")]
     Acknowledge(#[source] Cause),
 }
+
+impl BusError {
+    /// Whether the server is one that time does not mend.
+    pub(crate) const fn is_final(&self) -> bool {
+        match self {
+            Self::ServerTooOld { .. } | Self::NotAsConfigured { .. } => true,
+            Self::Connect(_)
+            | Self::Disconnected
+            | Self::TimedOut { .. }
+            | Self::Stream { .. }
+            | Self::Consumer { .. }
+            | Self::Pull(_)
+            | Self::Publish { .. }
+            | Self::Subscribe { .. }
+            | Self::Acknowledge(_) => false,
+        }
+    }
+}

@@ -47,8 +47,20 @@ impl Pull {
         Self { bus, source, capacity, stream: None, link, left_over: VecDeque::new(), failures: 0 }
     }
 
+    /// Starts to pull if the server lets us now; only a server that never will is an error.
+    pub(crate) async fn try_open(&mut self) -> Result<(), BusError> {
+        match self.open().await {
+            Err(error) if error.is_final() => Err(error),
+            Ok(()) => Ok(()),
+            Err(error) => {
+                self.broke(&error);
+                Ok(())
+            }
+        }
+    }
+
     /// Provisions and starts to pull.
-    pub(crate) async fn open(&mut self) -> Result<(), BusError> {
+    async fn open(&mut self) -> Result<(), BusError> {
         self.link.mark_unchanged();
         let consumer = match self.source {
             Source::Check(check) => self.bus.check_consumer(check).await?,

@@ -289,6 +289,35 @@ async fn without_a_server_every_call_fails_at_once_and_a_late_server_is_found() 
 }
 
 #[tokio::test]
+async fn a_server_that_does_not_answer_when_consuming_starts_is_waited_for() {
+    let (server, bus) = provisioned().await;
+    server.pause();
+    let mut deliveries = bus.consume(CheckKind::Hash, 8).await.expect("waits in next_batch");
+    server.resume();
+    let (delivery, ()) = tokio::join!(one(&mut deliveries), publish_until_accepted(&bus, event(1)));
+    assert_eq!(delivery.event, event(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn while_nothing_answers_there_is_one_client() {
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("nats://{}", silent.local_addr().expect("bound"));
+    let mut held = vec![];
+    let accepting = async {
+        while let Ok(connection) = silent.accept().await {
+            held.push(connection);
+            // One client needs at least a minute for so many attempts of 3 s each.
+            assert!(held.len() <= 20, "another client for each attempt");
+        }
+    };
+    let options = BusOptions { url, name: "test".into() };
+    let connecting = Bus::connect_and_provision(options, &[CheckKind::Hash]);
+    let both = timeout(Duration::from_mins(1), async { tokio::join!(accepting, connecting) });
+    assert!(both.await.is_err(), "there is nothing to provision");
+    assert!(held.len() > 5, "it goes on trying");
+}
+
+#[tokio::test]
 async fn drain_sends_what_is_buffered_and_ends_the_subscriptions() {
     let (server, bus) = provisioned().await;
     let other = connect(&server).await;

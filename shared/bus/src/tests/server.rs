@@ -36,6 +36,21 @@ impl Server {
         self.child.wait().expect("our own child");
     }
 
+    /// Stops the server from answering; its connections stay.
+    pub(crate) fn pause(&self) {
+        self.signal("-STOP");
+    }
+
+    /// Lets a paused server go on.
+    pub(crate) fn resume(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.child.id().to_string()]).status();
+        assert!(sent.expect("kill").success());
+    }
+
     /// Removes everything that JetStream stored.
     pub(crate) fn wipe(&self) {
         fs::remove_dir_all(self.directory.path().join("jetstream")).expect("the store directory");
