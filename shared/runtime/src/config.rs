@@ -7,6 +7,7 @@
 //!
 //! Relative paths, from the environment too, are relative to the directory of the configuration file.
 
+mod addresses;
 mod error;
 mod secret;
 mod sections;

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use touchstone_domain::Ecosystem;
 use url::Url;
 
-use super::{ConfigError, Secret};
+use super::{ConfigError, Secret, addresses};
 
 /// Everything a role can be told.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -105,7 +105,7 @@ pub struct Edge {
     pub metadata_ttl: Duration,
     /// Client connections, at most.
     pub max_connections: usize,
-    /// Fetches from upstreams at one time, at most.
+    /// Artifacts that are fetched from one upstream at one time, at most.
     pub max_fetches: usize,
     /// How long a client may take to send its request head.
     #[serde(with = "humantime_serde")]
@@ -310,7 +310,7 @@ impl Config {
             let problem = "must be http:// or https://, without query or fragment".to_owned();
             return Err(ConfigError::Value { key: "edge.public_url".to_owned(), problem });
         }
-        Ok(())
+        addresses::check(edge, &self.upstream)
     }
 }
 

@@ -202,6 +202,51 @@ fn refusals_name_the_bound_and_the_way_out() {
 }
 
 #[test]
+fn an_edge_that_its_clients_would_not_find_is_refused() {
+    for listen in ["0.0.0.0:8080", "[::]:8080", "127.0.0.1:0"] {
+        let toml = format!("[edge]\nlisten = \"{listen}\"\n");
+        let expected =
+            format!("`edge.public_url` is missing, and clients cannot use http://{listen}/; set it");
+        each_starts(&[(refusal(&toml), &expected)]);
+        let public = [("TOUCHSTONE__EDGE__PUBLIC_URL", "https://mirror.example/")];
+        Directory::with(&toml).load(&public).unwrap();
+    }
+    Directory::with("[edge]\nlisten = \"192.0.2.1:8080\"\n").load(&[]).unwrap();
+
+    let hosts = |npm: &str, pypi: &str| format!("[edge.hosts]\nnpm = \"{npm}\"\npypi = \"{pypi}\"\n");
+    let expected = "`edge.hosts.pypi` is A.example, which another ecosystem has already";
+    each_starts(&[(refusal(&hosts("a.example", "A.example")), expected)]);
+    Directory::with(&hosts("a.example", "b.example")).load(&[]).unwrap();
+}
+
+#[test]
+fn an_upstream_that_is_the_mirror_itself_is_refused() {
+    let with = |listen: &str, upstream: &str| {
+        Directory::with(&format!(
+            "[edge]\nlisten = \"{listen}\"\npublic_url = \"https://mirror.example/packages\"\n\
+             [upstream.npm]\nurl = \"{upstream}\"\n"
+        ))
+    };
+    for (listen, upstream) in [
+        ("127.0.0.1:8080", "https://mirror.example:443/packages/npm/"),
+        ("127.0.0.1:8080", "http://127.0.0.1:8080/npm/"),
+        ("127.0.0.1:8080", "http://localhost:8080/npm/"),
+        ("[::]:8080", "http://[::1]:8080/npm/"),
+        ("192.0.2.1:80", "http://192.0.2.1/npm/"),
+    ] {
+        let expected = "`upstream.npm.url` is the address of this mirror, which would ask itself";
+        each_starts(&[(with(listen, upstream).refusal(&[]), expected)]);
+    }
+    for (listen, upstream) in [
+        ("127.0.0.1:8080", "https://npm.example/"),
+        ("127.0.0.1:8080", "http://127.0.0.1:8082/npm/"),
+        ("192.0.2.1:80", "http://192.0.2.2/npm/"),
+    ] {
+        with(listen, upstream).load(&[]).unwrap();
+    }
+}
+
+#[test]
 fn refusals_do_not_print_the_value() {
     for text in [
         Directory::with("").refusal(&[("TOUCHSTONE__DATABASE", "postgres://a:hunter2@db.example/")]),
