@@ -1,13 +1,11 @@
 //! A package's metadata as a response: conditional, compressed, in pieces.
 
-use std::{io::Write as _, sync::Arc};
+use std::{io::Write as _, sync::Arc, vec::IntoIter};
 
 use bytes::Bytes;
 use flate2::{Compression, write::GzEncoder};
 use futures::stream;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
-use tokio::sync::mpsc;
-use tokio_stream::wrappers::ReceiverStream;
 use touchstone_domain::{Ecosystem, PackageName, Refusal, RefusalKind, Sha256};
 use touchstone_ecosystems::{Amendment, IndexForm, Rendered};
 
@@ -21,8 +19,8 @@ use crate::{
 
 /// Bodies below this size are sent as they are.
 const COMPRESS_FROM_BYTES: u64 = 1_024;
-/// How many compressed pieces wait for a slow client.
-const PIECES_WAITING: usize = 8;
+/// How much is compressed at once, in bytes before compression.
+const BATCH_BYTES: usize = 128 * 1024;
 
 /// Answers a request for a package's metadata.
 pub(crate) async fn respond(
@@ -44,8 +42,8 @@ pub(crate) async fn respond(
     }
     let gzip = accepts_gzip(headers);
     let etag = entity_tag(edge, ecosystem, form, &listing, &amended);
-    let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
-    if text(header::IF_NONE_MATCH).is_some_and(|tags| names_etag(tags, &etag)) {
+    let mut known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
+    if known.any(|tags| names_etag(tags, &etag)) {
         let mut response = Response::new(serve::full(Bytes::new()));
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         describe(&mut response, &etag);
@@ -93,42 +91,45 @@ fn body(rendered: Rendered, method: &Method, gzip: bool) -> Response<Body> {
     response
 }
 
-/// Compresses piece by piece on the blocking pool, no faster than the client reads.
+/// Compresses a batch whenever the client has taken the one before. Nobody waits for a client: a batch takes a thread of the
+/// blocking pool for as long as it is compressed.
 fn compressed(pieces: Vec<Bytes>) -> Body {
-    let (sender, receiver) = mpsc::channel::<Result<Bytes, BodyError>>(PIECES_WAITING);
-    tokio::task::spawn_blocking(move || {
-        let mut encoder = GzEncoder::new(Pieces { sender, held: Vec::new() }, Compression::fast());
-        let written = pieces.iter().try_for_each(|piece| encoder.write_all(piece));
-        // An error says that the client went away.
-        let _gone = written.and_then(|()| encoder.finish()).and_then(|mut rest| rest.flush());
-    });
-    serve::stream(ReceiverStream::new(receiver))
+    let packing = Packing {
+        pieces: pieces.into_iter(),
+        piece: Bytes::new(),
+        encoder: GzEncoder::new(Vec::new(), Compression::fast()),
+    };
+    serve::stream(stream::try_unfold(Some(packing), |packing| async move {
+        let Some(packing) = packing else { return Ok(None) };
+        let (bytes, rest) = tokio::task::spawn_blocking(|| packing.batch()).await??;
+        Ok::<_, BodyError>(Some((bytes, rest)))
+    }))
 }
 
-/// Hands compressed bytes on in pieces.
-struct Pieces {
-    sender: mpsc::Sender<Result<Bytes, BodyError>>,
-    held: Vec<u8>,
+/// What is left to compress.
+struct Packing {
+    pieces: IntoIter<Bytes>,
+    piece: Bytes,
+    encoder: GzEncoder<Vec<u8>>,
 }
 
-/// The size of a piece.
-const PIECE_BYTES: usize = 32 * 1024;
-
-impl std::io::Write for Pieces {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.held.extend_from_slice(bytes);
-        if self.held.len() >= PIECE_BYTES {
-            self.flush()?;
+impl Packing {
+    /// Compresses a batch, or as much as it takes to have anything to send; `None` says that it was the last.
+    fn batch(mut self) -> std::io::Result<(Bytes, Option<Self>)> {
+        let mut room = BATCH_BYTES;
+        while room > 0 || self.encoder.get_ref().is_empty() {
+            if self.piece.is_empty() {
+                match self.pieces.next() {
+                    Some(piece) => self.piece = piece,
+                    None => return Ok((Bytes::from(self.encoder.finish()?), None)),
+                }
+            }
+            let part = self.piece.split_to(self.piece.len().min(BATCH_BYTES));
+            self.encoder.write_all(&part)?;
+            room = room.saturating_sub(part.len());
         }
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        if self.held.is_empty() {
-            return Ok(());
-        }
-        let piece = Bytes::from(std::mem::take(&mut self.held));
-        self.sender.blocking_send(Ok(piece)).map_err(|_| std::io::ErrorKind::BrokenPipe.into())
+        let packed = std::mem::take(self.encoder.get_mut());
+        Ok((Bytes::from(packed), Some(self)))
     }
 }
 
@@ -237,5 +238,43 @@ mod tests {
             assert_eq!(accepts_gzip(&headers), expected, "{header}");
         }
         assert!(!accepts_gzip(&HeaderMap::new()));
+    }
+
+    /// Pieces that hardly compress, among them empty and tiny ones.
+    fn noise() -> Vec<Bytes> {
+        let block = |n: u32| Sha256::of(n.to_be_bytes()).0;
+        let noise: Vec<u8> = (0..64 * 1024).flat_map(block).collect();
+        let noise = Bytes::from(noise);
+        vec![
+            Bytes::new(),
+            noise.slice(..1),
+            noise.slice(1..1_000_000),
+            Bytes::new(),
+            noise.slice(1_000_000..),
+        ]
+    }
+
+    #[test]
+    fn readers_that_do_not_read_hold_no_thread() {
+        use http_body_util::BodyExt as _;
+
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().max_blocking_threads(2).build().expect("a runtime");
+        let noise = noise();
+        runtime.block_on(async {
+            let mut idle: Vec<Body> = (0..8).map(|_| compressed(noise.clone())).collect();
+            let mut began = Vec::new();
+            for body in &mut idle {
+                let first = tokio::time::timeout(std::time::Duration::from_secs(30), body.frame());
+                let frame = first.await.expect("in time").expect("a frame").expect("compressed");
+                began.push(frame.into_data().expect("data"));
+            }
+            let packed = compressed(noise.clone()).collect().await.expect("a body").to_bytes();
+            assert!(began.iter().all(|began| packed.starts_with(began) && began.len() < packed.len() / 4));
+            let mut plain = Vec::new();
+            let mut decoder = flate2::read::GzDecoder::new(&packed[..]);
+            std::io::Read::read_to_end(&mut decoder, &mut plain).expect("gzip");
+            assert!(plain == noise.concat());
+        });
     }
 }
