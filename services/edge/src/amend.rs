@@ -6,12 +6,17 @@ use std::{collections::HashMap, sync::Arc};
 use serde_json::json;
 use sha2::{Digest as _, Sha256 as Hasher};
 use touchstone_domain::{
-    Admission, ArtifactState, Digest, Ecosystem, PackageName, Refusal, Sha256, Sighting, Version,
+    Admission, ArtifactState, Digest, Ecosystem, FileName, PackageName, Refusal, Sha256, Sighting, Version,
 };
 use touchstone_ecosystems::{Amendment, Amendments, Computed, adapter};
 use touchstone_store::{IncidentKind, NewIncident, PackageArtifact};
 
-use crate::{artifact::record_incident, index::Listing, state::Edge, words};
+use crate::{
+    artifact::record_incident,
+    index::{self, Listing},
+    state::Edge,
+    words,
+};
 
 /// The largest metadata entry that is put back, in bytes.
 const ENTRY_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -31,7 +36,7 @@ pub(crate) async fn amendments(
 ) -> Result<Amended, Refusal> {
     let known = edge.store.package_artifacts(ecosystem, package).await.map_err(|e| words::store(&e))?;
     let mut amendments = Amendments::new();
-    young(edge, ecosystem, package, listing, &mut amendments).await?;
+    young(edge, ecosystem, package, listing, &known, &mut amendments).await?;
     denied(edge, ecosystem, package, listing, &mut amendments);
     for artifact in &known {
         let key = (artifact.version.clone(), artifact.file.clone());
@@ -105,27 +110,34 @@ async fn replaced(
     })
 }
 
-/// Versions that are younger than the policy asks for, by the later of publishing and our first sight.
+/// Versions that are younger than the policy asks for, by the later of publishing and our first sight. For what is on record,
+/// the age that was asked for when it was fetched counts: what is served is never hidden again.
 async fn young(
     edge: &Arc<Edge>,
     ecosystem: Ecosystem,
     package: &PackageName,
     listing: &Listing,
+    known: &[PackageArtifact],
     amendments: &mut Amendments,
 ) -> Result<(), Refusal> {
     if edge.policy.min_age(ecosystem, package).is_zero() {
         return Ok(());
     }
-    let mut versions: Vec<Version> = listing.index.entries().iter().map(|e| e.version.clone()).collect();
-    versions.sort();
-    versions.dedup();
+    let versions = index::versions(&*listing.index);
+    let on_record: HashMap<(&Version, &FileName), &PackageArtifact> =
+        known.iter().map(|artifact| ((&artifact.version, &artifact.file), artifact)).collect();
     let seen: HashMap<Version, jiff::Timestamp> =
         edge.store.first_seen(ecosystem, package, &versions).await.map_err(|e| words::store(&e))?;
     let now = edge.clock.now();
     for entry in listing.index.entries() {
         let first_seen = seen.get(&entry.version).copied().unwrap_or(now);
         let sighting = Sighting { published_at: entry.published_at, first_seen };
-        if let Some(at) = edge.policy.eligible_at(ecosystem, package, sighting).filter(|at| *at > now) {
+        let eligible_at = match on_record.get(&(&entry.version, &entry.file)) {
+            Some(artifact) if artifact.state.is_servable() => None,
+            Some(artifact) => artifact.eligible_at,
+            None => edge.policy.eligible_at(ecosystem, package, sighting),
+        };
+        if let Some(at) = eligible_at.filter(|at| *at > now) {
             let reason = format!("held by mirror policy: minimum age, until {at}");
             amendments.insert((entry.version.clone(), entry.file.clone()), Amendment::Refuse { reason });
         }

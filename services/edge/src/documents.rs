@@ -4,7 +4,7 @@
 //!
 //! *Invariant:* the pointer never moves to an answer that cannot be understood.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use bytes::Bytes;
 use touchstone_domain::{Ecosystem, Refusal, Sha256};
@@ -16,6 +16,8 @@ use crate::{state::Edge, words};
 
 /// The largest document that is kept, in bytes.
 const DOCUMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+/// Longer addresses are kept under their digest: the column takes 1,024 bytes.
+const KEY_BYTES_MAX: usize = 900;
 
 /// Which document, where it is and how it is asked for.
 pub(crate) struct Wanted<'a> {
@@ -36,8 +38,10 @@ pub(crate) struct Kept {
     pub(crate) sha256: Sha256,
     pub(crate) url: Url,
     pub(crate) content_type: String,
-    /// Whether the upstream could not be asked whether it is current.
-    pub(crate) stale: bool,
+    /// How long ago the upstream confirmed it.
+    pub(crate) age: Duration,
+    /// Why the upstream did not confirm it just now, when it was asked.
+    pub(crate) stale: Option<Refusal>,
 }
 
 /// The document as `read` understands it: from the cache while it is young, else from the upstream, else from the cache all
@@ -47,33 +51,33 @@ pub(crate) async fn get<T, F: Future<Output = Result<T, Refusal>>>(
     wanted: &Wanted<'_>,
     read: impl Fn(Kept) -> F,
 ) -> Result<T, Refusal> {
-    let cached =
-        edge.store.document(wanted.ecosystem, wanted.url.as_str()).await.map_err(|e| words::store(&e))?;
+    let key = key(&wanted.url);
+    let cached = edge.store.document(wanted.ecosystem, &key).await.map_err(|e| words::store(&e))?;
     let cached = match cached {
         Some(row) => load(edge, row).await,
         None => None,
     };
     let Some((row, kept)) = cached else {
-        let fetched = refresh(edge, wanted, &Validators::default(), &read).await?;
+        let fetched = refresh(edge, wanted, &key, &Validators::default(), &read).await?;
         let problem = "the upstream says that nothing changed, and nothing is stored";
         return fetched.ok_or_else(|| words::broken(&wanted.what, problem));
     };
     if row.age < wanted.max_age {
         return read(kept).await;
     }
-    match refresh(edge, wanted, &validators(&row), &read).await {
+    match refresh(edge, wanted, &key, &validators(&row), &read).await {
         Ok(Some(fetched)) => Ok(fetched),
         Ok(None) => {
-            let touched = edge.store.touch_document(wanted.ecosystem, wanted.url.as_str(), kept.sha256).await;
+            let touched = edge.store.touch_document(wanted.ecosystem, &key, kept.sha256).await;
             touched.map_err(|e| words::store(&e))?;
-            read(kept).await
+            read(Kept { age: Duration::ZERO, ..kept }).await
         }
         // Also when the upstream no longer has it: what is approved stays installable.
         Err(refusal) => {
             tracing::warn!(document = wanted.what, ecosystem = %wanted.ecosystem, age = ?row.age, problem = refusal.detail, "using an old copy of a document");
             metrics::counter!("touchstone_stale_documents", "ecosystem" => wanted.ecosystem.as_str())
                 .increment(1);
-            read(Kept { stale: true, ..kept }).await
+            read(Kept { stale: Some(refusal), ..kept }).await
         }
     }
 }
@@ -82,6 +86,7 @@ pub(crate) async fn get<T, F: Future<Output = Result<T, Refusal>>>(
 async fn refresh<T, F: Future<Output = Result<T, Refusal>>>(
     edge: &Edge,
     wanted: &Wanted<'_>,
+    key: &str,
     validators: &Validators,
     read: impl Fn(Kept) -> F,
 ) -> Result<Option<T>, Refusal> {
@@ -103,11 +108,9 @@ async fn refresh<T, F: Future<Output = Result<T, Refusal>>>(
         last_modified: document.validators.last_modified,
     };
     let MetadataDocument { url, content_type, body, .. } = document;
-    let value = read(Kept { body, sha256: stored.sha256, url, content_type, stale: false }).await?;
-    edge.store
-        .put_document(wanted.ecosystem, wanted.url.as_str(), &new)
-        .await
-        .map_err(|e| words::store(&e))?;
+    let (age, stale) = (Duration::ZERO, None);
+    let value = read(Kept { body, sha256: stored.sha256, url, content_type, age, stale }).await?;
+    edge.store.put_document(wanted.ecosystem, key, &new).await.map_err(|e| words::store(&e))?;
     Ok(Some(value))
 }
 
@@ -118,7 +121,7 @@ async fn load(edge: &Edge, row: CachedDocument) -> Option<(CachedDocument, Kept)
             let document = &row.document;
             let url = Url::parse(&document.url).ok()?;
             let content_type = document.content_type.clone();
-            let kept = Kept { body, sha256: document.sha256, url, content_type, stale: false };
+            let kept = Kept { body, sha256: document.sha256, url, content_type, age: row.age, stale: None };
             Some((row, kept))
         }
         Err(error) => {
@@ -133,4 +136,29 @@ async fn load(edge: &Edge, row: CachedDocument) -> Option<(CachedDocument, Kept)
 
 fn validators(row: &CachedDocument) -> Validators {
     Validators { etag: row.document.etag.clone(), last_modified: row.document.last_modified.clone() }
+}
+
+/// The name that a document is kept under.
+fn key(url: &Url) -> Cow<'_, str> {
+    match url.as_str() {
+        short if short.len() <= KEY_BYTES_MAX => Cow::Borrowed(short),
+        long => Cow::Owned(format!("sha256:{}", Sha256::of(long))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_is_its_own_key_until_it_is_too_long() {
+        let url = |length: usize| {
+            let base = "https://registry.example/";
+            Url::parse(&format!("{base}{}", "a".repeat(length - base.len()))).expect("an address")
+        };
+        assert_eq!(key(&url(KEY_BYTES_MAX)), url(KEY_BYTES_MAX).as_str());
+        let long = url(KEY_BYTES_MAX + 1);
+        assert_eq!(key(&long), format!("sha256:{}", Sha256::of(long.as_str())));
+        assert_ne!(key(&long), key(&url(KEY_BYTES_MAX + 2)));
+    }
 }

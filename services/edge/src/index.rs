@@ -3,8 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
-use touchstone_domain::{Ecosystem, PackageName, Refusal, Sha256};
+use touchstone_domain::{Ecosystem, PackageName, Refusal, Sha256, Version};
 use touchstone_ecosystems::{Index, adapter};
+use touchstone_store::VERSIONS_MAX;
 use url::Url;
 
 use crate::{
@@ -19,6 +20,8 @@ const MEMORY_BYTES_MAX: u64 = 256 * 1024 * 1024;
 const STALE_AGE_MAX: Duration = Duration::from_secs(10);
 /// Documents from this size on are parsed off the async threads.
 const PARSE_ASIDE_BYTES: usize = 64 * 1024;
+/// How often a caller who needs a confirmed listing joins a refresh: the one under way may be content with an older one.
+const JOINS_MAX: usize = 3;
 
 /// A package's metadata as the upstream sent it.
 pub(crate) struct Listing {
@@ -29,15 +32,27 @@ pub(crate) struct Listing {
     pub(crate) size: usize,
     /// The address it came from; relative links start there.
     pub(crate) url: Url,
-    checked: Instant,
-    stale: bool,
+    /// When the upstream confirmed it; `None` is before this machine was started.
+    confirmed: Option<Instant>,
+    /// When it was read here.
+    read: Instant,
+    /// Why the upstream did not confirm it when it was read.
+    stale: Option<Refusal>,
 }
 
 impl Listing {
     /// Whether it may be used without asking again. One that could not be checked is asked about again soon, so that an
     /// upstream that is back is noticed.
     fn is_fresh(&self, max_age: Duration) -> bool {
-        self.checked.elapsed() < if self.stale { max_age.min(STALE_AGE_MAX) } else { max_age }
+        match self.stale {
+            Some(_) => self.read.elapsed() < max_age.min(STALE_AGE_MAX),
+            None => self.confirmed.is_some_and(|confirmed| confirmed.elapsed() < max_age),
+        }
+    }
+
+    /// Whether the upstream confirmed it at most `max_age` before `start`.
+    fn is_confirmed(&self, start: Instant, max_age: Duration) -> bool {
+        self.confirmed.is_some_and(|confirmed| confirmed + max_age >= start)
     }
 }
 
@@ -69,20 +84,58 @@ pub(crate) async fn listing(
     {
         return Ok(Arc::clone(listing));
     }
-    let refresh = || {
-        let (edge, package) = (Arc::clone(edge), package.clone());
-        async move { refresh(&edge, ecosystem, &package, max_age).await }
-    };
-    let ticket = edge
-        .listings
-        .join(&key, refresh)
-        .map_err(|_full| words::unavailable("too many fetches are under way"))?;
-    match (tokio::time::timeout(edge.config.hold, ticket.wait()).await, held) {
+    match (tokio::time::timeout(edge.config.hold, join(edge, &key, package, max_age)?).await, held) {
         (Ok(Some(result)), _) => result,
         (Ok(None) | Err(_), Some(old)) => Ok(old),
         (Ok(None), None) => Err(words::unavailable("reading the metadata failed")),
         (Err(_), None) => Err(words::unavailable("the upstream is slow to send its metadata")),
     }
+}
+
+/// The package's listing as the upstream confirmed it, at most `max_age` before now. Nothing older is given out: whoever asks
+/// is about to say that something does not exist.
+pub(crate) async fn confirmed(
+    edge: &Arc<Edge>,
+    ecosystem: Ecosystem,
+    package: &PackageName,
+    max_age: Duration,
+) -> Result<Arc<Listing>, Refusal> {
+    let key = (ecosystem, package.as_str().to_owned());
+    let start = Instant::now();
+    if let Some(held) = edge.indexes.listings.get(&key).filter(|held| held.is_confirmed(start, max_age)) {
+        return Ok(held);
+    }
+    for _ in 0..JOINS_MAX {
+        let listing = match tokio::time::timeout(edge.config.hold, join(edge, &key, package, max_age)?).await
+        {
+            Ok(Some(result)) => result?,
+            Ok(None) => return Err(words::unavailable("reading the metadata failed")),
+            Err(_) => return Err(words::unavailable("the upstream is slow to send its metadata")),
+        };
+        if listing.is_confirmed(start, max_age) {
+            return Ok(listing);
+        }
+        if let Some(refusal) = &listing.stale {
+            return Err(refusal.clone());
+        }
+    }
+    Err(words::unavailable("the metadata could not be brought up to date"))
+}
+
+/// Joins the refresh under way, whatever age it is content with, or starts one.
+fn join(
+    edge: &Arc<Edge>,
+    key: &(Ecosystem, String),
+    package: &PackageName,
+    max_age: Duration,
+) -> Result<impl Future<Output = Option<Result<Arc<Listing>, Refusal>>> + use<>, Refusal> {
+    let ecosystem = key.0;
+    let start = || {
+        let (edge, package) = (Arc::clone(edge), package.clone());
+        async move { refresh(&edge, ecosystem, &package, max_age).await }
+    };
+    let ticket = edge.listings.join(key, start);
+    Ok(ticket.map_err(|_full| words::unavailable("too many fetches are under way"))?.wait())
 }
 
 async fn refresh(
@@ -108,12 +161,36 @@ async fn read(
     let key = (ecosystem, package.as_str().to_owned());
     let index = match edge.indexes.listings.get(&key) {
         Some(held) if held.sha256 == kept.sha256 => Arc::clone(&held.index),
-        Some(_) | None => parse(ecosystem, package, &kept).await?,
+        Some(_) | None => {
+            let index = parse(ecosystem, package, &kept).await?;
+            sight(edge, ecosystem, package, &*index).await;
+            index
+        }
     };
     let (sha256, size, url, stale) = (kept.sha256, kept.body.len(), kept.url, kept.stale);
-    let listing = Arc::new(Listing { index, sha256, size, url, checked: Instant::now(), stale });
+    let read = Instant::now();
+    let confirmed = read.checked_sub(kept.age);
+    let listing = Arc::new(Listing { index, sha256, size, url, confirmed, read, stale });
     edge.indexes.listings.insert(key, Arc::clone(&listing));
     Ok(listing)
+}
+
+/// Remembers when each version was first seen, also while no minimum age is asked for: it may be one day.
+async fn sight(edge: &Edge, ecosystem: Ecosystem, package: &PackageName, index: &dyn Index) {
+    let versions = versions(index);
+    for batch in versions.chunks(VERSIONS_MAX) {
+        if let Err(error) = edge.store.first_seen(ecosystem, package, batch).await {
+            tracing::warn!(%ecosystem, %package, error = &error as &dyn std::error::Error, "cannot record when versions were first seen");
+        }
+    }
+}
+
+/// The versions that are listed, each once.
+pub(crate) fn versions(index: &dyn Index) -> Vec<Version> {
+    let mut versions: Vec<Version> = index.entries().iter().map(|e| e.version.clone()).collect();
+    versions.sort();
+    versions.dedup();
+    versions
 }
 
 async fn parse(ecosystem: Ecosystem, package: &PackageName, kept: &Kept) -> Result<Arc<dyn Index>, Refusal> {

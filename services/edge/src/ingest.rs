@@ -50,7 +50,10 @@ pub(crate) enum Mode {
 /// Fetches and records the artifact; `Ok` means that a row and its blob are there.
 pub(crate) async fn run(edge: &Arc<Edge>, request: &ArtifactRequest, mode: Mode) -> Result<(), Refusal> {
     let id = &request.id;
-    let _slot = edge.fetch_slots.acquire().await.map_err(|_closed| words::unavailable("it is stopping"))?;
+    if matches!(mode, Mode::First) && edge.store.status(id).await.map_err(|e| words::store(&e))?.is_some() {
+        // Recorded meanwhile, by a fetch that had just ended or by another edge.
+        return Ok(());
+    }
     let (listing, located) = locate(edge, id).await.map_err(|refusal| match mode {
         // Not 404, which makes clients look elsewhere: it exists, and was lost here.
         Mode::Heal { .. } if refusal.kind == RefusalKind::Unknown => {
@@ -108,15 +111,16 @@ fn declared_sha256(declared: &Declared) -> Option<Sha256> {
     })
 }
 
-/// The listing that has the file, and its entry.
+/// The listing that has the file, and its entry. It is unknown only when a listing that the upstream confirmed just now lacks it.
 async fn locate(edge: &Arc<Edge>, id: &ArtifactId) -> Result<(Arc<Listing>, Located), Refusal> {
-    for max_age in [edge.config.metadata_ttl.max(LISTING_AGE_MIN), LISTING_AGE_MIN] {
-        let listing = index::listing(edge, id.ecosystem, &id.package, max_age).await?;
-        if let Some(located) = listing.index.locate(&id.version, &id.file) {
-            return Ok((listing, located));
-        }
+    let max_age = edge.config.metadata_ttl.max(LISTING_AGE_MIN);
+    let listing = index::listing(edge, id.ecosystem, &id.package, max_age).await?;
+    if let Some(located) = listing.index.locate(&id.version, &id.file) {
+        return Ok((listing, located));
     }
-    Err(words::unknown(&id.to_string()))
+    let listing = index::confirmed(edge, id.ecosystem, &id.package, LISTING_AGE_MIN).await?;
+    let located = listing.index.locate(&id.version, &id.file);
+    located.map(|located| (Arc::clone(&listing), located)).ok_or_else(|| words::unknown(&id.to_string()))
 }
 
 /// The address of the bytes, as the upstream gives it.
@@ -133,7 +137,12 @@ async fn link(edge: &Arc<Edge>, id: &ArtifactId, located: &Located) -> Result<St
     let template = documents::get(edge, &wanted, |kept| {
         ready(adapter.parse_download_template(&kept.body).map_err(broken))
     })
-    .await?;
+    .await
+    .map_err(|refusal| {
+        // Not 404, which says that the crate does not exist.
+        let missing = refusal.kind == RefusalKind::Unknown;
+        if missing { words::broken(&wanted.what, "the upstream has none") } else { refusal }
+    })?;
     let declared = adapter.declared(&located.claims);
     let sha256 = declared_sha256(&declared).map(|sha256| sha256.to_string());
     adapter.download_link(&template, id, sha256.as_deref()).map_err(broken)
