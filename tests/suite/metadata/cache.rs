@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use touchstone_domain::{Ecosystem, Purl};
 use touchstone_store::{CachedDocument, RecallTarget};
-use touchstone_testkit::{Registry, TestMirror, crate_file, npm_package, wheel};
+use touchstone_testkit::{Registry, TestMirror, crate_file, eventually, npm_package, wheel};
 
 use super::{NPM_ABBREVIATED, PYPI_JSON, header, refusal, text};
 
@@ -123,6 +123,11 @@ async fn the_entity_tag_follows_the_document_the_form_and_every_decision() {
         let again = ask(accept, format!("\"other\", {tag}")).await.expect("an answer");
         assert_eq!((again.status().as_u16(), header(&again, "etag")), (304, tag.as_str()));
         assert_eq!(again.bytes().await.expect("a body").len(), 0);
+        let lines = mirror.request("npm/left-pad").header("accept", accept).header("if-none-match", "\"other\"");
+        for (second, expected) in [(tag.as_str(), 304), ("\"third\"", 200)] {
+            let lines = lines.try_clone().expect("no body").header("if-none-match", second);
+            assert_eq!(lines.send().await.expect("an answer").status(), expected, "{second}");
+        }
         tags.push(tag);
     }
     let changed = async |what: &str, tags: &mut Vec<String>| {
@@ -221,4 +226,41 @@ async fn another_upstream_starts_without_the_documents_of_the_one_before() {
     internal.set_down(true);
     assert_eq!(refusal(second.get("npm/right-pad").await).await.0, 502);
     assert_eq!(first.get("npm/right-pad").await.status(), 200, "for the first upstream it is still there");
+}
+
+/// Waits until the document is older than a listing may be that lacks a version.
+async fn old_document(mirror: &TestMirror, registry: &Registry) {
+    eventually("the document is old", || async {
+        (document(mirror, registry).await.age > Duration::from_millis(2_100)).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_version_is_unknown_only_when_the_upstream_said_so_just_now() {
+    let registry = Registry::start().await;
+    registry.publish(npm_package("left-pad", "1.2.0", &[], 10));
+    let ttl = Duration::from_mins(10);
+    let first = TestMirror::builder().registry(&registry).metadata_ttl(ttl).start().await;
+    assert_eq!(first.get("npm/left-pad").await.status(), 200);
+    old_document(&first, &registry).await;
+    let second = TestMirror::builder().registry(&registry).metadata_ttl(ttl).beside(&first).start().await;
+    assert!(!text(second.get("npm/left-pad").await).await.contains("1.3.0"));
+    assert_eq!(registry.asked_for("/npm/left-pad"), 1, "the document is within its time to live");
+
+    registry.set_down(true);
+    let tarball = "npm/left-pad/-/left-pad-1.3.0.tgz";
+    for _ in 0..2 {
+        let (status, code, body) = refusal(second.get(tarball).await).await;
+        assert_eq!((status, code.as_str()), (502, "upstream_unreachable"));
+        assert!(body.contains("the upstream registry did not answer"), "{body}");
+    }
+    registry.set_down(false);
+    let (status, code, _) = refusal(second.get(tarball).await).await;
+    assert_eq!((status, code.as_str()), (404, "unknown"));
+
+    old_document(&first, &registry).await;
+    registry.publish(npm_package("left-pad", "1.3.0", &[], 10));
+    let third = TestMirror::builder().registry(&registry).metadata_ttl(ttl).beside(&first).start().await;
+    assert_eq!(third.get(tarball).await.status(), 200, "published after the document was kept");
 }

@@ -3,7 +3,7 @@
 use touchstone_domain::Ecosystem;
 use touchstone_testkit::{Registry, TestMirror, crate_file, npm_package, wheel};
 
-use super::{PYPI_JSON, refusal, text};
+use super::{PYPI_JSON, refusal, text, upstream};
 
 const HTML: &str = "<html><body>Please sign in</body></html>";
 
@@ -184,4 +184,22 @@ async fn a_malformed_config_json_refuses_the_download_and_a_good_one_outlives_it
     for (at, package) in packages.iter().enumerate() {
         assert_eq!(mirror.get(&path(at)).await.bytes().await.expect("a body"), package.bytes);
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_missing_config_json_is_the_upstreams_fault_not_an_unknown_crate() {
+    let registry = Registry::start().await;
+    let package = crate_file("left_pad", "0.1.0", &[], 10);
+    registry.publish(package.clone());
+    let line = upstream(&registry, Ecosystem::Cargo, "le/ft/left_pad", "text/plain").await;
+    registry.document("bare/le/ft/left_pad", "text/plain", line);
+    let bare = registry.origin().join("bare/").expect("an address");
+    let mirror = TestMirror::builder().upstream(Ecosystem::Cargo, bare).start().await;
+    let path = format!("cargo/crates/left_pad/0.1.0/{}/download", package.sha256());
+    let (status, code, body) = refusal(mirror.get(&path).await).await;
+    assert_eq!((status, code.as_str()), (502, "upstream_broken"));
+    assert!(body.contains("the upstream's config.json cannot be fetched: the upstream has none"), "{body}");
+    let template = format!("{}dl/{{crate}}/{{version}}", registry.url(Ecosystem::Cargo));
+    registry.document("bare/config.json", "application/json", format!(r#"{{"dl":"{template}"}}"#));
+    assert_eq!(mirror.get(&path).await.status(), 200);
 }

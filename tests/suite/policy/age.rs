@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use serde_json::Value;
-use touchstone_domain::ArtifactState;
+use touchstone_domain::{ArtifactState, Ecosystem, PackageName, Version};
 use touchstone_runtime::{Clock, ManualClock, SystemClock};
 use touchstone_testkit::{Registry, TestMirror, crate_file, eventually, npm_package, wheel};
 
@@ -95,4 +95,31 @@ async fn indexes_follow_the_clock_and_exempt_packages_do_not_wait() {
     clock.advance(Duration::from_hours(2 * 24));
     assert_eq!(listed(&json(mirror.get("npm/left-pad").await).await), (vec!["1.3.0"], "1.3.0"));
     assert!(lines().await.contains("\"yanked\":false"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn switching_a_minimum_age_on_hides_nothing_that_is_served() {
+    let registry = Registry::start().await;
+    for version in ["1.2.0", "1.3.0"] {
+        registry.publish(npm_package("left-pad", version, &[], 10));
+    }
+    let before = TestMirror::builder().registry(&registry).start().await;
+    assert_eq!(listed(&json(before.get("npm/left-pad").await).await), (vec!["1.2.0", "1.3.0"], "1.3.0"));
+    let tarball = "npm/left-pad/-/left-pad-1.2.0.tgz";
+    assert_eq!(before.get(tarball).await.status(), 200);
+    let listed_by = SystemClock.now();
+
+    let policy = "[[rule]]\nmin_age = \"7d\"\n";
+    let after = TestMirror::builder().registry(&registry).policy(policy).beside(&before).start().await;
+    assert_eq!(listed(&json(after.get("npm/left-pad").await).await), (vec!["1.2.0"], "1.2.0"));
+    assert_eq!(after.get(tarball).await.status(), 200);
+    let (status, code, _) = refusal(after.get("npm/left-pad/-/left-pad-1.3.0.tgz").await).await;
+    assert_eq!((status, code.as_str()), (403, "held"));
+
+    let package = PackageName::new("left-pad").expect("a name");
+    let versions = ["1.2.0", "1.3.0"].map(|version| Version::new(version).expect("a version"));
+    let seen = after.store.first_seen(Ecosystem::Npm, &package, &versions).await.expect("an answer");
+    for version in &versions {
+        assert!(seen[version] < listed_by, "{version:?} was sighted before a minimum age was asked for");
+    }
 }
