@@ -3,7 +3,7 @@
 use std::fmt;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::{Algorithm, ClaimField};
 
@@ -77,8 +77,10 @@ impl Outcome {
 }
 
 /// Why a check came out as it did. The `code` is stable and machine-readable; the fields carry the facts.
+///
+/// *Invariant:* reading one never fails for what a newer version wrote, since its outcome counts all the same.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "code", rename_all = "snake_case")]
+#[serde(tag = "code", rename_all = "snake_case", remote = "Self")]
 pub enum Reason {
     /// Every declared digest was recomputed and is equal, and the archive is what it is called.
     DigestsMatch {
@@ -142,6 +144,26 @@ pub enum Reason {
     },
     /// A check for benches and tests that looks at nothing.
     Trivial,
+    /// What another version wrote, and this one cannot read. No check finds this; only reading makes it.
+    Unreadable {
+        /// The code that it has.
+        #[serde(rename = "found")]
+        code: String,
+    },
+}
+
+impl Serialize for Reason {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        Self::serialize(self, serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Reason {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = serde_json::Value::deserialize(deserializer)?;
+        let code = value.get("code").and_then(|code| code.as_str()).unwrap_or_default().to_owned();
+        Ok(Self::deserialize(value).unwrap_or(Self::Unreadable { code }))
+    }
 }
 
 /// A rule of archive hygiene (threats.md ).
@@ -202,6 +224,7 @@ impl Reason {
             Self::CoordinateMismatch { .. } => "coordinate_mismatch",
             Self::ArchiveRejected { .. } => "archive_rejected",
             Self::Trivial => "trivial",
+            Self::Unreadable { .. } => "unreadable",
         }
     }
 }
@@ -239,10 +262,43 @@ impl fmt::Display for Reason {
                 write!(f, "the archive is refused ({}): {detail}", rule.as_str())
             }
             Self::Trivial => f.write_str("nothing was looked at"),
+            Self::Unreadable { code } => {
+                write!(
+                    f,
+                    "another version of touchstone gave the reason {code:?}, which this one cannot read"
+                )
+            }
         }
     }
 }
 
 fn words(algorithms: &[Algorithm]) -> String {
     algorithms.iter().map(|a| a.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_reason_of_another_version_is_read_as_unreadable_and_known_ones_as_they_are() {
+        let read =
+            |value: serde_json::Value| serde_json::from_value::<Reason>(value).expect("never an error");
+        let size = Reason::SizeMismatch { declared: 1, computed: 2 };
+        let unreadable = |code: &str| Reason::Unreadable { code: code.into() };
+        for (written, expected) in [
+            (json!({"code": "size_mismatch", "declared": 1, "computed": 2}), size.clone()),
+            (json!({"code": "size_mismatch", "declared": "one"}), unreadable("size_mismatch")),
+            (json!({"code": "of_a_newer_version", "planet": "mars"}), unreadable("of_a_newer_version")),
+            (json!({}), unreadable("")),
+            (json!("text"), unreadable("")),
+        ] {
+            assert_eq!(read(written), expected);
+        }
+        for reason in [size, Reason::Trivial, unreadable("x")] {
+            assert_eq!(read(serde_json::to_value(&reason).expect("JSON")), reason);
+        }
+    }
 }
