@@ -105,7 +105,7 @@ CREATE TABLE verdict (
     CONSTRAINT verdict_reason_check CHECK (octet_length(reason::text) <= 16384),
     CONSTRAINT verdict_evidence_check CHECK (octet_length(evidence) % 32 = 0 AND octet_length(evidence) <= 2048)
 );
-CREATE INDEX verdict_fail ON verdict (artifact_id) WHERE outcome = 'fail';
+CREATE INDEX verdict_fail ON verdict (recorded_at) WHERE outcome = 'fail';
 
 -- promotion: the permission to serve, written once per artifact and epoch from a grant.
 CREATE TABLE promotion (
@@ -128,7 +128,7 @@ CREATE TABLE gate_log (
     epoch        integer     NOT NULL,
     was          text        NOT NULL CHECK (octet_length(was) BETWEEN 1 AND 32),
     state        text        NOT NULL CHECK (octet_length(state) BETWEEN 1 AND 32),
-    cause        text        NOT NULL CHECK (cause IN ('verdict', 'age', 'recall')),
+    cause        text        NOT NULL CHECK (cause IN ('verdict', 'age', 'recall', 'recheck')),
     at           timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX gate_log_artifact ON gate_log (artifact_id);

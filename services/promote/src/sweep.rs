@@ -1,6 +1,6 @@
 //! What messages lost: due gates, late denials, artifacts that have come of age.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::MissedTickBehavior;
 use touchstone_bus::ArtifactEvent;
@@ -14,21 +14,33 @@ const BATCH: i64 = 500;
 /// Queries per sweep, so that a backlog does not keep the other duties waiting.
 const BATCHES_PER_SWEEP: usize = 20;
 
+/// Failures that are looked for in every sweep; all others at the start, after trouble, and in every [`FAILURES_ALL_EVERY`]th.
+const FAILURES_RECENT: Duration = Duration::from_mins(10);
+/// How many sweeps lie between looks at all failures: an hour's, at one a second.
+const FAILURES_ALL_EVERY: u32 = 3600;
+
 /// Sweeps until told to stop.
 pub(crate) async fn run(promote: &Promote) {
     let mut ticks = tokio::time::interval(promote.config.sweep_period);
+    let mut sweeps: u32 = 0;
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while promote.stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        if let Err(error) = once(promote).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "a sweep did not finish; the next one goes on"
-            );
+        let newer_than =
+            if sweeps.is_multiple_of(FAILURES_ALL_EVERY) { Duration::MAX } else { FAILURES_RECENT };
+        match once(promote, newer_than).await {
+            Ok(()) => sweeps = sweeps.wrapping_add(1),
+            Err(error) => {
+                sweeps = 0;
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "a sweep did not finish; the next one goes on"
+                );
+            }
         }
     }
 }
 
-async fn once(promote: &Promote) -> Result<(), StoreError> {
+async fn once(promote: &Promote, failures_newer_than: Duration) -> Result<(), StoreError> {
     for _ in 0..BATCHES_PER_SWEEP {
         let due = promote.store.due(BATCH, promote.config.attempts_max).await?;
         dispatch(promote, &due).await?;
@@ -36,7 +48,7 @@ async fn once(promote: &Promote) -> Result<(), StoreError> {
             break;
         }
     }
-    let failures = promote.store.uncounted_failures(BATCH).await?;
+    let failures = promote.store.uncounted_failures(failures_newer_than, BATCH).await?;
     count::verdicts(promote, &failures).await?;
     let aged = promote.store.release_aged(BATCH).await?;
     promote.tell(&aged).await;

@@ -107,11 +107,16 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)";
         self.query(RECORD, &[&artifact.0, epoch, &check, delivery, &class, &detail, service]).await.map(drop)
     }
 
-    /// Puts a dead letter on record. False when it is there already: advisories may come twice.
+    /// Puts a dead letter on record. False when it is there already: advisories may come twice. One about an artifact
+    /// that is decided needs nobody, and is settled from the start; others are settled when their artifact is decided.
     pub async fn record_dead_letter(&self, new: &NewDeadLetter) -> Result<bool, StoreError> {
+        // the lock lets whoever decides at this moment come first, or see the row
         const RECORD: &str = r"-- dead_letter.record
-INSERT INTO dead_letter (stream, consumer, stream_seq, deliveries, check_kind, artifact_id, epoch, detail)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+WITH gate AS MATERIALIZED (
+    SELECT pending FROM gate WHERE artifact_id = $6 FOR SHARE
+)
+INSERT INTO dead_letter (stream, consumer, stream_seq, deliveries, check_kind, artifact_id, epoch, detail, resolved_at)
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN NOT (SELECT pending FROM gate) THEN now() END
 ON CONFLICT DO NOTHING
 RETURNING true";
         let NewDeadLetter { stream, consumer, stream_seq, deliveries, check, artifact, epoch, detail } = new;
@@ -130,6 +135,13 @@ RETURNING true";
 SELECT id, stream, consumer, stream_seq, deliveries, check_kind, artifact_id, epoch, detail, at, resolved_at
 FROM dead_letter WHERE resolved_at IS NULL ORDER BY id DESC LIMIT $1";
         self.query(OPEN, &[&limit]).await?.iter().map(DeadLetter::try_from).collect()
+    }
+
+    /// Settles the open dead letter with that number, or all. Returns how many were open.
+    pub async fn resolve_dead_letters(&self, id: Option<i64>) -> Result<usize, StoreError> {
+        const RESOLVE: &str = r"-- dead_letter.resolve
+UPDATE dead_letter SET resolved_at = now() WHERE resolved_at IS NULL AND ($1::bigint IS NULL OR id = $1) RETURNING id";
+        self.query(RESOLVE, &[&id]).await.map(|rows| rows.len())
     }
 }
 
@@ -202,6 +214,40 @@ mod tests {
         let found: Vec<_> =
             db.store.dead_letters(10).await.unwrap().into_iter().map(|found| found.letter).collect();
         assert_eq!(found, [unreadable, letter]);
+    }
+
+    #[tokio::test]
+    async fn a_dead_letter_is_open_until_its_artifact_is_decided() {
+        let db = TestDb::new().await;
+        let hash = [CheckKind::Hash];
+        let [a, b] = [db.artifact("a", &hash).await, db.artifact("b", &hash).await];
+        let letter = |stream_seq, artifact| NewDeadLetter {
+            stream: "LIVE".into(),
+            consumer: "hash".into(),
+            stream_seq,
+            deliveries: 8,
+            check: Some(CheckKind::Hash),
+            artifact,
+            epoch: Some(0),
+            detail: "max deliveries".into(),
+        };
+        let open = async || -> Vec<i64> {
+            db.store.dead_letters(10).await.unwrap().iter().map(|found| found.letter.stream_seq).collect()
+        };
+        for new in [letter(1, Some(a.artifact)), letter(2, Some(b.artifact)), letter(3, None)] {
+            db.store.record_dead_letter(&new).await.unwrap();
+        }
+        db.judge(&[a.pass(CheckKind::Hash)]).await.unwrap();
+        assert_eq!(open().await, [3, 2]);
+        db.store.record_dead_letter(&letter(4, Some(a.artifact))).await.unwrap();
+        db.store.record_dead_letter(&letter(5, Some(b.artifact))).await.unwrap();
+        assert_eq!(open().await, [5, 3, 2], "one that comes late is settled at once");
+        assert_eq!(db.store.counts(8).await.unwrap().dead_letters, 3);
+        db.judge(&[b.verdict(CheckKind::Hash, touchstone_domain::OutcomeKind::NotOffered)]).await.unwrap();
+        assert_eq!(open().await, [3]);
+        let number = db.store.dead_letters(1).await.unwrap()[0].id;
+        assert_eq!(db.store.resolve_dead_letters(Some(number)).await.unwrap(), 1);
+        assert_eq!(db.store.resolve_dead_letters(None).await.unwrap(), 0);
     }
 
     #[tokio::test]

@@ -30,6 +30,9 @@ pub enum StoreError {
         /// What it says of itself.
         found: String,
     },
+    /// The schema is absent, or older than this version.
+    #[error("the schema is not there, or is of an older version; run `touchstone migrate`")]
+    SchemaMissing,
     /// The schema could not be brought up to date.
     #[error("the database could not be migrated")]
     Migration(#[source] Box<refinery::Error>),
@@ -71,6 +74,7 @@ impl StoreError {
             }
             Self::Address(_)
             | Self::ServerVersion { .. }
+            | Self::SchemaMissing
             | Self::Migration(_)
             | Self::Limit { .. }
             | Self::Invalid { .. }

@@ -130,6 +130,7 @@ pub(crate) enum Cause {
     Verdict,
     Age,
     Recall,
+    Recheck,
 }
 
 impl Cause {
@@ -138,6 +139,7 @@ impl Cause {
             Self::Verdict => "verdict",
             Self::Age => "age",
             Self::Recall => "recall",
+            Self::Recheck => "recheck",
         }
     }
 }
@@ -196,7 +198,7 @@ pub(crate) async fn settle(
             continue;
         }
         changes.push(Change { artifact: now.artifact, ecosystem, was: before, state });
-        log.push(&now, before, state);
+        log.push(now.artifact, now.epoch, before, state);
         match decide(&now) {
             Decision::Promote(grant) => grants.push(grant),
             Decision::Hold { .. } | Decision::Reject { .. } => {}
@@ -208,8 +210,9 @@ pub(crate) async fn settle(
     Ok(changes)
 }
 
-/// Consumes the grants. Postgres refuses those whose gate it does not itself find servable.
-async fn write(
+/// Consumes the grants. Postgres refuses those whose gate it does not itself find servable. Dead letters about what is
+/// decided now are settled.
+pub(crate) async fn write(
     transaction: &Transaction<'_>,
     log: &Log,
     grants: Vec<PromotionGrant>,
@@ -234,6 +237,11 @@ WITH granted AS MATERIALIZED (
     INSERT INTO gate_log (artifact_id, epoch, was, state, cause)
     SELECT artifact_id, epoch, was, state, $9
     FROM unnest($5::bigint[], $6::integer[], $7::text[], $8::text[]) AS l (artifact_id, epoch, was, state)
+), answered AS (
+    UPDATE dead_letter SET resolved_at = now()
+    FROM unnest($5::bigint[]) AS l (artifact_id)
+    JOIN gate ON gate.artifact_id = l.artifact_id
+    WHERE dead_letter.artifact_id = l.artifact_id AND NOT gate.pending AND dead_letter.resolved_at IS NULL
 )
 SELECT count(*) AS fit FROM fit";
     let mut artifact = Vec::with_capacity(grants.len());
@@ -264,7 +272,7 @@ SELECT count(*) AS fit FROM fit";
 
 /// The columns of `gate_log`.
 #[derive(Default)]
-struct Log {
+pub(crate) struct Log {
     artifact: Vec<i64>,
     epoch: Vec<i32>,
     was: Vec<&'static str>,
@@ -272,9 +280,15 @@ struct Log {
 }
 
 impl Log {
-    fn push(&mut self, gate: &Gate, was: ArtifactState, state: ArtifactState) {
-        self.artifact.push(gate.artifact.0);
-        self.epoch.push(gate.epoch);
+    pub(crate) fn push(
+        &mut self,
+        artifact: ArtifactDbId,
+        epoch: i32,
+        was: ArtifactState,
+        state: ArtifactState,
+    ) {
+        self.artifact.push(artifact.0);
+        self.epoch.push(epoch);
         self.was.push(was.as_str());
         self.state.push(state.as_str());
     }

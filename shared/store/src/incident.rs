@@ -108,13 +108,19 @@ pub struct Incident {
 }
 
 impl Store {
-    /// Puts an incident on record; the same one within an hour of the clock counts up instead.
+    /// Puts an incident on record; the same one within an hour of the clock counts up instead, and is open again. Bytes
+    /// that were healed need nobody: that incident is settled from the start, and settles the damage of its coordinate.
     pub async fn record_incident(&self, new: &NewIncident) -> Result<(), StoreError> {
         const RECORD: &str = r"-- incident.record
-INSERT INTO incident (kind, ecosystem, package, version, file, artifact_id, detail)
-VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb)
+WITH settled AS (
+    UPDATE incident SET resolved_at = now()
+    WHERE $8 AND kind = 'blob_damaged' AND ecosystem = $2 AND package = $3 AND version = $4 AND file = $5
+      AND resolved_at IS NULL
+)
+INSERT INTO incident (kind, ecosystem, package, version, file, artifact_id, detail, resolved_at)
+VALUES ($1, $2, $3, $4, $5, $6, $7::text::jsonb, CASE WHEN $8 THEN now() END)
 ON CONFLICT (kind, ecosystem, package, version, file, hour, hashtextextended(detail::text, 0))
-    DO UPDATE SET count = incident.count + 1, last_at = now()";
+    DO UPDATE SET count = incident.count + 1, last_at = now(), resolved_at = excluded.resolved_at";
         let invalid = |e: serde_json::Error| StoreError::Invalid { what: "incident", problem: e.to_string() };
         let mut detail = plain_json(&new.detail).map_err(invalid)?;
         if detail.len() > DETAIL_BYTES_MAX {
@@ -126,9 +132,17 @@ ON CONFLICT (kind, ecosystem, package, version, file, hour, hashtextextended(det
         let file = new.file.as_ref().map(FileName::as_str);
         let artifact = new.artifact.map(|artifact| artifact.0);
         let package = new.package.as_str();
-        self.query(RECORD, &[&kind, &ecosystem, &package, &version, &file, &artifact, &detail])
+        let healed = new.kind == IncidentKind::BlobHealed;
+        self.query(RECORD, &[&kind, &ecosystem, &package, &version, &file, &artifact, &detail, &healed])
             .await
             .map(drop)
+    }
+
+    /// Settles the open incident with that number, or all. Returns how many were open.
+    pub async fn resolve_incidents(&self, id: Option<i64>) -> Result<usize, StoreError> {
+        const RESOLVE: &str = r"-- incident.resolve
+UPDATE incident SET resolved_at = now() WHERE resolved_at IS NULL AND ($1::bigint IS NULL OR id = $1) RETURNING id";
+        self.query(RESOLVE, &[&id]).await.map(|rows| rows.len())
     }
 
     /// The latest incidents that nobody has settled, the newest first.
@@ -137,6 +151,14 @@ ON CONFLICT (kind, ecosystem, package, version, file, hour, hashtextextended(det
 SELECT id, kind, ecosystem, package, version, file, artifact_id, detail, count, at, last_at, resolved_at
 FROM incident WHERE resolved_at IS NULL ORDER BY id DESC LIMIT $1";
         self.query(OPEN, &[&limit]).await?.iter().map(Incident::try_from).collect()
+    }
+
+    /// The latest incidents, settled or not, the newest first.
+    pub async fn latest_incidents(&self, limit: i64) -> Result<Vec<Incident>, StoreError> {
+        const LATEST: &str = r"-- incident.latest
+SELECT id, kind, ecosystem, package, version, file, artifact_id, detail, count, at, last_at, resolved_at
+FROM incident ORDER BY id DESC LIMIT $1";
+        self.query(LATEST, &[&limit]).await?.iter().map(Incident::try_from).collect()
     }
 
     /// The latest incidents about what a purl names, the newest first, also where no artifact is on record.
@@ -218,6 +240,39 @@ mod tests {
         db.execute("UPDATE incident SET hour = hour - interval '1 hour'").await.unwrap();
         db.store.record_incident(&damaged).await.unwrap();
         assert_eq!(db.store.incidents(10).await.unwrap().len(), 4, "an hour later it is a new one");
+    }
+
+    #[tokio::test]
+    async fn healed_bytes_settle_the_damage_of_their_coordinate_until_there_is_more() {
+        let db = TestDb::new().await;
+        let record = async |kind, version: &str| {
+            let new = NewIncident::about(kind, &id("left-pad", version), None, json!({}));
+            db.store.record_incident(&new).await.unwrap();
+        };
+        let open = async || {
+            let found = db.store.incidents(10).await.unwrap();
+            found.into_iter().map(|i| (i.kind, i.version.unwrap().to_string())).collect::<Vec<_>>()
+        };
+        let damaged = |version: &str| ("blob_damaged".to_owned(), version.to_owned());
+        for version in ["1.3.0", "1.4.0"] {
+            record(IncidentKind::BlobDamaged, version).await;
+        }
+        record(IncidentKind::BlobHealed, "1.3.0").await;
+        assert_eq!(open().await, [damaged("1.4.0")]);
+        record(IncidentKind::BlobDamaged, "1.3.0").await;
+        assert_eq!(open().await, [damaged("1.4.0"), damaged("1.3.0")], "the same damage again is open again");
+        record(IncidentKind::BlobHealed, "1.3.0").await;
+        assert_eq!(open().await, [damaged("1.4.0")]);
+        assert_eq!(db.store.counts(8).await.unwrap().incidents, 1);
+
+        let last = db.store.incidents(1).await.unwrap()[0].id;
+        assert_eq!(db.store.resolve_incidents(Some(last + 100)).await.unwrap(), 0);
+        assert_eq!(db.store.resolve_incidents(Some(last)).await.unwrap(), 1);
+        assert_eq!(db.store.resolve_incidents(Some(last)).await.unwrap(), 0, "it is settled already");
+        record(IncidentKind::SecondDigest, "1.3.0").await;
+        assert_eq!(db.store.resolve_incidents(None).await.unwrap(), 1);
+        assert_eq!(open().await, []);
+        assert_eq!(db.store.latest_incidents(10).await.unwrap().len(), 4);
     }
 
     #[tokio::test]

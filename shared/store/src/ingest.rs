@@ -127,7 +127,7 @@ WITH offered AS MATERIALIZED (
     WHERE sha256 <> offered
     ORDER BY ecosystem, package, version, file
     ON CONFLICT (kind, ecosystem, package, version, file, hour, hashtextextended(detail::text, 0))
-        DO UPDATE SET count = incident.count + 1, last_at = now()
+        DO UPDATE SET count = incident.count + 1, last_at = now(), resolved_at = NULL
 )
 SELECT n, true AS fresh, id AS artifact_id, sha256, chunk_root, 0 AS epoch, required, veto, 0::bigint AS ok,
        0::bigint AS deny, 0::bigint AS undecided, hold::bigint AS hold

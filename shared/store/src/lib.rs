@@ -25,6 +25,7 @@ mod package;
 mod policy;
 mod pool;
 mod recall;
+mod recheck;
 mod row;
 mod serve;
 mod sighting;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use deadpool_postgres::Client;
+use tokio_postgres::error::SqlState;
+
 use crate::{Store, StoreError, pool};
 
 mod embedded {
@@ -38,6 +41,22 @@ SELECT pg_advisory_unlock_all()";
     }
 }
 
+/// Refuses a database without the migrations of this version; with newer ones it is fit, since they only add.
+pub(crate) async fn check_schema(client: &Client) -> Result<(), StoreError> {
+    const LATEST: &str = r"-- migrate.latest
+SELECT max(version)::bigint AS version FROM refinery_schema_history";
+    let needed = embedded::migrations::runner().get_migrations().iter().map(|m| i64::from(m.version())).max();
+    match client.query_one(LATEST, &[]).await {
+        Ok(row) => {
+            let found: Option<i64> =
+                row.try_get("version").map_err(|e| StoreError::inconsistent("schema version", &e))?;
+            if found >= needed { Ok(()) } else { Err(StoreError::SchemaMissing) }
+        }
+        Err(e) if e.code() == Some(&SqlState::UNDEFINED_TABLE) => Err(StoreError::SchemaMissing),
+        Err(e) => Err(StoreError::statement(LATEST, e)),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -52,6 +71,17 @@ mod tests {
         assert_eq!(applied[0], Vec::<String>::new());
         assert_eq!(applied[1], ["V1__create_schema"]);
         assert_eq!(Store::migrate(&url).await.unwrap(), MigrationReport { applied: vec![] });
+    }
+
+    #[tokio::test]
+    async fn a_database_that_was_not_migrated_is_refused_by_name() {
+        let url = testing::empty_database().await;
+        let options =
+            crate::StoreOptions { url: url.clone(), pool_size: 1, application_name: "test".to_owned() };
+        let refused = Store::connect(options.clone()).await.map(drop).unwrap_err();
+        assert!(matches!(refused, StoreError::SchemaMissing) && !refused.is_transient(), "{refused}");
+        Store::migrate(&url).await.unwrap();
+        Store::connect(options).await.unwrap();
     }
 
     #[tokio::test]

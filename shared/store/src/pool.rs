@@ -7,7 +7,7 @@ use std::{pin::Pin, time::Duration};
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
 use tokio_postgres::{Config, NoTls, Row, types::ToSql};
 
-use crate::{StoreError, error::SERVER_MAJOR_MIN};
+use crate::{StoreError, error::SERVER_MAJOR_MIN, migrate};
 
 /// How long a caller waits for a free connection, and a connection for the server.
 const WAIT: Duration = Duration::from_secs(5);
@@ -45,11 +45,14 @@ pub(crate) type Work<'t, T> = Pin<Box<dyn Future<Output = Result<T, StoreError>>
 pub(crate) type Params<'p> = &'p [&'p (dyn ToSql + Sync)];
 
 impl Store {
-    /// Opens the pool, and one connection in it to learn whether the server is fit.
+    /// Opens the pool, and one connection in it to learn whether the server and the schema are fit.
     pub async fn connect(options: StoreOptions) -> Result<Self, StoreError> {
         let StoreOptions { url, pool_size, application_name } = options;
         let store = Self { pool: pool(&url, pool_size, &application_name, Duration::from_secs(30))? };
-        check_version(&store.client().await?).await?;
+        let client = store.client().await?;
+        check_version(&client).await?;
+        migrate::check_schema(&client).await?;
+        drop(client);
         Ok(store)
     }
 

@@ -76,7 +76,7 @@ pub struct Transition {
     pub was: String,
     /// The word of the state after.
     pub state: String,
-    /// `verdict`, `age` or `recall`.
+    /// `verdict`, `age`, `recall` or `recheck`.
     pub cause: String,
     /// When.
     pub at: Timestamp,

@@ -1,5 +1,7 @@
 //! Verdicts: recorded once and for ever, and read back by whoever counts them.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use touchstone_domain::{ArtifactDbId, CheckSet, Gate, Outcome, Verdict};
 
@@ -13,6 +15,8 @@ use crate::{
 pub const VERDICTS_MAX: usize = 256;
 /// The longest reason, in bytes of JSON.
 const REASON_BYTES_MAX: usize = 16_384;
+/// Longer ago than any failure, and within what Postgres can subtract.
+const FAILURES_AGE_MAX: Duration = Duration::from_hours(24 * 366 * 100);
 /// The most evidence digests of one verdict.
 const EVIDENCE_MAX: usize = 64;
 
@@ -123,8 +127,8 @@ impl Store {
     }
 
     /// The verdicts on at most [`ARTIFACTS_MAX`] artifacts that are for the gate's epoch and whose bit the gate lacks,
-    /// with the gate. Artifacts without any are left out. A verdict that this version cannot read is logged and does not
-    /// count.
+    /// with the gate. Artifacts without any are left out. A verdict whose reason this version does not know counts by its
+    /// outcome; one that cannot be read at all is logged and does not count.
     pub async fn verdicts_to_count(
         &self,
         artifacts: &[ArtifactDbId],
@@ -158,14 +162,22 @@ ORDER BY gate.artifact_id, verdict.id";
         Ok(found)
     }
 
-    /// Artifacts with a failure of the gate's epoch that the gate does not know of: its doorbell was lost.
-    pub async fn uncounted_failures(&self, limit: i64) -> Result<Vec<ArtifactDbId>, StoreError> {
+    /// Artifacts with a failure of the gate's epoch, recorded at most that long ago, that the gate does not know of: its
+    /// doorbell was lost. Reads all failures of that time, so a long one is not for every second.
+    pub async fn uncounted_failures(
+        &self,
+        newer_than: Duration,
+        limit: i64,
+    ) -> Result<Vec<ArtifactDbId>, StoreError> {
         const UNCOUNTED: &str = r"-- verdict.uncounted_failures
 SELECT DISTINCT verdict.artifact_id
 FROM verdict JOIN gate ON gate.artifact_id = verdict.artifact_id
-WHERE outcome = 'fail' AND verdict.epoch = gate.epoch AND check_mask & deny = 0
-LIMIT $1";
-        let rows = self.query(UNCOUNTED, &[&limit]).await?;
+WHERE outcome = 'fail' AND recorded_at > now() - make_interval(secs => $1)
+  AND verdict.epoch = gate.epoch AND check_mask & deny = 0
+ORDER BY verdict.artifact_id
+LIMIT $2";
+        let seconds = newer_than.min(FAILURES_AGE_MAX).as_secs_f64();
+        let rows = self.query(UNCOUNTED, &[&seconds, &limit]).await?;
         rows.iter().map(|row| Columns(row).artifact("artifact_id")).collect()
     }
 }

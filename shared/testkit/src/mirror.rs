@@ -115,9 +115,9 @@ impl TestMirror {
         stories.iter().map(|story| (story.facts.id.file.to_string(), story.state())).collect()
     }
 
-    /// The kinds of the incidents so far, the latest first.
+    /// The kinds of the incidents so far, settled or not, the latest first.
     pub async fn incidents(&self) -> Vec<String> {
-        let incidents = self.store.incidents(100).await.expect("incidents");
+        let incidents = self.store.latest_incidents(100).await.expect("incidents");
         incidents.into_iter().map(|incident| incident.kind).collect()
     }
 
@@ -323,7 +323,6 @@ impl TestMirrorBuilder {
                 hold: self.hold,
                 metadata_ttl: self.metadata_ttl,
                 connections_max: 4_096,
-                fetches_max: 64,
                 header_timeout: self.header_timeout,
                 stall_timeout: Duration::from_mins(1),
             },

@@ -146,11 +146,12 @@ async fn no_statement_on_the_path_scans_a_table() {
     s.package_artifacts(a.new.id.ecosystem, &a.new.id.package).await.unwrap();
     s.due(9, 9).await.unwrap();
     s.release_aged(9).await.unwrap();
-    s.uncounted_failures(9).await.unwrap();
+    s.uncounted_failures(Duration::MAX, 9).await.unwrap();
     s.stories_of(&ids).await.unwrap();
     s.first_seen(a.new.id.ecosystem, &a.new.id.package, std::slice::from_ref(&a.new.id.version))
         .await
         .unwrap();
+    s.recheck(&"pkg:npm/b".parse().unwrap(), &touchstone_domain::Policy::default(), false).await.unwrap();
     s.document(a.new.id.ecosystem, "a").await.unwrap();
     s.recall(&RecallTarget::Digest(a.new.sha256), "r", "ops").await.unwrap();
     s.recall(&RecallTarget::Purl("pkg:npm/b".parse().unwrap()), "r", "ops").await.unwrap();

@@ -92,15 +92,15 @@ async fn a_later_failure_is_a_row_of_its_own_and_is_found_until_it_counts() {
     let db = TestDb::new().await;
     let [a, b] = [db.artifact("a", HASH).await, db.artifact("b", HASH).await];
     db.judge(&[a.pass(CheckKind::Hash), b.pass(CheckKind::Hash)]).await.unwrap();
-    assert_eq!(db.store.uncounted_failures(9).await.unwrap(), []);
+    assert_eq!(db.store.uncounted_failures(Duration::MAX, 9).await.unwrap(), []);
     let fail = a.verdict(CheckKind::Hash, OutcomeKind::Fail);
     assert_eq!(db.store.record_verdicts(from_ref(&fail)).await.unwrap().inserted, 1);
-    assert_eq!(db.store.uncounted_failures(9).await.unwrap(), [a.artifact]);
+    assert_eq!(db.store.uncounted_failures(Duration::MAX, 9).await.unwrap(), [a.artifact]);
     let found = db.store.verdicts_to_count(&[a.artifact, b.artifact]).await.unwrap();
     assert_eq!(found.len(), 1, "what the gate knows is not read again");
     assert_eq!(found[0].1, from_ref(&fail));
     db.judge(&[fail]).await.unwrap();
-    assert_eq!(db.store.uncounted_failures(9).await.unwrap(), []);
+    assert_eq!(db.store.uncounted_failures(Duration::MAX, 9).await.unwrap(), []);
     assert_eq!(db.store.verdicts_to_count(&[a.artifact]).await.unwrap(), []);
 }
 
@@ -112,10 +112,16 @@ async fn a_verdict_of_another_epoch_is_history_and_does_not_count() {
     let fail = a.verdict(CheckKind::Hash, OutcomeKind::Fail);
     assert_eq!(db.store.record_verdicts(from_ref(&fail)).await.unwrap().inserted, 1);
     assert_eq!(db.store.verdicts_to_count(&[a.artifact]).await.unwrap(), []);
-    assert_eq!(db.store.uncounted_failures(9).await.unwrap(), []);
+    assert_eq!(db.store.uncounted_failures(Duration::MAX, 9).await.unwrap(), []);
     let current = Verdict { epoch: 1, ..fail };
     assert_eq!(db.store.record_verdicts(from_ref(&current)).await.unwrap().inserted, 1);
     assert_eq!(db.store.verdicts_to_count(&[a.artifact]).await.unwrap()[0].1, [current]);
+}
+
+/// Writes another reason over that of an artifact's verdicts, as a newer version might have.
+async fn rewrite(db: &TestDb, set: &str, artifact: ArtifactDbId) {
+    let change = format!("UPDATE verdict SET {set} WHERE artifact_id = {artifact}");
+    db.execute(&format!("ALTER TABLE verdict DISABLE TRIGGER append_only; {change}")).await.unwrap();
 }
 
 #[tokio::test]
@@ -123,11 +129,37 @@ async fn an_unreadable_verdict_does_not_keep_others_from_counting() {
     let db = TestDb::new().await;
     let [a, b] = [db.artifact("a", HASH).await, db.artifact("b", HASH).await];
     db.store.record_verdicts(&[a.pass(CheckKind::Hash), b.pass(CheckKind::Hash)]).await.unwrap();
-    let change = format!(
-        "UPDATE verdict SET reason = '{{\"code\": \"of_a_newer_version\"}}' WHERE artifact_id = {}",
-        a.artifact
-    );
-    db.execute(&format!("ALTER TABLE verdict DISABLE TRIGGER append_only; {change}")).await.unwrap();
+    db.execute("ALTER TABLE verdict DROP CONSTRAINT verdict_check_kind_check").await.unwrap();
+    rewrite(&db, "check_kind = 'of_a_newer_version'", a.artifact).await;
     let found = db.store.verdicts_to_count(&[a.artifact, b.artifact]).await.unwrap();
     assert_eq!(found.iter().map(|(gate, _)| gate.artifact).collect::<Vec<_>>(), [b.artifact]);
+}
+
+#[tokio::test]
+async fn a_reason_of_a_newer_version_counts_by_its_outcome_and_is_told() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", HASH).await;
+    db.store.record_verdicts(&[a.verdict(CheckKind::Hash, OutcomeKind::Fail)]).await.unwrap();
+    rewrite(&db, r#"reason = '{"code": "of_a_newer_version", "planet": "mars"}'"#, a.artifact).await;
+    let pass = a.pass(CheckKind::Hash);
+    assert_eq!(db.judge(from_ref(&pass)).await.unwrap()[0].state, touchstone_domain::ArtifactState::Rejected);
+
+    let words = "hash check: another version of touchstone gave the reason \"of_a_newer_version\", \
+                 which this one cannot read";
+    let status = db.store.status(&a.new.id).await.unwrap().unwrap();
+    assert_eq!(status.reason().as_deref(), Some(words));
+    let listed = db.store.package_artifacts(a.new.id.ecosystem, &a.new.id.package).await.unwrap();
+    assert_eq!(listed[0].reason.as_deref(), Some(words));
+    let stories = db.store.stories_of(&[a.artifact]).await.unwrap();
+    assert_eq!(stories[0].verdicts.len(), 2);
+}
+
+#[tokio::test]
+async fn failures_from_before_the_time_that_is_asked_for_are_left_out() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", HASH).await;
+    db.store.record_verdicts(&[a.verdict(CheckKind::Hash, OutcomeKind::Fail)]).await.unwrap();
+    rewrite(&db, "recorded_at = now() - interval '2 hours'", a.artifact).await;
+    assert_eq!(db.store.uncounted_failures(Duration::from_hours(1), 9).await.unwrap(), []);
+    assert_eq!(db.store.uncounted_failures(Duration::from_hours(3), 9).await.unwrap(), [a.artifact]);
 }
