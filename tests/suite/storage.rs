@@ -5,7 +5,7 @@ mod damage;
 
 use std::ops::Range;
 
-use touchstone_domain::ArtifactState;
+use touchstone_domain::{ArtifactState, CheckKind};
 use touchstone_runtime::SystemClock;
 use touchstone_testkit::{Fault, Package, Registry, TestMirror, eventually, npm_package};
 
@@ -101,7 +101,7 @@ async fn damage_that_shows_at_once_heals_within_the_request() {
 
 /// The first chunk is right and leaves; at the bad one the connection breaks, short of the announced length.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn damage_further_on_cuts_the_connection_and_the_next_request_is_healed() {
+async fn damage_further_on_cuts_the_connection_and_is_healed_unasked() {
     let world = World::start().await;
     let last = end(&world.package) - 1;
     let damages = [
@@ -118,7 +118,11 @@ async fn damage_further_on_cuts_the_connection_and_the_next_request_is_healed() 
         assert_eq!((cut.status, cut.whole), (200, false), "{damage:?}");
         assert!(cut.body.len() <= bad * CHUNK, "{damage:?}: {} bytes came", cut.body.len());
         assert!(world.package.bytes.starts_with(&cut.body), "{damage:?}: other bytes were served");
-        assert_eq!(world.fetches(), n + 1, "{damage:?}: nobody has asked again");
+        let blob = world.mirror.blob_path(world.package.sha256());
+        eventually("it is healed without another request", || async {
+            std::fs::read(&blob).is_ok_and(|bytes| bytes == world.package.bytes).then_some(())
+        })
+        .await;
         world.assert_right(&world.get().await, &format!("after {damage:?}"));
         assert_eq!(world.fetches(), n + 2, "{damage:?}");
     }
@@ -131,7 +135,7 @@ async fn both_incidents_say_what_happened_once() {
     world.inflict(&Damage::Flip(7));
     world.assert_right(&world.get().await, "healed");
     assert_eq!(world.mirror.incidents().await, ["blob_healed", "blob_damaged"]);
-    let incidents = world.mirror.store.incidents(9).await.expect("incidents");
+    let incidents = world.mirror.store.latest_incidents(9).await.expect("incidents");
     for incident in &incidents {
         assert_eq!(
             incident.detail["sha256"],
@@ -145,6 +149,22 @@ async fn both_incidents_say_what_happened_once() {
         incidents[1].detail["problem"].as_str().is_some_and(|text| text.contains("chunk 0")),
         "{incidents:?}"
     );
+}
+
+/// Whoever finds the damage when it is healed already fetches nothing, and records nothing.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn damage_that_many_find_at_once_is_healed_once() {
+    let world = World::start().await;
+    for (n, damage) in [Damage::Flip(0), Damage::Delete, Damage::Flip(1)].iter().enumerate() {
+        world.inflict(damage);
+        for received in futures::future::join_all((0..40).map(|_| world.get())).await {
+            world.assert_right(&received, &format!("{damage:?}"));
+        }
+        assert_eq!(world.fetches(), n + 2, "{damage:?}");
+    }
+    for incident in world.mirror.store.latest_incidents(9).await.expect("incidents") {
+        assert_eq!(incident.count, 1, "{}: {}", incident.kind, incident.detail);
+    }
 }
 
 /// Ranges are verified by the chunk: one beside the bad chunk is served, one that begins in it heals, one that runs into it
@@ -249,7 +269,7 @@ async fn promoted_artifacts_are_served_without_nats_and_without_the_upstream() {
     world.registry.set_down(true);
     world.assert_right(&world.get().await, "without both");
     let part = world.range(&(CHUNK - 1..CHUNK + 1)).await;
-    assert_eq!((part.status, &*part.body), (206, &world.package.bytes[CHUNK - 1..CHUNK + 1]));
+    assert_eq!((part.status, &*part.body), (206, &world.package.bytes[CHUNK - 1..=CHUNK]));
     assert_eq!(world.fetches(), 1);
 }
 
@@ -290,4 +310,30 @@ async fn a_blob_that_is_lost_while_it_is_being_verified_is_fetched_again() {
     })
     .await;
     assert_eq!(mirror.incidents().await, ["blob_healed"]);
+}
+
+/// The sweeper asks hourly in the end; a request does not wait for that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_for_what_is_still_pending_announces_it_again() {
+    let registry = Registry::start().await;
+    let builder = TestMirror::builder().registry(&registry).hash_workers(0).promoters(0);
+    let mirror = builder.hold(std::time::Duration::from_millis(300)).start().await;
+    let package = npm_package("waiting", "1.0.0", &[], 10);
+    registry.publish(package.clone());
+    let path = format!("npm/waiting/-/{}", package.file);
+    let mut events = mirror.bus.consume(CheckKind::Hash, 10).await.expect("a consumer");
+    assert_eq!(receive(mirror.request(&path)).await.code, "pending");
+    let [first] = events.next_batch(10).await.try_into().unwrap_or_else(|_| panic!("one event"));
+    first.ack().await.expect("acknowledged");
+    assert_eq!(first.event.dispatch, 0);
+    // As if the sweeper had dispatched it, and the message were lost.
+    let due =
+        eventually("the artifact is due", || async { mirror.store.due(9, 9).await.expect("due").pop() })
+            .await;
+    assert_eq!(due.dispatch, 1);
+    for _ in 0..3 {
+        assert_eq!(receive(mirror.request(&path)).await.code, "pending");
+    }
+    let [again] = events.next_batch(10).await.try_into().unwrap_or_else(|_| panic!("one event"));
+    assert_eq!((again.event.artifact, again.event.dispatch), (first.event.artifact, 1));
 }

@@ -10,7 +10,7 @@ use std::{
     sync::OnceLock,
 };
 
-use touchstone_domain::Ecosystem;
+use touchstone_domain::{Ecosystem, Sha256};
 use touchstone_store::Store;
 use url::Url;
 
@@ -143,6 +143,18 @@ impl MirrorProcesses {
     pub fn command(&self, arguments: &[&str]) -> std::process::Output {
         let mut command = Command::new(touchstone_binary());
         command.arg("--config").arg(&self.config).args(arguments).output().expect("the command runs")
+    }
+
+    /// The process id of a running role.
+    pub fn pid(&self, role: Role) -> u32 {
+        self.children[&role].id()
+    }
+
+    /// Where a blob is on disk.
+    pub fn blob(&self, sha256: Sha256) -> PathBuf {
+        let hex = sha256.to_string();
+        let blobs = self.servers.directory.path().join("data/blobs");
+        blobs.join("sha256").join(&hex[..2]).join(&hex[2..4]).join(hex)
     }
 
     /// The file that a role logs to.

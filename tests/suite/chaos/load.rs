@@ -37,7 +37,7 @@ fn package(n: usize) -> Package {
         return Package { name: format!("poison-{n}"), file: format!("poison-{n}-1.0.0.tgz"), ..inside };
     }
     // A few are larger than a chunk.
-    npm_package(&format!("load-{n}"), "1.0.0", &[], if n % 10 == 0 { 300_000 } else { 1000 })
+    npm_package(&format!("load-{n}"), "1.0.0", &[], if n.is_multiple_of(10) { 300_000 } else { 1000 })
 }
 
 impl Load {
@@ -87,13 +87,13 @@ impl Load {
             settle(&self.url, package, poisoned(n)).await;
             let purl = format!("pkg:npm/{}@1.0.0", package.name).parse().expect("a purl");
             let stories = store.stories(&purl, 9).await.expect("stories");
-            let [story] = &stories[..] else { panic!("{}: {} rows", package.name, stories.len()) };
+            let [told] = &stories[..] else { panic!("{}: {} rows", package.name, stories.len()) };
             let (state, promotions) =
                 if poisoned(n) { (ArtifactState::Rejected, 0) } else { (ArtifactState::Servable, 1) };
-            assert_eq!((story.state(), story.promotions.len()), (state, promotions), "{}", package.name);
-            assert_eq!(story.facts.sha256, package.sha256(), "{}", package.name);
+            assert_eq!((told.state(), told.promotions.len()), (state, promotions), "{}", package.name);
+            assert_eq!(told.facts.sha256, package.sha256(), "{}", package.name);
             let mut is = ArtifactState::Fetched.as_str();
-            for step in story.log.iter().rev() {
+            for step in told.log.iter().rev() {
                 assert_eq!(step.was, is, "{}: the log is one chain", package.name);
                 is = &step.state;
             }

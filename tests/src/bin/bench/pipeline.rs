@@ -1,0 +1,234 @@
+//! From an inserted artifact to its promotion, with four checks that always pass: what the pipeline itself costs.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use futures::StreamExt as _;
+use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
+use touchstone_blobs::BlobStore;
+use touchstone_bus::{ArtifactEvent, Bus, BusOptions};
+use touchstone_domain::{
+    ArtifactDbId, ArtifactId, ArtifactState, CheckKind, CheckSet, ChunkList, Ecosystem, FileName, Outcome,
+    PackageName, Policy, Reason, Requirement, Sha256, Sha512, Version,
+};
+use touchstone_promote::{PromoteConfig, PromoteParts};
+use touchstone_runtime::{Shutdown, SystemClock};
+use touchstone_store::{Ingested, NewArtifact, Store, StoreOptions};
+use touchstone_testkit::Servers;
+use touchstone_worker::{Check, CheckError, Finding, Job, Options, Parts};
+
+use crate::{rate, say, spread};
+
+const FLOOD: usize = 20_000;
+/// Artifacts per statement of the flood.
+const BATCH: usize = 500;
+/// Artifacts per second; the first shows what one costs when nothing queues.
+const PACES: [u32; 2] = [50, 500];
+const PACE_SECONDS: u32 = 15;
+const PATIENCE: Duration = Duration::from_mins(5);
+
+/// A check that approves whatever it is given.
+struct Approves(CheckKind);
+
+impl Check for Approves {
+    fn kind(&self) -> CheckKind {
+        self.0
+    }
+
+    fn revision(&self) -> i32 {
+        1
+    }
+
+    async fn check(&self, job: &Job) -> Result<Finding, CheckError> {
+        let outcome = Outcome::pass(Reason::Trivial);
+        Ok(Finding { outcome, chunk_root: Some(job.facts.chunk_root), evidence: vec![] })
+    }
+}
+
+/// The four workers and promote, on durable servers.
+struct Pipeline {
+    store: Store,
+    bus: Bus,
+    policy_epoch: i32,
+    shutdown: Shutdown,
+    _servers: Servers,
+}
+
+impl Pipeline {
+    async fn start() -> Self {
+        let servers = Servers::start().await;
+        let url = servers.postgres.url();
+        Store::migrate(&url).await.expect("migrated");
+        let options =
+            |name: &str| StoreOptions { url: url.clone(), pool_size: 8, application_name: name.into() };
+        let store = Store::connect(options("bench")).await.expect("connected");
+        let policy_epoch = store.register_policy(&Policy::default()).await.expect("registered");
+        let connect = || Bus::connect(BusOptions { url: servers.nats.url(), name: "bench".into() });
+        let bus = connect().await.expect("connected");
+        bus.provision(&CheckKind::ALL).await.expect("provisioned");
+        let shutdown = Shutdown::new();
+        let blobs = BlobStore::open(&servers.directory.path().join("blobs")).await.expect("a directory");
+        for check in CheckKind::ALL {
+            let parts = Parts {
+                store: Store::connect(options(check.as_str())).await.expect("connected"),
+                bus: connect().await.expect("connected"),
+                blobs: blobs.clone(),
+                clock: Arc::new(SystemClock),
+                shutdown: shutdown.clone(),
+                options: Options { concurrency: 256, ..Options::default() },
+            };
+            shutdown.tracker.spawn(touchstone_worker::run(Approves(check), parts));
+        }
+        let (sender, connected) = watch::channel(Some(connect().await.expect("connected")));
+        let parts = PromoteParts {
+            config: PromoteConfig::default(),
+            store: Store::connect(options("promote")).await.expect("connected"),
+            bus: connected,
+            tracker: shutdown.tracker.clone(),
+            stop: shutdown.soft.clone(),
+        };
+        shutdown.tracker.spawn(async move {
+            touchstone_promote::run(parts).await;
+            drop(sender);
+        });
+        Self { store, bus, policy_epoch, shutdown, _servers: servers }
+    }
+
+    fn artifact(&self, n: usize) -> NewArtifact {
+        let name = format!("bench-{n}");
+        let checks: CheckSet = CheckKind::ALL.into_iter().collect();
+        NewArtifact {
+            id: ArtifactId {
+                ecosystem: Ecosystem::Npm,
+                package: PackageName::new(&name).expect("a name"),
+                version: Version::new("1.0.0").expect("a version"),
+                file: FileName::new(format!("{name}-1.0.0.tgz")).expect("a file name"),
+            },
+            sha256: Sha256::of(&name),
+            sha512: Sha512::of(&name),
+            size: name.len() as u64,
+            chunks: ChunkList::of(name.as_bytes()),
+            upstream_url: format!("https://registry.example/{name}"),
+            published_at: None,
+            claims: vec![],
+            evidence: vec![],
+            requirement: Requirement::new(checks, checks).expect("not empty"),
+            policy_epoch: self.policy_epoch,
+            eligible_at: None,
+        }
+    }
+
+    /// Inserts and announces.
+    async fn insert(&self, new: &[NewArtifact]) -> Vec<ArtifactDbId> {
+        let ingested = self.store.ingest_many(new).await.expect("inserted");
+        let event = |ingested: &Ingested| match ingested {
+            Ingested::Inserted { artifact, epoch } => {
+                ArtifactEvent::new(*artifact, Ecosystem::Npm, *epoch, 0)
+            }
+            other => panic!("{other:?}"),
+        };
+        let events: Vec<ArtifactEvent> = ingested.iter().map(event).collect();
+        self.bus.publish_fetched(&events).await.expect("published");
+        events.iter().map(|event| event.artifact).collect()
+    }
+
+    /// Calls `heard` for every promotion that is announced, until it says that it has heard enough.
+    async fn promotions(&self, mut heard: impl FnMut(ArtifactDbId) -> bool) {
+        let mut decisions = self.bus.decisions().await.expect("subscribed");
+        let listening = async {
+            while let Some(batch) = decisions.next().await {
+                for decided in batch.iter().filter(|decided| decided.state == ArtifactState::Servable) {
+                    if !heard(decided.artifact) {
+                        return;
+                    }
+                }
+            }
+        };
+        tokio::time::timeout(PATIENCE, listening).await.expect("everything is promoted");
+    }
+
+    async fn stop(&self) {
+        self.shutdown.soft.cancel();
+        self.shutdown.hard.cancel();
+        self.shutdown.drained().await;
+    }
+}
+
+/// Everything at once.
+pub(crate) async fn flood() {
+    let pipeline = Pipeline::start().await;
+    // The first few make connections and plans.
+    run_flood(&pipeline, FLOOD, 500).await;
+    let began = Instant::now();
+    run_flood(&pipeline, 0, FLOOD).await;
+    let per_second = rate(FLOOD as u64, began);
+    let counts = pipeline.store.counts(8).await.expect("counts");
+    assert_eq!((counts.oldest_pending, counts.stuck), (None, 0));
+    say("pipeline, 4 checks, flood of 20,000", &format!("{per_second:.0} artifacts/s"), ">= 5,000/s");
+    pipeline.stop().await;
+}
+
+async fn run_flood(pipeline: &Pipeline, first: usize, number: usize) {
+    let mut promoted = 0;
+    let insert = async {
+        let mut n = first;
+        while n < first + number {
+            let batch: Vec<NewArtifact> =
+                (n..(first + number).min(n + BATCH)).map(|n| pipeline.artifact(n)).collect();
+            pipeline.insert(&batch).await;
+            n += BATCH;
+        }
+    };
+    let hear = pipeline.promotions(|_| {
+        promoted += 1;
+        promoted < number
+    });
+    tokio::join!(hear, insert);
+}
+
+/// One after the other, at a steady pace.
+pub(crate) async fn latency() {
+    for per_second in PACES {
+        let pipeline = Arc::new(Pipeline::start().await);
+        run_flood(&pipeline, 0, 500).await;
+        let times = paced(&pipeline, per_second).await;
+        let goal = if per_second == 500 { "p50 <= 5, p99 <= 20 ms" } else { "" };
+        say(&format!("pipeline, insert to promoted at {per_second}/s"), &spread(times), goal);
+        pipeline.stop().await;
+    }
+}
+
+/// From before the insertion to the announcement of the promotion, for each artifact.
+async fn paced(pipeline: &Arc<Pipeline>, per_second: u32) -> Vec<Duration> {
+    let number = (per_second * PACE_SECONDS) as usize;
+    let began: Arc<Mutex<HashMap<ArtifactDbId, Instant>>> = Arc::default();
+    let mut ended: HashMap<ArtifactDbId, Instant> = HashMap::new();
+    let hear = pipeline.promotions(|artifact| {
+        ended.insert(artifact, Instant::now());
+        ended.len() < number
+    });
+    let insert = async {
+        let mut ticks = tokio::time::interval(Duration::from_secs(1) / per_second);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+        let mut tasks = JoinSet::new();
+        for n in 0..number {
+            ticks.tick().await;
+            let (pipeline, began) = (Arc::clone(pipeline), Arc::clone(&began));
+            tasks.spawn(async move {
+                let new = pipeline.artifact(10_000 + n);
+                let start = Instant::now();
+                let artifact = pipeline.insert(&[new]).await[0];
+                began.lock().expect("not poisoned").insert(artifact, start);
+            });
+        }
+        while let Some(done) = tasks.join_next().await {
+            done.expect("inserted");
+        }
+    };
+    tokio::join!(hear, insert);
+    let began = began.lock().expect("not poisoned");
+    ended.into_iter().map(|(artifact, end)| end - began[&artifact]).collect()
+}
