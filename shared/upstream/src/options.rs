@@ -32,9 +32,9 @@ pub struct Limits {
     pub connect_timeout: Duration,
     /// Until an answer begins, and between two pieces of a body.
     pub read_timeout: Duration,
-    /// A whole metadata request with its retries; for an artifact, until its body begins.
+    /// A whole metadata request with its retries; for an artifact, from its turn until its body begins.
     pub total_timeout: Duration,
-    /// A whole artifact body.
+    /// A whole artifact body; also how long an artifact waits for its turn.
     pub artifact_timeout: Duration,
     /// Bytes of a metadata document, unpacked.
     pub metadata_bytes_max: u64,
@@ -44,8 +44,10 @@ pub struct Limits {
     pub redirects_max: usize,
     /// Times that a request is sent, the first included.
     pub attempts_max: usize,
-    /// Requests, bodies of artifacts included, that run at once.
-    pub requests_max: usize,
+    /// Requests for documents that run at once.
+    pub documents_max: usize,
+    /// Artifacts that are fetched at once, bodies included. Apart from the documents: bodies may take long.
+    pub artifacts_max: usize,
 }
 
 impl Default for Limits {
@@ -59,7 +61,8 @@ impl Default for Limits {
             artifact_bytes_max: 8 << 30,
             redirects_max: 5,
             attempts_max: 3,
-            requests_max: 64,
+            documents_max: 64,
+            artifacts_max: 64,
         }
     }
 }
@@ -112,7 +115,7 @@ pub enum ConfigError {
         ecosystem: Ecosystem,
     },
     /// Nothing could ever be sent.
-    #[error("upstream.{ecosystem}: attempts_max and requests_max must be at least 1")]
+    #[error("upstream.{ecosystem}: attempts_max, documents_max and artifacts_max must be at least 1")]
     Limits {
         /// Whose upstream.
         ecosystem: Ecosystem,

@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -48,7 +49,8 @@ pub(crate) struct Inner {
     pub(crate) file_hosts: AllowedOrigins,
     /// One for each of `configured`.
     breakers: HashMap<Origin, Breaker>,
-    permits: Arc<Semaphore>,
+    document_permits: Arc<Semaphore>,
+    artifact_permits: Arc<Semaphore>,
     /// Decodes gzip.
     document_client: Client,
     /// Decodes nothing.
@@ -109,7 +111,7 @@ impl Upstream {
             None => None,
         };
         let limits = options.limits;
-        if limits.attempts_max == 0 || limits.requests_max == 0 {
+        if [limits.attempts_max, limits.documents_max, limits.artifacts_max].contains(&0) {
             return Err(ConfigError::Limits { ecosystem });
         }
         let hosts: HashSet<String> = [&url, &attestations_url]
@@ -127,7 +129,8 @@ impl Upstream {
             document_client: client(true)?,
             artifact_client: client(false)?,
             breakers: configured.iter().map(|origin| (origin.clone(), Breaker::new())).collect(),
-            permits: Arc::new(Semaphore::new(limits.requests_max.min(Semaphore::MAX_PERMITS))),
+            document_permits: permits(limits.documents_max),
+            artifact_permits: permits(limits.artifacts_max),
             url,
             attestations_url,
             limits,
@@ -211,11 +214,10 @@ impl Upstream {
             headers,
             body: None,
         };
-        let started = async {
-            let permit = self.permit().await;
-            Ok((retried(inner.limits.attempts_max, || exchange.send(inner)).await?, permit))
-        };
-        let (response, permit) = self.within_total(&url, started).await?;
+        let patience = inner.limits.artifact_timeout;
+        let permit = within(patience, &url, async { Ok(permit(&inner.artifact_permits).await) }).await?;
+        let started = retried(inner.limits.attempts_max, || exchange.send(inner));
+        let response = within(inner.limits.total_timeout, &url, started).await?;
 
         inner.breaker(response.url()).record(Health::Answered);
         let origin = shown_origin(response.url());
@@ -244,10 +246,10 @@ impl Upstream {
     /// The whole document, or `None` for a 304.
     async fn document(&self, exchange: &Exchange<'_>) -> Result<Option<MetadataDocument>, FetchError> {
         let fetched = async {
-            let _permit = self.permit().await;
+            let _permit = permit(&self.0.document_permits).await;
             retried(self.0.limits.attempts_max, || self.document_once(exchange)).await
         };
-        self.within_total(exchange.url, fetched).await
+        within(self.0.limits.total_timeout, exchange.url, fetched).await
     }
 
     async fn document_once(&self, exchange: &Exchange<'_>) -> Result<Option<MetadataDocument>, FetchError> {
@@ -276,21 +278,24 @@ impl Upstream {
             },
         }))
     }
+}
 
-    async fn permit(&self) -> OwnedSemaphorePermit {
-        Arc::clone(&self.0.permits).acquire_owned().await.expect("the semaphore is never closed")
-    }
+fn permits(most: usize) -> Arc<Semaphore> {
+    Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)))
+}
 
-    async fn within_total<T>(
-        &self,
-        url: &Url,
-        operation: impl Future<Output = Result<T, FetchError>>,
-    ) -> Result<T, FetchError> {
-        let after = self.0.limits.total_timeout;
-        match timeout(after, operation).await {
-            Ok(result) => result,
-            Err(_) => Err(FetchError::Timeout { origin: shown_origin(url), phase: Phase::Total, after }),
-        }
+async fn permit(permits: &Arc<Semaphore>) -> OwnedSemaphorePermit {
+    Arc::clone(permits).acquire_owned().await.expect("the semaphore is never closed")
+}
+
+async fn within<T>(
+    after: Duration,
+    url: &Url,
+    operation: impl Future<Output = Result<T, FetchError>>,
+) -> Result<T, FetchError> {
+    match timeout(after, operation).await {
+        Ok(result) => result,
+        Err(_) => Err(FetchError::Timeout { origin: shown_origin(url), phase: Phase::Total, after }),
     }
 }
 

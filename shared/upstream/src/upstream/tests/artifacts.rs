@@ -133,15 +133,16 @@ async fn a_body_is_bounded_in_size_and_time() {
 }
 
 #[tokio::test]
-async fn a_body_holds_its_slot_until_it_is_dropped() {
+async fn a_body_holds_its_slot_until_it_is_dropped_and_never_one_of_a_document() {
     let server = TestServer::start(vec![Reply::new(200, &[], "bytes")]).await;
     let upstream = limited(&server, |limits| {
-        limits.requests_max = 1;
-        limits.total_timeout = Duration::from_secs(1);
+        (limits.documents_max, limits.artifacts_max) = (1, 1);
+        limits.artifact_timeout = Duration::from_secs(1);
     });
     let body = upstream.artifact(&upstream.0.url, "a.tgz").await.unwrap();
-    let error = document(&upstream).await.unwrap_err();
+    assert_eq!(document(&upstream).await.unwrap().body, "bytes");
+    let error = artifact(&upstream, "b.tgz").await.unwrap_err();
     assert!(matches!(error, FetchError::Timeout { phase: Phase::Total, .. }), "{error:?}");
     drop(body);
-    assert_eq!(document(&upstream).await.unwrap().body, "bytes");
+    assert_eq!(artifact(&upstream, "b.tgz").await.unwrap().1, b"bytes");
 }

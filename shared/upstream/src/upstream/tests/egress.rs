@@ -204,7 +204,8 @@ fn bad_options_are_refused_before_anything_is_sent() {
         assert_eq!(message, format!("upstream.npm: {key} {problem}"));
     }
     assert!(refused(|options| options.limits.attempts_max = 0).contains("at least 1"));
-    assert!(refused(|options| options.limits.requests_max = 0).contains("at least 1"));
+    assert!(refused(|options| options.limits.documents_max = 0).contains("at least 1"));
+    assert!(refused(|options| options.limits.artifacts_max = 0).contains("at least 1"));
     let bearer = refused(|options| options.bearer = Some(Secret::new("hunter2 ")));
     assert!(bearer.contains("token") && !bearer.contains("hunter2"), "{bearer}");
 }
