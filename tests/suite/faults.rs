@@ -14,8 +14,10 @@ const MISMATCH: Refused<'_> =
     Refused { status: 502, code: "upstream_broken", title: "Upstream sent wrong bytes: digest_mismatch" };
 const BROKEN: Refused<'_> =
     Refused { status: 502, code: "upstream_broken", title: "Upstream answered wrongly" };
-const UNREACHABLE: Refused<'_> =
-    Refused { status: 502, code: "upstream_unreachable", title: "Upstream cannot be reached" };
+const BROKEN_OFF: Refused<'_> =
+    Refused { status: 502, code: "upstream_unreachable", title: "Upstream broke off its answer" };
+const FAILING: Refused<'_> =
+    Refused { status: 502, code: "upstream_unreachable", title: "Upstream answered with an error" };
 
 /// Every file is refused under the fault, as often fetched per request as said, and served once the registry is honest.
 async fn refused_then_served(world: &World, fault: &Fault, refusal: &Refused<'_>, fetches: usize) {
@@ -64,7 +66,7 @@ async fn half_a_body_without_a_length_is_refused() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_body_that_breaks_off_is_refused() {
     let world = World::start().await;
-    refused_then_served(&world, &Fault::Truncate, &UNREACHABLE, 1).await;
+    refused_then_served(&world, &Fault::Truncate, &BROKEN_OFF, 1).await;
     assert_eq!(world.mirror.incidents().await, Vec::<String>::new());
 }
 
@@ -81,7 +83,7 @@ async fn a_whole_body_without_a_length_is_served_where_a_strong_digest_is_declar
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_upstream_that_cannot_answer_is_refused_as_such() {
     let world = World::start().await;
-    refused_then_served(&world, &Fault::Status(503), &UNREACHABLE, 1).await;
+    refused_then_served(&world, &Fault::Status(503), &FAILING, 1).await;
     assert_eq!(world.mirror.incidents().await, Vec::<String>::new());
 }
 

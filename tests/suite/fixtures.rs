@@ -115,12 +115,12 @@ async fn short() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn truncated() {
-    refused_then_served("truncate", "upstream_unreachable", "Upstream cannot be reached", 1).await;
+    refused_then_served("truncate", "upstream_unreachable", "Upstream broke off its answer", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn failing() {
-    refused_then_served("error", "upstream_unreachable", "Upstream cannot be reached", 1).await;
+    refused_then_served("error", "upstream_unreachable", "Upstream answered with an error", 1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -6,11 +6,13 @@ use http::{HeaderMap, Method, Response};
 use serde_json::json;
 use tokio::time::Instant;
 use touchstone_blobs::ReadError;
-use touchstone_domain::{ArtifactId, PromotedArtifact, Refusal, RefusalKind};
+use touchstone_bus::ArtifactEvent;
+use touchstone_domain::{ArtifactId, PromotedArtifact, Refusal, RefusalKind, Sha256};
 use touchstone_ecosystems::ArtifactRequest;
-use touchstone_store::{IncidentKind, NewIncident};
+use touchstone_store::{ArtifactStatus, IncidentKind, NewIncident};
 
 use crate::{
+    flight::{Full, Ticket},
     ingest,
     serve::{self, Body},
     state::Edge,
@@ -19,6 +21,11 @@ use crate::{
 
 /// How often a request starts over because the stored copy turned out unusable.
 const HEALS_PER_REQUEST: usize = 2;
+/// How long to wait before looking again for a serve record that does not fit yet.
+const RECORD_AGAIN: Duration = Duration::from_millis(50);
+/// A pending artifact that was fetched this long ago is announced once more when it is asked for: its first event may be
+/// lost, or was of no use while its blob was.
+const ANNOUNCED_AGAIN: Duration = Duration::from_secs(2);
 
 /// Answers a request for an artifact.
 pub(crate) async fn respond(
@@ -42,9 +49,7 @@ pub(crate) async fn respond(
         match serve::response(edge, artifact, method, headers).await {
             Ok(response) => return Ok(response),
             Err(error @ (ReadError::Missing { .. } | ReadError::Damaged { .. })) => {
-                set_aside(edge, id, &error).await;
-                let heal = ingest::Mode::Heal { sha256 };
-                fetch(edge, request, heal, deadline).await?;
+                outcome(edge, id, heal(edge, id, sha256, &error), deadline).await?;
             }
             Err(error @ (ReadError::Io { .. } | ReadError::Range { .. } | ReadError::TooLarge { .. })) => {
                 tracing::error!(artifact.id = %id, error = &error as &dyn std::error::Error, "cannot read a blob");
@@ -83,6 +88,7 @@ async fn obtain(
         };
         if status.state().is_servable() && Instant::now() < deadline {
             // Promoted between the two queries.
+            tokio::time::sleep(RECORD_AGAIN).await;
             continue;
         }
         if !status.state().is_pending() {
@@ -99,10 +105,11 @@ async fn obtain(
 async fn await_decision(
     edge: &Arc<Edge>,
     id: &ArtifactId,
-    status: &touchstone_store::ArtifactStatus,
+    status: &ArtifactStatus,
     deadline: Instant,
 ) -> Result<(), Refusal> {
     let decided = edge.decisions.wait(status.artifact());
+    announce_again(edge, status);
     let now = edge.store.states(&[status.artifact()]).await.map_err(|e| words::store(&e))?;
     if now.iter().any(|(_, state)| !state.is_pending()) {
         return Ok(());
@@ -110,6 +117,29 @@ async fn await_decision(
     match tokio::time::timeout_at(deadline, decided).await {
         Ok(_) => Ok(()),
         Err(_) => Err(words::pending(id)),
+    }
+}
+
+/// Rings the bell for an artifact that still waits for its checks, since the sweeper may do so only in an hour. JetStream
+/// takes the same event once in two minutes, however many ask.
+fn announce_again(edge: &Arc<Edge>, status: &ArtifactStatus) {
+    let age = edge.clock.now().duration_since(status.fetched_at);
+    if age.unsigned_abs() < ANNOUNCED_AGAIN {
+        return;
+    }
+    let id = &status.id;
+    let event = ArtifactEvent {
+        artifact: status.artifact(),
+        ecosystem: id.ecosystem,
+        epoch: status.gate.epoch,
+        dispatch: status.dispatches,
+    };
+    let ring = || {
+        let edge = Arc::clone(edge);
+        async move { ingest::announce(&edge, event).await }
+    };
+    if edge.announcements.join(&status.artifact(), ring).is_err() {
+        tracing::debug!(artifact.id = %id, "too many announcements are under way; the sweeper will make this one");
     }
 }
 
@@ -124,14 +154,21 @@ async fn fetch(
         let (edge, request) = (Arc::clone(edge), request.clone());
         async move { ingest::run(&edge, &request, mode).await }
     };
-    let ticket = edge
-        .fetches
-        .join(&request.id, start)
-        .map_err(|_full| words::unavailable("too many fetches are under way"))?;
+    outcome(edge, &request.id, edge.fetches.join(&request.id, start), deadline).await
+}
+
+/// Waits for a fetch until the deadline.
+async fn outcome(
+    edge: &Edge,
+    id: &ArtifactId,
+    joined: Result<Ticket<Result<(), Refusal>>, Full>,
+    deadline: Instant,
+) -> Result<(), Refusal> {
+    let ticket = joined.map_err(|_full| words::unavailable("too many fetches are under way"))?;
     match tokio::time::timeout_at(deadline, ticket.wait()).await {
         Ok(Some(result)) => result,
         Ok(None) => Err(words::unavailable("the fetch ended without a result")),
-        Err(_) => Err(fetching(&request.id, edge.config.hold)),
+        Err(_) => Err(fetching(id, edge.config.hold)),
     }
 }
 
@@ -146,18 +183,43 @@ fn fetching(id: &ArtifactId, hold: Duration) -> Refusal {
     )
 }
 
-/// Moves an unusable copy aside and records the incident; the next request fetches the same bytes again.
-pub(crate) async fn set_aside(edge: &Arc<Edge>, id: &ArtifactId, error: &ReadError) {
-    let sha256 = match error {
-        ReadError::Missing { sha256 } | ReadError::Damaged { sha256, .. } => *sha256,
-        ReadError::Io { .. } | ReadError::Range { .. } | ReadError::TooLarge { .. } => return,
+/// Sets an unusable copy aside, records the incident, and fetches the same bytes again; or joins whoever does so already.
+/// It runs to its end without the caller.
+pub(crate) fn heal(
+    edge: &Arc<Edge>,
+    id: &ArtifactId,
+    sha256: Sha256,
+    error: &ReadError,
+) -> Result<Ticket<Result<(), Refusal>>, Full> {
+    let start = || {
+        let (edge, problem) = (Arc::clone(edge), error.to_string());
+        let request = ArtifactRequest { id: id.clone(), pinned: None };
+        async move {
+            if !set_aside(&edge, &request.id, sha256, &problem).await {
+                return Ok(());
+            }
+            ingest::run(&edge, &request, ingest::Mode::Heal { sha256 }).await
+        }
     };
-    tracing::error!(artifact.id = %id, blob.sha256 = %sha256, %error, "a stored copy is unusable; it is set aside and fetched again");
-    if let Err(error) = edge.blobs.set_aside(sha256).await {
-        tracing::error!(blob.sha256 = %sha256, error = &error as &dyn std::error::Error, "cannot set a blob aside");
+    edge.fetches.join(id, start)
+}
+
+/// Moves an unusable copy aside and records the incident; false if the copy was healed meanwhile.
+async fn set_aside(edge: &Edge, id: &ArtifactId, sha256: Sha256, problem: &str) -> bool {
+    match edge.blobs.set_aside(sha256).await {
+        Ok(false) if edge.blobs.contains(sha256).await.unwrap_or(false) => {
+            tracing::info!(artifact.id = %id, blob.sha256 = %sha256, problem, "a stored copy was unusable, and is whole again");
+            return false;
+        }
+        Ok(_) => (),
+        Err(error) => {
+            tracing::error!(blob.sha256 = %sha256, error = &error as &dyn std::error::Error, "cannot set a blob aside");
+        }
     }
-    let facts = json!({ "sha256": sha256.to_string(), "problem": error.to_string() });
+    tracing::error!(artifact.id = %id, blob.sha256 = %sha256, problem, "a stored copy is unusable; it is fetched again");
+    let facts = json!({ "sha256": sha256.to_string(), "problem": problem });
     record_incident(edge, &NewIncident::about(IncidentKind::BlobDamaged, id, None, facts)).await;
+    true
 }
 
 /// Records an incident; when the database is away, the log has it.

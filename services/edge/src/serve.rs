@@ -1,9 +1,9 @@
 //! Sending the bytes of a promoted artifact.
 //!
 //! *Invariant:* every chunk is verified before any of its bytes is sent, ranges included. A bad chunk breaks the connection,
-//! so that no client takes the response for complete; the blob is set aside, and the next request fetches it again.
+//! so that no client takes the response for complete; the blob is set aside and fetched again.
 
-use std::{convert::Infallible, ops::Range, sync::Arc};
+use std::{convert::Infallible, ops::Range, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt};
@@ -11,12 +11,15 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
 use touchstone_blobs::ReadError;
-use touchstone_domain::{ArtifactId, PromotedArtifact};
+use touchstone_domain::{ArtifactId, PromotedArtifact, Sha256};
 
 use crate::{
     range::{self, Asked},
     state::Edge,
 };
+
+/// How long a response with a bad chunk waits to break off, so that the client's next request finds the blob healed.
+const CUT_AFTER: Duration = Duration::from_secs(5);
 
 /// Why a response breaks off.
 pub(crate) type BodyError = Box<dyn std::error::Error + Send + Sync>;
@@ -42,7 +45,7 @@ pub(crate) async fn response(
     headers: &HeaderMap,
 ) -> Result<Response<Body>, ReadError> {
     let record = artifact.record();
-    let (id, size) = (record.id.clone(), record.size);
+    let (id, sha256, size) = (record.id.clone(), record.sha256, record.size);
     let etag = format!("\"{}\"", record.sha256);
     let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
     let mut response = Response::new(full(Bytes::new()));
@@ -65,6 +68,7 @@ pub(crate) async fn response(
         Asked::Unsatisfiable => {
             *response.status_mut() = StatusCode::RANGE_NOT_SATISFIABLE;
             response.headers_mut().insert(header::CONTENT_RANGE, ascii(&format!("bytes */{size}")));
+            response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
             return Ok(response);
         }
     };
@@ -82,16 +86,28 @@ pub(crate) async fn response(
                     metrics::counter!("touchstone_served_bytes").increment(bytes.len() as u64);
                     Ok(bytes)
                 }
-                Err(error) => Err(cut(&edge, &id, error).await),
+                Err(error) => Err(cut(&edge, &id, sha256, error).await),
             }
         }
     }));
     Ok(response)
 }
 
-/// Takes a blob out of service in the middle of a response.
-async fn cut(edge: &Arc<Edge>, id: &ArtifactId, error: ReadError) -> BodyError {
-    crate::artifact::set_aside(edge, id, &error).await;
+/// Takes a blob out of service in the middle of a response. It is healed whether or not the client stays.
+async fn cut(edge: &Arc<Edge>, id: &ArtifactId, sha256: Sha256, error: ReadError) -> BodyError {
+    match &error {
+        ReadError::Missing { .. } | ReadError::Damaged { .. } => {
+            match crate::artifact::heal(edge, id, sha256, &error) {
+                Ok(healed) => {
+                    let _late = tokio::time::timeout(CUT_AFTER, healed.wait()).await;
+                }
+                Err(_full) => tracing::warn!(artifact.id = %id, %error, "a blob waits to be healed"),
+            }
+        }
+        ReadError::Io { .. } | ReadError::Range { .. } | ReadError::TooLarge { .. } => {
+            tracing::error!(artifact.id = %id, error = &error as &dyn std::error::Error, "cannot read a blob");
+        }
+    }
     Box::new(error)
 }
 

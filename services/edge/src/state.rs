@@ -5,7 +5,7 @@ use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use touchstone_blobs::BlobStore;
 use touchstone_bus::Bus;
-use touchstone_domain::{ArtifactId, Ecosystem, Policy, Refusal};
+use touchstone_domain::{ArtifactDbId, ArtifactId, Ecosystem, Policy, Refusal};
 use touchstone_runtime::Clock;
 use touchstone_store::Store;
 use touchstone_upstream::Upstream;
@@ -36,8 +36,6 @@ pub struct EdgeConfig {
     pub metadata_ttl: Duration,
     /// Connections at once; more wait in the listen queue.
     pub connections_max: usize,
-    /// Artifact bodies received at once; other fetches wait their turn.
-    pub fetches_max: usize,
     /// How long a client may take to send a request's headers.
     pub header_timeout: Duration,
     /// How long a client may leave a response untouched.
@@ -81,14 +79,14 @@ pub(crate) struct Edge {
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) decisions: Arc<Decisions>,
     pub(crate) fetches: Arc<Flights<ArtifactId, Result<(), Refusal>>>,
+    /// Events of artifacts that still wait, being published once more.
+    pub(crate) announcements: Arc<Flights<ArtifactDbId, ()>>,
     pub(crate) listings: Listings,
     pub(crate) indexes: IndexCache,
-    pub(crate) fetch_slots: tokio::sync::Semaphore,
 }
 
 impl Edge {
     pub(crate) fn new(parts: EdgeParts, policy_epoch: i32) -> Arc<Self> {
-        let fetches_max = parts.config.fetches_max;
         Arc::new(Self {
             config: parts.config,
             store: parts.store,
@@ -100,9 +98,9 @@ impl Edge {
             clock: parts.clock,
             decisions: Arc::default(),
             fetches: Flights::new(parts.tracker.clone(), FLIGHTS_MAX),
+            announcements: Flights::new(parts.tracker.clone(), FLIGHTS_MAX),
             listings: Flights::new(parts.tracker, FLIGHTS_MAX),
             indexes: IndexCache::new(),
-            fetch_slots: tokio::sync::Semaphore::new(fetches_max),
         })
     }
 

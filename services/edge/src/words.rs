@@ -79,7 +79,7 @@ pub(crate) fn decided(id: &ArtifactId, status: &ArtifactStatus) -> Refusal {
             RefusalKind::Held { eligible_at: None },
             &title("Held", finding),
             format!(
-                "{id} is held: {}. An operator can decide; choose another version until then.",
+                "{id} is held: {}. Choose another version; after a change of policy, an operator runs `touchstone recheck`.",
                 why("not every required check approved it")
             ),
         ),
@@ -171,14 +171,37 @@ pub(crate) fn broken(what: &str, problem: impl std::fmt::Display) -> Refusal {
 pub(crate) fn fetch(what: &str, error: &FetchError) -> Refusal {
     match error {
         FetchError::NotFound { .. } => unknown(what),
-        error if error.is_transient() => Refusal::new(
-            RefusalKind::UpstreamUnreachable,
-            "Upstream cannot be reached",
-            format!(
-                "{what} is not in the mirror yet, and the upstream registry did not answer: {error}. Try again later."
-            ),
-        ),
+        error if error.is_transient() => {
+            let (title, problem) = transient(error);
+            Refusal::new(
+                RefusalKind::UpstreamUnreachable,
+                title,
+                format!(
+                    "{what} is not in the mirror yet, and the upstream registry {problem}: {error}. Try again later."
+                ),
+            )
+        }
         error => broken(what, error),
+    }
+}
+
+/// What is true of an upstream that may do better later: the title, and what it did.
+const fn transient(error: &FetchError) -> (&'static str, &'static str) {
+    match error {
+        FetchError::Truncated { .. } => ("Upstream broke off its answer", "broke off its answer"),
+        FetchError::Timeout { .. } => ("Upstream took too long", "was too slow"),
+        FetchError::Status { .. } => ("Upstream answered with an error", "cannot answer now"),
+        FetchError::NotFound { .. }
+        | FetchError::Egress(_)
+        | FetchError::Unreachable { .. }
+        | FetchError::TooLarge { .. }
+        | FetchError::Encoding { .. }
+        | FetchError::Malformed { .. }
+        | FetchError::Redirects { .. }
+        | FetchError::NotAnArtifact { .. }
+        | FetchError::Empty { .. }
+        | FetchError::BreakerOpen { .. }
+        | FetchError::Request { .. } => ("Upstream cannot be reached", "did not answer"),
     }
 }
 

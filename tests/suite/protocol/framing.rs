@@ -149,6 +149,7 @@ async fn at_most_one_range_is_served_and_it_is_the_right_one() {
             (&*format!("bytes */{size}"), 0),
             "{range}"
         );
+        assert_eq!(reply.header("cache-control"), "no-store", "{range}");
     }
     let weak = format!("W/{etag}");
     let date = "Sat, 01 Jan 2050 00:00:00 GMT";

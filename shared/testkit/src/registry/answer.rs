@@ -142,7 +142,11 @@ async fn send(mut bytes: Vec<u8>, fault: Option<Fault>) -> Result<Response<Body>
         }
     }
     let pieces: Vec<Bytes> = bytes.chunks(64 * 1024).map(Bytes::copy_from_slice).collect();
-    let end = stream::iter(breaks.then_some(Err(Broken)));
+    let end = stream::iter(breaks.then_some(())).then(|()| async {
+        // What came before is sent first.
+        tokio::task::yield_now().await;
+        Err(Broken)
+    });
     let frames = stream::iter(pieces).map(|piece| Ok(Frame::data(piece))).chain(end);
     let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
     if let Some(announced) = announced {
