@@ -10,9 +10,9 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use touchstone_domain::{CheckKind, Purl, Sha256};
+use touchstone_domain::{CheckKind, Gate, OutcomeKind, Purl, Sha256, Verdict};
 use touchstone_ecosystems::normal;
-use touchstone_store::{DeadLetter, Incident, RecallTarget, Story};
+use touchstone_store::{DeadLetter, Incident, RecallTarget, RecordedVerdict, Story};
 
 use crate::{
     auth::{Access, permit},
@@ -22,8 +22,6 @@ use crate::{
 
 /// Rows per answer.
 const ROWS_MAX: i64 = 200;
-/// After how many dispatches an artifact counts as stuck.
-const ATTEMPTS_MAX: i16 = 8;
 
 type Answer = Result<Json<Value>, Problem>;
 
@@ -54,10 +52,13 @@ pub(crate) async fn metrics(
     State(console): State<Arc<Console>>,
     headers: HeaderMap,
 ) -> Result<impl IntoResponse, Problem> {
+    use std::fmt::Write as _;
+
     permit(console.token.as_ref(), &headers, Access::Read)?;
     let mut text = (console.metrics)();
-    if let Ok(counts) = console.store.counts(ATTEMPTS_MAX).await {
-        use std::fmt::Write as _;
+    let counts = console.store.counts(console.attempts_max).await;
+    let _infallible = writeln!(text, "touchstone_database_up {}", u8::from(counts.is_ok()));
+    if let Ok(counts) = counts {
         for (ecosystem, state, number) in &counts.artifacts {
             let state = state.as_str();
             let _infallible = writeln!(
@@ -90,7 +91,7 @@ pub(crate) async fn artifacts(
 
 pub(crate) async fn summary(State(console): State<Arc<Console>>, headers: HeaderMap) -> Answer {
     permit(console.token.as_ref(), &headers, Access::Read)?;
-    let counts = console.store.counts(ATTEMPTS_MAX).await?;
+    let counts = console.store.counts(console.attempts_max).await?;
     let artifacts: Vec<Value> = counts
         .artifacts
         .iter()
@@ -177,12 +178,7 @@ pub fn story_json(story: &Story) -> Value {
     let checks: Vec<Value> =
         CheckKind::ALL.into_iter().filter_map(|check| check_json(story, check)).collect();
     let promotion = story.promotions.iter().find(|promotion| promotion.epoch == gate.epoch);
-    let deciding = story
-        .verdicts
-        .iter()
-        .find(|v| gate.deny.contains(v.verdict.check) || gate.undecided.contains(v.verdict.check));
-    let reason =
-        story.recalls.first().cloned().or_else(|| deciding.map(|v| v.verdict.outcome.reason.to_string()));
+    let reason = story.recalls.first().cloned().or_else(|| deciding(gate, &story.verdicts));
     json!({
         "purl": facts.id.to_string(), "file": facts.id.file, "sha256": facts.sha256, "sha512": facts.sha512, "size": facts.size,
         "state": story.state(), "reason": reason, "first_seen": story.fetched_at, "eligible_at": story.eligible_at,
@@ -193,11 +189,21 @@ pub fn story_json(story: &Story) -> Value {
     })
 }
 
+/// Why the gate is where it is: the verdict of its epoch that denies, or else one that does not decide.
+fn deciding(gate: &Gate, verdicts: &[RecordedVerdict]) -> Option<String> {
+    let of_epoch = || verdicts.iter().map(|v| &v.verdict).filter(|v| v.epoch == gate.epoch);
+    let denies = |v: &&Verdict| gate.deny.contains(v.check) && v.outcome.kind == OutcomeKind::Fail;
+    let leaves_open = |v: &&Verdict| {
+        let open = matches!(v.outcome.kind, OutcomeKind::NotOffered | OutcomeKind::Inconclusive);
+        gate.undecided.contains(v.check) && open
+    };
+    let found = of_epoch().find(denies).or_else(|| of_epoch().find(leaves_open));
+    found.map(|v| v.outcome.reason.to_string())
+}
+
 fn check_json(story: &Story, check: CheckKind) -> Option<Value> {
     let required = story.gate.requirement.required().contains(check);
-    let of_check = |v: &&touchstone_store::RecordedVerdict| {
-        v.verdict.check == check && v.verdict.epoch == story.gate.epoch
-    };
+    let of_check = |v: &&RecordedVerdict| v.verdict.check == check && v.verdict.epoch == story.gate.epoch;
     let verdict = story.verdicts.iter().find(of_check);
     if !required && verdict.is_none() {
         return None;
@@ -227,4 +233,71 @@ fn dead_letter_json(row: &DeadLetter) -> Value {
         "deliveries": letter.deliveries, "check": letter.check, "artifact": letter.artifact, "detail": letter.detail,
         "at": row.at, "resolved_at": row.resolved_at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use touchstone_domain::{
+        Algorithm, ArtifactDbId, CheckSet, ClaimField, HoldSet, Outcome, Reason, Requirement,
+    };
+
+    use super::*;
+
+    fn gate(deny: CheckSet, undecided: CheckSet) -> Gate {
+        let requirement = Requirement::new(CheckSet::of(CheckKind::Hash), CheckSet::EMPTY).expect("a check");
+        let (artifact, digest) = (ArtifactDbId(1), Sha256::of(b"bytes"));
+        let (ok, hold) = (CheckSet::EMPTY, HoldSet::EMPTY);
+        Gate {
+            artifact,
+            sha256: digest,
+            chunk_root: digest,
+            epoch: 1,
+            requirement,
+            ok,
+            deny,
+            undecided,
+            hold,
+        }
+    }
+
+    fn verdict(epoch: i32, outcome: Outcome) -> RecordedVerdict {
+        let verdict = Verdict {
+            artifact: ArtifactDbId(1),
+            sha256: Sha256::of(b"bytes"),
+            chunk_root: None,
+            epoch,
+            check: CheckKind::Hash,
+            check_revision: 1,
+            policy_epoch: 1,
+            outcome,
+            evidence: vec![],
+            service: "hash".into(),
+            software: "0.1.0".into(),
+            decided_at: Timestamp::UNIX_EPOCH,
+        };
+        RecordedVerdict { verdict, recorded_at: Timestamp::UNIX_EPOCH }
+    }
+
+    #[test]
+    fn the_reason_is_that_of_the_verdict_that_denied_in_this_epoch() {
+        let mismatch = |declared: &str| Reason::DigestMismatch {
+            field: ClaimField::NpmIntegrity,
+            algorithm: Algorithm::Sha512,
+            declared: declared.into(),
+            computed: "cc".into(),
+        };
+        let pass = Outcome::pass(Reason::DigestsMatch { claims: 1 });
+        // The latest first.
+        let verdicts = [
+            verdict(1, pass.clone()),
+            verdict(0, Outcome::fail(mismatch("aa"))),
+            verdict(1, Outcome::fail(mismatch("bb"))),
+        ];
+        let hash = CheckSet::of(CheckKind::Hash);
+        let none = CheckSet::EMPTY;
+        assert_eq!(deciding(&gate(hash, none), &verdicts), Some(mismatch("bb").to_string()));
+        assert_eq!(deciding(&gate(hash, none), &verdicts[..2]), None);
+        assert_eq!(deciding(&gate(none, none), &verdicts), None);
+    }
 }

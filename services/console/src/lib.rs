@@ -4,6 +4,7 @@
 
 mod api;
 mod auth;
+mod listen;
 mod page;
 mod problem;
 mod server;

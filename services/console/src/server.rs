@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use touchstone_domain::Policy;
 use touchstone_store::Store;
 
-use crate::{api, auth::Token, page};
+use crate::{api, auth::Token, listen::serve, page};
 
 /// The largest request body, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -22,6 +22,8 @@ const BODY_BYTES_MAX: usize = 64 * 1024;
 pub struct ConsoleConfig {
     /// Where to listen.
     pub listen: SocketAddr,
+    /// After how many dispatches an artifact counts as stuck.
+    pub attempts_max: i16,
 }
 
 /// What the console is given.
@@ -60,13 +62,11 @@ pub enum ConsoleError {
         /// The cause.
         source: std::io::Error,
     },
-    /// The listener failed.
-    #[error("the console stopped answering")]
-    Serve(#[source] std::io::Error),
 }
 
 pub(crate) struct Console {
     pub(crate) store: Store,
+    pub(crate) attempts_max: i16,
     pub(crate) policy: Arc<Policy>,
     pub(crate) token: Option<Token>,
     pub(crate) metrics: Arc<dyn Fn() -> String + Send + Sync>,
@@ -86,15 +86,13 @@ pub async fn run(parts: ConsoleParts, bound: impl FnOnce(SocketAddr)) -> Result<
     bound(listener.local_addr().map_err(listen)?);
     let console = Arc::new(Console {
         store: parts.store,
+        attempts_max: parts.config.attempts_max,
         policy: parts.policy,
         token: parts.token.as_deref().map(Token::new),
         metrics: parts.metrics,
     });
-    let stop = parts.stop;
-    axum::serve(listener, routes(console))
-        .with_graceful_shutdown(async move { stop.cancelled().await })
-        .await
-        .map_err(ConsoleError::Serve)
+    serve(listener, routes(console), &parts.stop).await;
+    Ok(())
 }
 
 fn routes(console: Arc<Console>) -> Router {

@@ -2,6 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use touchstone_runtime::{
     Config, Environment, Secret, Shutdown,
     servers::{Nats, NatsOptions, Postgres, PostgresOptions, Search},
@@ -35,6 +36,7 @@ pub(crate) async fn run(mut config: Config, environment: &Environment) -> Result
     result
 }
 
+/// Runs every role. Told to stop, the edge drains first, and the others stop when it has: they decide what still waits there.
 async fn roles(config: Config, shutdown: Shutdown) -> Result<()> {
     let url = config.database.url.as_ref().context("a database address")?.reveal().to_owned();
     let report = Store::migrate(&url).await.context("cannot bring the schema up to date")?;
@@ -42,11 +44,14 @@ async fn roles(config: Config, shutdown: Shutdown) -> Result<()> {
         tracing::info!(applied = %report.applied.join(", "), "migrated");
     }
     say(&settings(&config));
-    let wiring = std::sync::Arc::new(Wiring::new(config, shutdown)?);
+    let others = Shutdown { soft: CancellationToken::new(), ..shutdown.clone() };
+    let wiring = std::sync::Arc::new(Wiring::new(config, shutdown.soft.clone(), others)?);
     let mut running = JoinSet::new();
     for role in Role::ALL {
         let wiring = std::sync::Arc::clone(&wiring);
+        let stop_others = (role == Role::Edge).then(|| wiring.shutdown.soft.clone().drop_guard());
         running.spawn(async move {
+            let _when_it_has_drained = stop_others;
             wiring.run(role).await.with_context(|| format!("the role {} ended", role.as_str()))
         });
     }
@@ -55,11 +60,11 @@ async fn roles(config: Config, shutdown: Shutdown) -> Result<()> {
         let ended = ended.context("a role panicked").and_then(|ended| ended);
         if ended.is_err() && result.is_ok() {
             result = ended;
-            wiring.shutdown.soft.cancel();
+            shutdown.soft.cancel();
         }
     }
-    wiring.shutdown.soft.cancel();
-    wiring.shutdown.drained().await;
+    shutdown.soft.cancel();
+    shutdown.drained().await;
     result
 }
 

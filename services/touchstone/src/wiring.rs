@@ -4,6 +4,7 @@ use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
 use touchstone_blobs::BlobStore;
 use touchstone_bus::{Bus, BusOptions};
 use touchstone_console::{ConsoleConfig, ConsoleParts};
@@ -29,6 +30,8 @@ pub(crate) struct Wiring {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     bus: watch::Receiver<Option<Bus>>,
+    /// When the edge stops. In standalone that is before the others do: what waits at the edge needs their decisions.
+    edge_stop: CancellationToken,
     pub(crate) shutdown: Shutdown,
 }
 
@@ -41,7 +44,7 @@ pub(crate) async fn run_role(role: Role, config: Config) -> Result<()> {
         );
     }
     let shutdown = Shutdown::install(config.shutdown_grace)?;
-    let wiring = Wiring::new(config, shutdown)?;
+    let wiring = Wiring::new(config, shutdown.soft.clone(), shutdown)?;
     wiring.run(role).await?;
     wiring.shutdown.drained().await;
     Ok(())
@@ -49,7 +52,7 @@ pub(crate) async fn run_role(role: Role, config: Config) -> Result<()> {
 
 impl Wiring {
     /// Reads the policy, and begins to connect to NATS.
-    pub(crate) fn new(config: Config, shutdown: Shutdown) -> Result<Self> {
+    pub(crate) fn new(config: Config, edge_stop: CancellationToken, shutdown: Shutdown) -> Result<Self> {
         let policy = Arc::new(policy(config.policy.file.as_deref())?);
         let metrics = Metrics::install()?;
         metrics.keep_bounded(&shutdown);
@@ -57,7 +60,7 @@ impl Wiring {
         let url = config.nats.url.as_ref().context("[nats] url is missing")?.reveal().to_owned();
         let token = shutdown.soft.clone();
         shutdown.tracker.spawn(async move { connect_bus(&url, &sender, &token).await });
-        Ok(Self { config, policy, clock: Arc::new(SystemClock), metrics, bus, shutdown })
+        Ok(Self { config, policy, clock: Arc::new(SystemClock), metrics, bus, edge_stop, shutdown })
     }
 
     /// Runs a role until it is told to stop; at the hard stage it is dropped where it stands.
@@ -89,7 +92,6 @@ impl Wiring {
                 hold: edge.hold,
                 metadata_ttl: edge.metadata_ttl,
                 connections_max: edge.max_connections,
-                fetches_max: edge.max_fetches,
                 header_timeout: edge.header_timeout,
                 stall_timeout: edge.stall_timeout,
             },
@@ -100,7 +102,7 @@ impl Wiring {
             policy: Arc::clone(&self.policy),
             clock: Arc::clone(&self.clock),
             tracker: self.shutdown.tracker.clone(),
-            stop: self.shutdown.soft.clone(),
+            stop: self.edge_stop.clone(),
         };
         touchstone_edge::run(parts, |address| tracing::info!(%address, "edge listens")).await?;
         Ok(())
@@ -127,7 +129,7 @@ impl Wiring {
         let promote = &self.config.promote;
         let config = PromoteConfig {
             sweep_period: promote.sweep_period,
-            attempts_max: i16::try_from(promote.attempts_max).unwrap_or(i16::MAX),
+            attempts_max: attempts_max(&self.config),
             ..PromoteConfig::default()
         };
         let (tracker, stop) = (self.shutdown.tracker.clone(), self.shutdown.soft.clone());
@@ -137,7 +139,10 @@ impl Wiring {
     async fn console(&self, store: Store) -> Result<()> {
         let metrics = self.metrics.clone();
         let parts = ConsoleParts {
-            config: ConsoleConfig { listen: self.config.console.listen },
+            config: ConsoleConfig {
+                listen: self.config.console.listen,
+                attempts_max: attempts_max(&self.config),
+            },
             token: self.config.console.token.as_ref().map(|token| token.reveal().to_owned()),
             store,
             policy: Arc::clone(&self.policy),
@@ -150,6 +155,10 @@ impl Wiring {
 
     /// A pool for one role; waits for a server that is away, `None` when told to stop first.
     async fn store(&self, role: Role) -> Result<Option<Store>> {
+        let stop = match role {
+            Role::Edge => &self.edge_stop,
+            Role::Hash | Role::Promote | Role::Console => &self.shutdown.soft,
+        };
         loop {
             match store(&self.config, role.as_str()).await {
                 Ok(store) => return Ok(Some(store)),
@@ -158,7 +167,7 @@ impl Wiring {
                 }
                 Err(error) => return Err(error).context("the database is refused"),
             }
-            if self.shutdown.soft.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
+            if stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
                 return Ok(None);
             }
         }
@@ -170,6 +179,10 @@ impl Wiring {
             .await
             .with_context(|| format!("cannot use {} for blobs", directory.display()))
     }
+}
+
+fn attempts_max(config: &Config) -> i16 {
+    i16::try_from(config.promote.attempts_max).unwrap_or(i16::MAX)
 }
 
 /// A pool with the name of a role.
@@ -206,7 +219,7 @@ pub(crate) fn upstreams(config: &Config) -> Result<HashMap<Ecosystem, Upstream>>
                 url: root(ecosystem, &section.url),
                 attestations_url: section.attestations_url.clone(),
                 file_hosts: section.file_hosts.clone(),
-                limits: Limits::default(),
+                limits: Limits { artifacts_max: config.edge.max_fetches, ..Limits::default() },
                 bearer: section.token.as_ref().map(|token| Secret::new(token.reveal())),
             };
             Ok((
@@ -229,29 +242,12 @@ fn root(ecosystem: Ecosystem, url: &Url) -> Url {
 }
 
 /// Connects, and provisions streams and consumers, until it works; afterwards the client reconnects by itself.
-async fn connect_bus(
-    url: &str,
-    connected: &watch::Sender<Option<Bus>>,
-    stop: &tokio_util::sync::CancellationToken,
-) {
+async fn connect_bus(url: &str, connected: &watch::Sender<Option<Bus>>, stop: &CancellationToken) {
     let checks: Vec<CheckKind> = CheckKind::ALL.into_iter().filter(|check| check.is_available()).collect();
-    loop {
-        let options = BusOptions { url: url.to_owned(), name: "touchstone".to_owned() };
-        match Bus::connect(options).await {
-            Ok(bus) => match bus.provision(&checks).await {
-                Ok(()) => {
-                    connected.send_replace(Some(bus));
-                    stop.cancelled().await;
-                    return;
-                }
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot provision NATS");
-                }
-            },
-            Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "waiting for NATS"),
-        }
-        if stop.run_until_cancelled(tokio::time::sleep(AGAIN)).await.is_none() {
-            return;
-        }
+    let options = BusOptions { url: url.to_owned(), name: "touchstone".to_owned() };
+    let connecting = Bus::connect_and_provision(options, &checks);
+    if let Some(bus) = stop.run_until_cancelled(connecting).await {
+        connected.send_replace(Some(bus));
+        stop.cancelled().await;
     }
 }

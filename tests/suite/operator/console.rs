@@ -205,10 +205,17 @@ async fn metrics_and_dead_letters_show_what_was_given_up() {
         "touchstone_stuck_artifacts 0",
         "touchstone_open_dead_letters 1",
         "touchstone_open_incidents 0",
+        "touchstone_database_up 1",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
     }
     let (code, report, _) = said(mirror.command(&["doctor"]));
     assert_eq!(code, Some(0), "{report}");
     assert!(report.contains("1 artifact(s), 0 stuck, 1 dead letter(s), 0 open incident(s)"), "{report}");
+
+    mirror.servers.postgres.stop().await;
+    let answer = open.send(Method::GET, "metrics", "").await;
+    assert_eq!(answer.status(), 200, "what the process itself counted is there without a database");
+    let metrics = answer.text().await.expect("a body");
+    assert!(metrics.lines().any(|found| found == "touchstone_database_up 0"), "{metrics}");
 }

@@ -5,12 +5,14 @@ use std::{
     net::TcpListener,
     path::Path,
     process::{Child, Stdio},
+    sync::Arc,
 };
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
+use tokio::sync::Semaphore;
 use touchstone_domain::Ecosystem;
-use touchstone_testkit::{Registry, eventually, npm_package};
+use touchstone_testkit::{Fault, Registry, eventually, npm_package};
 use url::Url;
 
 use super::{http, run, touchstone};
@@ -21,6 +23,7 @@ const TARBALL: &str = "npm/left-pad/-/left-pad-1.3.0.tgz";
 struct Standalone {
     directory: TempDir,
     url: Url,
+    console: Url,
     child: Option<Child>,
 }
 
@@ -35,8 +38,8 @@ impl Standalone {
              [upstream.npm]\nurl = \"{npm}\"\n"
         );
         fs::write(directory.path().join("touchstone.toml"), config).expect("written");
-        let url = format!("http://127.0.0.1:{edge}/").parse().expect("an address");
-        Self { directory, url, child: None }
+        let url = |port| format!("http://127.0.0.1:{port}/").parse().expect("an address");
+        Self { directory, url: url(edge), console: url(console), child: None }
     }
 
     fn path(&self) -> &Path {
@@ -63,10 +66,18 @@ impl Standalone {
 
     /// Sends a signal, and waits for the end: the exit code, if it was not the signal.
     fn end(&mut self, signal: Signal) -> Option<i32> {
-        let mut child = self.child.take().expect("it runs");
+        self.signal(signal);
+        self.wait()
+    }
+
+    fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it runs");
         let pid = Pid::from_raw(child.id().cast_signed()).expect("not zero");
         kill_process(pid, signal).expect("signalled");
-        child.wait().expect("it ends").code()
+    }
+
+    fn wait(&mut self) -> Option<i32> {
+        self.child.take().expect("it runs").wait().expect("it ends").code()
     }
 
     /// The processes that work on the directory.
@@ -134,6 +145,35 @@ async fn standalone_starts_in_an_empty_directory_and_leaves_nothing_running() {
     let (code, _, problem) = run(standalone.path(), &["why", "pkg:npm/left-pad@1.3.0"]);
     assert_eq!(code, Some(1));
     assert!(problem.contains("no standalone has run in this data directory"), "{problem}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_waits_at_the_edge_is_still_decided_when_standalone_stops() {
+    let registry = Registry::start().await;
+    let package = npm_package("left-pad", "1.3.0", &[], 10);
+    registry.publish(package.clone());
+    let mut standalone = Standalone::new(&registry);
+    standalone.start().await;
+    let go = Arc::new(Semaphore::new(0));
+    registry.fault(&package.file, Fault::Hold(Arc::clone(&go)));
+    let stopping = async {
+        eventually("the artifact is fetched", || async {
+            (registry.asked_for(&package.file) > 0).then_some(())
+        })
+        .await;
+        standalone.signal(Signal::TERM);
+        let console = standalone.console.join("healthz").expect("a path");
+        eventually("the edge listens no more", || async {
+            let refused = http().get(standalone.url.clone()).send().await.is_err();
+            refused.then_some(())
+        })
+        .await;
+        assert_eq!(http().get(console).send().await.expect("the others work on").status(), 200);
+        go.add_permits(1);
+    };
+    let (status, ()) = tokio::join!(standalone.status(TARBALL), stopping);
+    assert_eq!(status, 200);
+    assert_eq!(standalone.wait(), Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
