@@ -100,8 +100,13 @@ impl Load {
             assert_eq!(is, state.as_str(), "{}", package.name);
         }
         assert_settled(&store.counts(8).await.expect("counts"), self.packages.len());
-        let incidents: Vec<String> =
-            store.incidents(9).await.expect("incidents").into_iter().map(|incident| incident.kind).collect();
+        let incidents: Vec<String> = store
+            .latest_incidents(9)
+            .await
+            .expect("incidents")
+            .into_iter()
+            .map(|incident| incident.kind)
+            .collect();
         assert_eq!(incidents, Vec::<String>::new());
     }
 }
