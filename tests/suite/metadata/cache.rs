@@ -123,7 +123,8 @@ async fn the_entity_tag_follows_the_document_the_form_and_every_decision() {
         let again = ask(accept, format!("\"other\", {tag}")).await.expect("an answer");
         assert_eq!((again.status().as_u16(), header(&again, "etag")), (304, tag.as_str()));
         assert_eq!(again.bytes().await.expect("a body").len(), 0);
-        let lines = mirror.request("npm/left-pad").header("accept", accept).header("if-none-match", "\"other\"");
+        let lines =
+            mirror.request("npm/left-pad").header("accept", accept).header("if-none-match", "\"other\"");
         for (second, expected) in [(tag.as_str(), 304), ("\"third\"", 200)] {
             let lines = lines.try_clone().expect("no body").header("if-none-match", second);
             assert_eq!(lines.send().await.expect("an answer").status(), expected, "{second}");
