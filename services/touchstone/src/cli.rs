@@ -63,12 +63,34 @@ enum Command {
         #[arg(long)]
         reason: String,
     },
+    /// Have what was held or rejected checked again, by the policy in force.
+    Recheck {
+        /// A package URL; without a version or a file it means all of them.
+        purl: String,
+        /// Also what is served or pending; it is out of service until it has passed again.
+        #[arg(long)]
+        all: bool,
+    },
+    /// List open incidents and dead letters, or settle them.
+    Incidents {
+        #[command(subcommand)]
+        settle: Option<Incidents>,
+    },
     /// Upstream registries.
     #[command(subcommand)]
     Upstreams(Upstreams),
     /// The policy file.
     #[command(subcommand)]
     Policy(Policy),
+}
+
+#[derive(Subcommand)]
+enum Incidents {
+    /// Mark one, or all, as settled.
+    Resolve {
+        /// As the list names it: 7, L7 for a dead letter, or `all`.
+        which: String,
+    },
 }
 
 #[derive(Subcommand)]
@@ -111,6 +133,11 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         Command::Doctor => return commands::doctor::run(&config, file).await,
         Command::Why { purl, json } => return commands::why::run(&config, &purl, json).await,
         Command::Recall { target, reason } => return commands::recall::run(&config, &target, &reason).await,
+        Command::Recheck { purl, all } => commands::recheck::run(&config, &purl, all).await?,
+        Command::Incidents { settle: None } => commands::incidents::list(&config).await?,
+        Command::Incidents { settle: Some(Incidents::Resolve { which }) } => {
+            commands::incidents::resolve(&config, &which).await?;
+        }
         Command::Upstreams(Upstreams::Discover { .. }) => (),
         Command::Policy(Policy::Check { file, purl }) => {
             return commands::policy::run(&config, file.as_deref(), purl.as_deref());

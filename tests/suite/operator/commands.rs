@@ -20,6 +20,9 @@ fn help_says_what_every_command_does() {
         (vec!["doctor"], "Show the effective configuration and test every connection"),
         (vec!["why"], "Tell an artifact's story"),
         (vec!["recall"], "Take an artifact out of service on every edge, for ever"),
+        (vec!["recheck"], "Have what was held or rejected checked again, by the policy in force"),
+        (vec!["incidents"], "List open incidents and dead letters, or settle them"),
+        (vec!["incidents", "resolve"], "Mark one, or all, as settled"),
         (vec!["upstreams", "discover"], "Ask the package clients on this machine where their registries are"),
         (vec!["policy", "check"], "Parse a policy file and say what it means"),
     ];
@@ -64,7 +67,8 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
     };
     assert!(line(&report, "database").starts_with("FAIL"), "{report}");
     assert!(
-        line(&report, "database").contains("the schema is not there; run `touchstone migrate`"),
+        line(&report, "database")
+            .contains("the schema is not there, or is of an older version; run `touchstone migrate`"),
         "{report}"
     );
 

@@ -63,7 +63,8 @@ async fn why_tells_every_state_with_its_exit_code_and_what_to_do() {
             "pkg:npm/weak-pad",
             2,
             "held",
-            "a required check did not approve it; an operator can change the policy",
+            "a required check did not approve it; change the policy, restart, and run `touchstone recheck \
+             pkg:npm/weak-pad@1.0.0`",
         ),
         ("pkg:pypi/Sample_Project@4.0.0.0", 1, "", ""),
         ("pkg:pypi/Sample_Project@4.0.0", 0, "fetched", "waiting for hash; try again in a few seconds"),

@@ -67,7 +67,8 @@ async fn database(config: &Config) -> Result<String> {
         return Ok("not configured; standalone starts a private one".to_owned());
     }
     let store = super::store(config).await?;
-    let counts = store.counts(8).await.context("the schema is not there; run `touchstone migrate`")?;
+    let attempts_max = i16::try_from(config.promote.attempts_max).unwrap_or(i16::MAX);
+    let counts = store.counts(attempts_max).await?;
     let artifacts: u64 = counts.artifacts.iter().map(|(_, _, number)| number).sum();
     Ok(format!(
         "{artifacts} artifact(s), {} stuck, {} dead letter(s), {} open incident(s)",

@@ -2,9 +2,11 @@
 
 pub(crate) mod discover;
 pub(crate) mod doctor;
+pub(crate) mod incidents;
 pub(crate) mod migrate;
 pub(crate) mod policy;
 pub(crate) mod recall;
+pub(crate) mod recheck;
 pub(crate) mod why;
 
 use anyhow::{Context as _, Result};
@@ -30,9 +32,12 @@ pub(crate) fn database(config: &Config) -> Result<String> {
 pub(crate) async fn store(config: &Config) -> Result<Store> {
     let url = database(config)?;
     let options = StoreOptions { url, pool_size: 2, application_name: "touchstone-command".to_owned() };
-    Store::connect(options)
-        .await
-        .context("the database cannot be reached; is `touchstone standalone` running?")
+    match Store::connect(options).await {
+        Err(error) if error.is_transient() => {
+            Err(error).context("the database cannot be reached; is `touchstone standalone` running?")
+        }
+        connected => connected.context("the database is refused"),
+    }
 }
 
 /// Who gives a command, for the record.

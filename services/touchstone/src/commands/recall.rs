@@ -13,7 +13,8 @@ pub(crate) async fn run(config: &Config, target: &str, reason: &str) -> Result<E
     if reason.trim().is_empty() {
         bail!("--reason is empty; the people who are refused will read it");
     }
-    let recalled = match target.parse::<Sha256>() {
+    let hex = target.strip_prefix("sha256:").unwrap_or(target).to_ascii_lowercase();
+    let recalled = match hex.parse::<Sha256>() {
         Ok(sha256) => RecallTarget::Digest(sha256),
         Err(_) => RecallTarget::Purl(normal(target.parse()?)?),
     };

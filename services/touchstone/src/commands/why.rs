@@ -4,7 +4,7 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Result;
 use touchstone_console::story_json;
-use touchstone_domain::{ArtifactState, CheckKind};
+use touchstone_domain::{ArtifactState, CheckKind, Purl};
 use touchstone_ecosystems::normal;
 use touchstone_runtime::Config;
 use touchstone_store::{RecordedVerdict, Story};
@@ -125,9 +125,10 @@ fn next_step(story: &Story) -> String {
             Some(at) if story.gate.hold.contains(touchstone_domain::HoldReason::Age) => {
                 format!("too young until {at}")
             }
-            Some(_) | None => {
-                "a required check did not approve it; an operator can change the policy".to_owned()
-            }
+            Some(_) | None => format!(
+                "a required check did not approve it; change the policy, restart, and run `touchstone recheck {}`",
+                Purl::from(&story.facts.id)
+            ),
         },
         ArtifactState::Rejected => "it will not be served; choose another version".to_owned(),
         ArtifactState::Revoked => {

@@ -151,7 +151,7 @@ async fn no_statement_on_the_path_scans_a_table() {
     s.first_seen(a.new.id.ecosystem, &a.new.id.package, std::slice::from_ref(&a.new.id.version))
         .await
         .unwrap();
-    s.recheck(&"pkg:npm/b".parse().unwrap(), &touchstone_domain::Policy::default(), false).await.unwrap();
+    s.recheck(&"pkg:npm/b".parse().unwrap(), &Policy::default(), false).await.unwrap();
     s.document(a.new.id.ecosystem, "a").await.unwrap();
     s.recall(&RecallTarget::Digest(a.new.sha256), "r", "ops").await.unwrap();
     s.recall(&RecallTarget::Purl("pkg:npm/b".parse().unwrap()), "r", "ops").await.unwrap();
