@@ -164,7 +164,7 @@ async fn damage_that_many_find_at_once_is_healed_once() {
     }
     let incidents = world.mirror.store.latest_incidents(9).await.expect("incidents");
     for kind in ["blob_damaged", "blob_healed"] {
-        let times: i64 = incidents.iter().filter(|i| i.kind == kind).map(|i| i64::from(i.count)).sum();
+        let times: i64 = incidents.iter().filter(|i| i.kind == kind).map(|i| i.count).sum();
         assert_eq!(times, 3, "{kind}: {incidents:?}");
     }
 }
