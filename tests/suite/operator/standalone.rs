@@ -34,7 +34,7 @@ impl Standalone {
         let (edge, console) = (port(), port());
         let npm = registry.url(Ecosystem::Npm);
         let config = format!(
-            "[edge]\nlisten = \"127.0.0.1:{edge}\"\nmetadata_ttl = \"0s\"\n[console]\nlisten = \"127.0.0.1:{console}\"\n\
+            "[edge]\nlisten = \"127.0.0.1:{edge}\"\nmetadata_ttl = \"0s\"\nhold = \"12s\"\n[console]\nlisten = \"127.0.0.1:{console}\"\n\
              [upstream.npm]\nurl = \"{npm}\"\n"
         );
         fs::write(directory.path().join("touchstone.toml"), config).expect("written");
