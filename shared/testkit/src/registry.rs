@@ -158,6 +158,7 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>, address: SocketAddr) 
         if shared.down.load(Ordering::SeqCst) {
             continue;
         }
+        let _best_effort = stream.set_nodelay(true);
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
             let service = service_fn(move |request: http::Request<Incoming>| {
