@@ -1,8 +1,10 @@
 //! Counting verdicts: read, count, apply, tell.
 
+use std::sync::Arc;
+
 use futures::StreamExt;
 use serde_json::json;
-use tokio::sync::{Mutex, mpsc};
+use tokio::{sync::mpsc, task::JoinSet};
 use touchstone_domain::{ArtifactDbId, Gate, GateDelta, NotCounted, Verdict, count};
 use touchstone_store::{IncidentKind, NewIncident, StoreError};
 
@@ -34,24 +36,32 @@ pub(crate) async fn listen(promote: &Promote, sender: &mpsc::Sender<Vec<Artifact
     }
 }
 
-/// Counts whatever has been rung for, several doorbells at a time.
-pub(crate) async fn batches(promote: &Promote, receiver: &Mutex<mpsc::Receiver<Vec<ArtifactDbId>>>) {
+/// Counts whatever has been rung for, a few batches at a time; while all of them are under way, the next one grows.
+pub(crate) async fn batches(promote: Arc<Promote>, mut receiver: mpsc::Receiver<Vec<ArtifactDbId>>) {
+    let mut counting = JoinSet::new();
     loop {
-        let Some(Some(artifacts)) = promote.stop.run_until_cancelled(next_batch(receiver)).await else {
-            return;
-        };
-        if let Err(error) = verdicts(promote, &artifacts).await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "cannot count verdicts; the sweeper will"
-            );
+        if counting.len() >= promote.config.concurrency.max(1) {
+            counting.join_next().await;
+            continue;
         }
+        let next = promote.stop.run_until_cancelled(next_batch(&mut receiver)).await;
+        let Some(Some(artifacts)) = next else { break };
+        let promote = Arc::clone(&promote);
+        counting.spawn(async move {
+            if let Err(error) = verdicts(&promote, &artifacts).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "cannot count verdicts; the sweeper will"
+                );
+            }
+        });
+        while counting.try_join_next().is_some() {}
     }
+    while counting.join_next().await.is_some() {}
 }
 
-/// Waits for one doorbell, and takes along what else is waiting. The lock is what makes the takers take turns.
-async fn next_batch(receiver: &Mutex<mpsc::Receiver<Vec<ArtifactDbId>>>) -> Option<Vec<ArtifactDbId>> {
-    let mut receiver = receiver.lock().await;
+/// Waits for one doorbell, and takes along what else is waiting.
+async fn next_batch(receiver: &mut mpsc::Receiver<Vec<ArtifactDbId>>) -> Option<Vec<ArtifactDbId>> {
     let mut artifacts = receiver.recv().await?;
     while artifacts.len() < BATCH_MAX
         && let Ok(more) = receiver.try_recv()

@@ -89,11 +89,7 @@ pub async fn run(parts: PromoteParts) {
     let promote =
         Arc::new(Promote { config: parts.config, store: parts.store, bus: parts.bus, stop: parts.stop });
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
-    let receiver = Arc::new(tokio::sync::Mutex::new(receiver));
-    for _ in 0..promote.config.concurrency.max(1) {
-        let (promote, receiver) = (Arc::clone(&promote), Arc::clone(&receiver));
-        parts.tracker.spawn(async move { count::batches(&promote, &receiver).await });
-    }
+    parts.tracker.spawn(count::batches(Arc::clone(&promote), receiver));
     let listener = Arc::clone(&promote);
     parts.tracker.spawn(async move { count::listen(&listener, &sender).await });
     let keeper = Arc::clone(&promote);
