@@ -4,6 +4,8 @@ use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::Ecosystem;
+
 /// One kind of check; each has its own workers, its own durable consumer and its own bit in the gate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -46,8 +48,18 @@ impl CheckKind {
     /// ever pass it.
     pub const fn is_available(self) -> bool {
         match self {
-            Self::Hash => true,
-            Self::Attest | Self::Sumdb | Self::Peer => false,
+            Self::Hash | Self::Attest => true,
+            Self::Sumdb | Self::Peer => false,
+        }
+    }
+
+    /// Whether it has anything to say about an ecosystem's artifacts; only those are given to its workers.
+    pub const fn applies_to(self, ecosystem: Ecosystem) -> bool {
+        match (self, ecosystem) {
+            (Self::Hash | Self::Peer, Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi)
+            | (Self::Attest, Ecosystem::Npm | Ecosystem::Pypi) => true,
+            (Self::Attest, Ecosystem::Cargo)
+            | (Self::Sumdb, Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi) => false,
         }
     }
 }

@@ -13,6 +13,8 @@ use crate::Sha256;
 pub enum EvidenceKind {
     /// The entry of this artifact in the upstream's metadata: a packument version, a PyPI file object, an index line.
     MetadataEntry,
+    /// The attestations of this artifact, as the upstream serves them: npm's attestation document, PyPI's provenance object.
+    Attestations,
 }
 
 impl EvidenceKind {
@@ -20,6 +22,7 @@ impl EvidenceKind {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::MetadataEntry => "metadata_entry",
+            Self::Attestations => "attestations",
         }
     }
 }
@@ -36,6 +39,7 @@ impl FromStr for EvidenceKind {
     fn from_str(text: &str) -> Result<Self, Self::Err> {
         match text {
             "metadata_entry" => Ok(Self::MetadataEntry),
+            "attestations" => Ok(Self::Attestations),
             other => Err(format!("unknown evidence kind {other:?}")),
         }
     }

@@ -16,12 +16,30 @@ use crate::{ArtifactDbId, CheckKind, CheckSet, OutcomeKind, Sha256, Verdict};
 pub struct Requirement {
     required: CheckSet,
     veto: CheckSet,
+    tolerated: CheckSet,
 }
 
 impl Requirement {
     /// Every required check can also veto; `None` when nothing is required, since nothing could then approve.
     pub fn new(required: CheckSet, veto: CheckSet) -> Option<Self> {
-        (!required.is_empty()).then_some(Self { required, veto: veto.union(required) })
+        (!required.is_empty()).then_some(Self {
+            required,
+            veto: veto.union(required),
+            tolerated: CheckSet::EMPTY,
+        })
+    }
+
+    /// The same, but these of the required checks may also answer that nothing is offered to them: absence is then the policy's
+    /// decision, and never a check's. A check that only finds what it cannot approve is not excused, and at least one check
+    /// must still approve: `None` otherwise.
+    pub fn tolerating(self, tolerated: CheckSet) -> Option<Self> {
+        let tolerated = tolerated.intersection(self.required);
+        (!self.required.minus(tolerated).is_empty()).then_some(Self { tolerated, ..self })
+    }
+
+    /// The required checks that may answer that nothing is offered to them.
+    pub const fn tolerated(self) -> CheckSet {
+        self.tolerated
     }
 
     /// The checks that must pass.
@@ -156,7 +174,7 @@ pub struct Gate {
 impl Gate {
     /// The same expression as the generated column `gate.servable`.
     pub fn is_servable(&self) -> bool {
-        let Requirement { required, veto } = self.requirement;
+        let Requirement { required, veto, .. } = self.requirement;
         !required.is_empty()
             && self.ok.contains_all(required)
             && self.deny.intersection(veto).is_empty()
@@ -285,15 +303,14 @@ pub fn count(verdict: &Verdict, gate: &Gate) -> Result<GateDelta, NotCounted> {
         return Err(NotCounted::ChunkRoot { expected: gate.chunk_root, found: verdict.chunk_root });
     }
     let bit = CheckSet::of(verdict.check);
-    let only =
-        |kinds: &[OutcomeKind]| if kinds.contains(&verdict.outcome.kind) { bit } else { CheckSet::EMPTY };
-    Ok(GateDelta {
-        artifact: gate.artifact,
-        epoch: gate.epoch,
-        ok: only(&[OutcomeKind::Pass]),
-        deny: only(&[OutcomeKind::Fail]),
-        undecided: only(&[OutcomeKind::NotOffered, OutcomeKind::Inconclusive]),
-    })
+    let (mut ok, mut deny, mut undecided) = (CheckSet::EMPTY, CheckSet::EMPTY, CheckSet::EMPTY);
+    match verdict.outcome.kind {
+        OutcomeKind::Pass => ok = bit,
+        OutcomeKind::Fail => deny = bit,
+        OutcomeKind::NotOffered if gate.requirement.tolerated.contains(verdict.check) => ok = bit,
+        OutcomeKind::NotOffered | OutcomeKind::Inconclusive => undecided = bit,
+    }
+    Ok(GateDelta { artifact: gate.artifact, epoch: gate.epoch, ok, deny, undecided })
 }
 
 /// What follows from a gate.

@@ -10,10 +10,12 @@ mod artifact;
 mod check;
 mod chunk;
 mod claim;
+mod continuity;
 mod digest;
 mod ecosystem;
 mod evidence;
 mod gate;
+mod identity;
 mod outcome;
 mod policy;
 mod purl;
@@ -25,6 +27,9 @@ pub use artifact::{ArtifactDbId, ArtifactId, FileName, NameError, PackageName, V
 pub use check::{CheckKind, CheckSet, UnknownCheck};
 pub use chunk::{CHUNK_BYTES, ChunkError, ChunkList};
 pub use claim::{Claim, ClaimField, UnknownClaimField};
+pub use continuity::{
+    Absence, Basis, Discontinuity, LineHistory, Observed, ReleaseLine, judge_absent, judge_attested,
+};
 pub use digest::{Algorithm, Digest, DigestError, Sha256, Sha512};
 pub use ecosystem::{Ecosystem, UnknownEcosystem};
 pub use evidence::{Evidence, EvidenceKind};
@@ -32,8 +37,9 @@ pub use gate::{
     ArtifactState, Decision, Gate, GateDelta, HoldReason, HoldSet, NotCounted, PromotionGrant, Requirement,
     count, decide,
 };
-pub use outcome::{ArchiveRule, Outcome, OutcomeKind, Reason};
-pub use policy::{Admission, Policy, PolicyError, Sighting};
+pub use identity::{Difference, Identity, IdentityField, RefClass, TrustRank};
+pub use outcome::{ArchiveRule, AttestationNote, Outcome, OutcomeKind, Reason, SignatureNote};
+pub use policy::{Admission, AttestationMode, Pin, Policy, PolicyError, Sighting, Waiver};
 pub use purl::{Purl, PurlError};
 pub use refusal::{Refusal, RefusalKind};
 pub use serve::{PromotedArtifact, RecordMismatch, ServeRecord};

@@ -5,7 +5,7 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::{Algorithm, ClaimField};
+use crate::{Algorithm, Basis, ClaimField, Difference, Discontinuity, Identity, Sha256, TrustRank};
 
 /// The result of a check. Only [`OutcomeKind::Pass`] ever approves (promise 3).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -142,6 +142,68 @@ pub enum Reason {
         /// Where and how, shortened.
         detail: String,
     },
+    /// Every attestation was verified, and who signed is who signed before.
+    Attested {
+        /// Who signed.
+        identity: Box<Identity>,
+        /// How much stands behind it.
+        rank: TrustRank,
+        /// Why this identity is accepted.
+        continuity: Basis,
+        /// What was verified, one entry an attestation.
+        attestations: Vec<AttestationNote>,
+        /// What became of the registry's own signature.
+        registry_signature: SignatureNote,
+    },
+    /// There is no attestation, and nothing says that there should be one.
+    Unattested {
+        /// What became of the registry's own signature.
+        registry_signature: SignatureNote,
+    },
+    /// The policy does not look at attestations of this package.
+    AttestationsOff,
+    /// An attestation was offered, and it does not verify or is not about this artifact.
+    AttestationRefused {
+        /// Which one: its predicate type, or the document.
+        document: String,
+        /// The stable code of the problem.
+        problem: String,
+        /// What was found, shortened.
+        detail: String,
+    },
+    /// The registry's signature over name, version and digest does not verify.
+    RegistrySignatureRefused {
+        /// The stable code of the problem.
+        problem: String,
+        /// What was found, shortened.
+        detail: String,
+    },
+    /// What was offered verifies, and something that must be beside it is missing.
+    AttestationIncomplete {
+        /// The stable code of what is missing.
+        problem: String,
+        /// What is missing, in words.
+        detail: String,
+    },
+    /// A stranger's doing started the build, or it ran on a stranger's code; no pin allows it.
+    ForeignBuild {
+        /// The part that says so, and its value.
+        difference: Difference,
+    },
+    /// It verifies, or is absent, and it is not what the releases before it had.
+    Discontinued {
+        /// In which way.
+        discontinuity: Discontinuity,
+    },
+    /// It would be held, and an operator's waiver for these very bytes lets it pass.
+    Waived {
+        /// The operator's words.
+        reason: String,
+        /// When the waiver ends.
+        expires: Timestamp,
+        /// What it would be held for.
+        finding: Box<Reason>,
+    },
     /// A check for benches and tests that looks at nothing.
     Trivial,
     /// What another version wrote, and this one cannot read. No check finds this; only reading makes it.
@@ -150,6 +212,53 @@ pub enum Reason {
         #[serde(rename = "found")]
         code: String,
     },
+}
+
+/// One verified attestation.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AttestationNote {
+    /// Its predicate type.
+    pub predicate_type: String,
+    /// The digest of the document that it came in.
+    pub document: Sha256,
+    /// How its log entry is proven: `proof` or `promise`.
+    pub level: String,
+    /// The earliest authenticated time of signing.
+    pub signed_at: Timestamp,
+    /// The numbers of its log entries, `log@index`.
+    pub log_entries: Vec<String>,
+}
+
+/// What became of the registry's own signature over an artifact's coordinate and digest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SignatureNote {
+    /// The ecosystem's registry signs nothing.
+    NotApplicable,
+    /// The metadata has none.
+    Absent,
+    /// Every one verifies.
+    Verified,
+    /// Every one verifies, one by a key that has expired since; only the upstream's word says that it was made before.
+    WeakTime,
+}
+
+impl SignatureNote {
+    /// The words for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::NotApplicable => "not applicable",
+            Self::Absent => "absent",
+            Self::Verified => "verified",
+            Self::WeakTime => "verified, by a key that has expired since",
+        }
+    }
+}
+
+impl fmt::Display for SignatureNote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
 }
 
 impl Serialize for Reason {
@@ -223,6 +332,15 @@ impl Reason {
             Self::ClaimMalformed { .. } => "claim_malformed",
             Self::CoordinateMismatch { .. } => "coordinate_mismatch",
             Self::ArchiveRejected { .. } => "archive_rejected",
+            Self::Attested { .. } => "attested",
+            Self::Unattested { .. } => "unattested",
+            Self::AttestationsOff => "attestations_off",
+            Self::AttestationRefused { .. } => "attestation_refused",
+            Self::RegistrySignatureRefused { .. } => "registry_signature_refused",
+            Self::AttestationIncomplete { .. } => "attestation_incomplete",
+            Self::ForeignBuild { .. } => "foreign_build",
+            Self::Discontinued { .. } => "discontinued",
+            Self::Waived { .. } => "waived",
             Self::Trivial => "trivial",
             Self::Unreadable { .. } => "unreadable",
         }
@@ -260,6 +378,52 @@ impl fmt::Display for Reason {
             }
             Self::ArchiveRejected { rule, detail } => {
                 write!(f, "the archive is refused ({}): {detail}", rule.as_str())
+            }
+            Self::Attested { identity, rank, continuity, attestations, registry_signature } => {
+                write!(f, "{} attestation(s) verified: {identity}, {rank}", attestations.len())?;
+                match continuity {
+                    Basis::FirstUse => f.write_str("; the first of its package, pinned now")?,
+                    Basis::Continued { since } => write!(f, "; the same as version {since}")?,
+                    Basis::Renamed { since, was } => {
+                        write!(f, "; the same repository as version {since}, which was called {was}")?;
+                    }
+                    Basis::Pinned => f.write_str("; pinned by the policy")?,
+                    Basis::Observed { difference } => write!(f, "; only observed: {difference}")?,
+                }
+                match registry_signature {
+                    SignatureNote::NotApplicable => Ok(()),
+                    note @ (SignatureNote::Absent | SignatureNote::Verified | SignatureNote::WeakTime) => {
+                        write!(f, "; registry signature {note}")
+                    }
+                }
+            }
+            Self::Unattested { registry_signature } => {
+                f.write_str("it has no attestation")?;
+                match registry_signature {
+                    SignatureNote::NotApplicable => Ok(()),
+                    note @ (SignatureNote::Absent | SignatureNote::Verified | SignatureNote::WeakTime) => {
+                        write!(f, "; registry signature {note}")
+                    }
+                }
+            }
+            Self::AttestationsOff => f.write_str("the policy does not look at attestations here"),
+            Self::AttestationRefused { document, problem, detail } => {
+                write!(f, "the attestation {document} is refused ({problem}): {detail}")
+            }
+            Self::RegistrySignatureRefused { problem, detail } => {
+                write!(f, "the registry's signature is refused ({problem}): {detail}")
+            }
+            Self::AttestationIncomplete { problem, detail } => {
+                write!(f, "the attestations are incomplete ({problem}): {detail}")
+            }
+            Self::ForeignBuild { difference } => write!(
+                f,
+                "the build is not the publisher's own: the {} is {:?}; pin the identity to allow it",
+                difference.field, difference.found
+            ),
+            Self::Discontinued { discontinuity } => discontinuity.fmt(f),
+            Self::Waived { reason, expires, finding } => {
+                write!(f, "waived until {expires} ({reason}); else: {finding}")
             }
             Self::Trivial => f.write_str("nothing was looked at"),
             Self::Unreadable { code } => {

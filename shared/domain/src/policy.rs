@@ -4,6 +4,7 @@
 //! Patterns are anchored globs in which `*` stands for any run of characters; they are compared with the folded name
 //! (lower case; `_` and `.` as `-` where the ecosystem treats them so), so that no spelling escapes a rule.
 
+mod attestation;
 mod pattern;
 
 use std::time::Duration;
@@ -12,20 +13,27 @@ use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use crate::{ArtifactId, CheckKind, CheckSet, Ecosystem, PackageName, Requirement, Sha256, Version};
+use attestation::{RawModes, RawPin, RawWaiver};
 use pattern::Pattern;
+
+pub use attestation::{AttestationMode, Pin, Waiver};
 
 /// Rules beyond this number are refused; each request walks them.
 const RULES_MAX: usize = 10_000;
 /// The longest minimum age.
 const AGE_MAX: Duration = Duration::from_hours(366 * 24);
 
-/// A parsed policy. The default one requires the hash check of everything, and nothing else.
+/// A parsed policy. The default one requires the hash check of everything, and takes attestations by the ratchet where the
+/// ecosystem has them.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     document: String,
+    modes: RawModes,
     rules: Vec<PolicyRule>,
     deny: Vec<Deny>,
     internal: Vec<Internal>,
+    pins: Vec<Pin>,
+    waivers: Vec<Waiver>,
 }
 
 /// What one rule asks for; the first rule that matches a package decides.
@@ -33,7 +41,8 @@ pub struct Policy {
 struct PolicyRule {
     ecosystem: Option<Ecosystem>,
     packages: Vec<Pattern>,
-    requirement: Requirement,
+    require: CheckSet,
+    attestations: Option<AttestationMode>,
     min_age: SignedDuration,
     weak: WeakDigests,
 }
@@ -118,11 +127,17 @@ pub enum PolicyError {
 #[serde(deny_unknown_fields)]
 struct Document {
     #[serde(default)]
+    attestations: RawModes,
+    #[serde(default)]
     rule: Vec<RawRule>,
     #[serde(default)]
     deny: Vec<RawDeny>,
     #[serde(default)]
     internal: Vec<RawInternal>,
+    #[serde(default)]
+    pin: Vec<RawPin>,
+    #[serde(default)]
+    waiver: Vec<RawWaiver>,
 }
 
 #[derive(Deserialize)]
@@ -131,6 +146,7 @@ struct RawRule {
     ecosystem: Option<Ecosystem>,
     packages: Option<Vec<String>>,
     require: Option<Vec<String>>,
+    attestations: Option<AttestationMode>,
     min_age: Option<String>,
     #[serde(default)]
     weak_digests: WeakDigests,
@@ -154,18 +170,21 @@ struct RawInternal {
 }
 
 impl Policy {
-    /// Parses a policy file. The empty document is the default policy: the hash check is required of everything.
+    /// Parses a policy file. The empty document is the default policy.
     pub fn parse(document: &str) -> Result<Self, PolicyError> {
         let raw: Document = toml::from_str(document).map_err(|e| PolicyError::Syntax(Box::new(e)))?;
-        let found = raw.rule.len() + raw.deny.len() + raw.internal.len();
+        let found = raw.rule.len() + raw.deny.len() + raw.internal.len() + raw.pin.len() + raw.waiver.len();
         if found > RULES_MAX {
             return Err(PolicyError::TooLong { found });
         }
         Ok(Self {
             document: document.to_owned(),
+            modes: raw.attestations,
             rules: numbered("rule", raw.rule, rule)?,
             deny: numbered("deny", raw.deny, deny)?,
             internal: numbered("internal", raw.internal, |raw| internal(&raw))?,
+            pins: numbered("pin", raw.pin, Pin::parse)?,
+            waivers: numbered("waiver", raw.waiver, Waiver::parse)?,
         })
     }
 
@@ -194,9 +213,42 @@ impl Policy {
         })
     }
 
-    /// What is required of a package's artifacts.
+    /// What is required of a package's artifacts. Under the ratchet, the attest check may answer that nothing is offered.
     pub fn requirement(&self, ecosystem: Ecosystem, package: &PackageName) -> Requirement {
-        self.rule(ecosystem, package).map_or_else(default_requirement, |rule| rule.requirement)
+        let attest = CheckSet::of(CheckKind::Attest);
+        let base = self.rule(ecosystem, package).map_or(CheckSet::of(CheckKind::Hash), |rule| rule.require);
+        let (checks, tolerated) = match self.attestations(ecosystem, package) {
+            AttestationMode::Off | AttestationMode::Observe => (base.minus(attest), CheckSet::EMPTY),
+            AttestationMode::Ratchet => (base.union(attest), attest),
+            AttestationMode::Require => (base.union(attest), CheckSet::EMPTY),
+        };
+        Requirement::new(checks, checks)
+            .and_then(|requirement| requirement.tolerating(tolerated))
+            .expect("a rule that requires nothing but attestations is in no other mode than `require`")
+    }
+
+    /// How strictly a package's attestations are taken.
+    pub fn attestations(&self, ecosystem: Ecosystem, package: &PackageName) -> AttestationMode {
+        if !CheckKind::Attest.applies_to(ecosystem) {
+            return AttestationMode::Off;
+        }
+        let said = self.rule(ecosystem, package).and_then(|rule| rule.attestations);
+        said.unwrap_or_else(|| self.modes.of(ecosystem))
+    }
+
+    /// Who must sign a package, if the policy pins it; the first pin that names it.
+    pub fn pin(&self, ecosystem: Ecosystem, package: &PackageName) -> Option<&Pin> {
+        self.pins.iter().find(|pin| pin.names(ecosystem, package))
+    }
+
+    /// The waiver for these bytes that has not expired.
+    pub fn waiver(&self, sha256: Sha256, now: Timestamp) -> Option<&Waiver> {
+        self.waivers.iter().find(|waiver| waiver.sha256 == sha256 && now < waiver.expires)
+    }
+
+    /// The waivers that have expired, for those who look after the file.
+    pub fn expired_waivers(&self, now: Timestamp) -> impl Iterator<Item = &Waiver> {
+        self.waivers.iter().filter(move |waiver| waiver.expires <= now)
     }
 
     /// The minimum age of a package's artifacts; zero when there is none.
@@ -277,12 +329,6 @@ impl Policy {
     }
 }
 
-/// What is required where no rule says otherwise.
-fn default_requirement() -> Requirement {
-    let hash = CheckSet::of(CheckKind::Hash);
-    Requirement::new(hash, hash).expect("the set has a member")
-}
-
 fn numbered<R, T>(
     section: &'static str,
     raw: Vec<R>,
@@ -294,14 +340,7 @@ fn numbered<R, T>(
 }
 
 fn rule(raw: RawRule) -> Result<PolicyRule, String> {
-    let requirement = match raw.require {
-        None => default_requirement(),
-        Some(names) => {
-            let checks: CheckSet = names.iter().map(|n| available(n)).collect::<Result<_, _>>()?;
-            Requirement::new(checks, checks)
-                .ok_or("`require` is empty; leave it out, or name a check such as \"hash\"")?
-        }
-    };
+    let (require, attestations) = required(&raw)?;
     let min_age = raw.min_age.as_deref().map(age).transpose()?.unwrap_or(SignedDuration::ZERO);
     let patterns = raw.packages.unwrap_or_default();
     if raw.ecosystem.is_none() && patterns.iter().any(|p| p != "*") {
@@ -311,7 +350,47 @@ fn rule(raw: RawRule) -> Result<PolicyRule, String> {
         Some(ecosystem) => compile(ecosystem, &patterns)?,
         None => vec![],
     };
-    Ok(PolicyRule { ecosystem: raw.ecosystem, packages, requirement, min_age, weak: raw.weak_digests })
+    Ok(PolicyRule {
+        ecosystem: raw.ecosystem,
+        packages,
+        require,
+        attestations,
+        min_age,
+        weak: raw.weak_digests,
+    })
+}
+
+/// The checks that a rule requires, and how it takes attestations: to require the attest check is the mode `require`.
+fn required(raw: &RawRule) -> Result<(CheckSet, Option<AttestationMode>), String> {
+    let attest = CheckSet::of(CheckKind::Attest);
+    let applies = raw.ecosystem.is_some_and(|ecosystem| CheckKind::Attest.applies_to(ecosystem));
+    if raw.attestations.is_some() && !applies {
+        return Err("`attestations` needs an `ecosystem` that has some: \"npm\" or \"pypi\"".into());
+    }
+    let Some(names) = &raw.require else {
+        return Ok((CheckSet::of(CheckKind::Hash), raw.attestations));
+    };
+    let checks: CheckSet = names.iter().map(|n| available(n)).collect::<Result<_, _>>()?;
+    if checks.is_empty() {
+        return Err("`require` is empty; leave it out, or name a check such as \"hash\"".into());
+    }
+    if !checks.contains_all(attest) {
+        return Ok((checks, raw.attestations));
+    }
+    if !applies {
+        return Err(
+            "the check \"attest\" needs an `ecosystem` that has attestations: \"npm\" or \"pypi\"".into()
+        );
+    }
+    match raw.attestations {
+        None | Some(AttestationMode::Require) => Ok((checks, Some(AttestationMode::Require))),
+        Some(mode @ (AttestationMode::Off | AttestationMode::Observe | AttestationMode::Ratchet)) => {
+            Err(format!(
+                "`require` names \"attest\", and `attestations` is {:?}; say one or the other",
+                mode.as_str()
+            ))
+        }
+    }
 }
 
 fn available(name: &str) -> Result<CheckKind, String> {

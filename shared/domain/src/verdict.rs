@@ -27,6 +27,8 @@ pub struct Verdict {
     pub outcome: Outcome,
     /// The digests of the evidence that was used.
     pub evidence: Vec<Sha256>,
+    /// The digests of the trust material that it rests on: the sigstore root, the registry's keys.
+    pub trust: Vec<Sha256>,
     /// The service that looked, `hash` for instance.
     pub service: String,
     /// Its software version.

@@ -26,19 +26,24 @@ impl Pattern {
 
     /// Whether the whole folded name matches.
     pub(super) fn matches(&self, folded: &str) -> bool {
-        let mut pieces = self.folded.split('*');
-        let first = pieces.next().unwrap_or_default();
-        let Some(mut rest) = folded.strip_prefix(first) else { return false };
-        let mut pieces: Vec<&str> = pieces.collect();
-        let Some(last) = pieces.pop() else { return rest.is_empty() };
-        for piece in pieces {
-            match rest.find(piece) {
-                Some(at) => rest = &rest[at + piece.len()..],
-                None => return false,
-            }
-        }
-        rest.ends_with(last)
+        anchored(&self.folded, folded)
     }
+}
+
+/// Whether the glob matches the whole text.
+pub(super) fn anchored(glob: &str, text: &str) -> bool {
+    let mut pieces = glob.split('*');
+    let first = pieces.next().unwrap_or_default();
+    let Some(mut rest) = text.strip_prefix(first) else { return false };
+    let mut pieces: Vec<&str> = pieces.collect();
+    let Some(last) = pieces.pop() else { return rest.is_empty() };
+    for piece in pieces {
+        match rest.find(piece) {
+            Some(at) => rest = &rest[at + piece.len()..],
+            None => return false,
+        }
+    }
+    rest.ends_with(last)
 }
 
 /// The form in which names are compared: no spelling of a name escapes a rule about it.
