@@ -1,0 +1,15 @@
+//! What must hold for every input of the parsers of what outsiders send: a module and a fuzz target each.
+//!
+//! A property panics when it does not hold; `./dev fuzz` runs the targets. How a document is read here is kept apart from
+//! how the parsers read it, so that one mistake is not made twice.
+//!
+//! | module | what is accepted ... |
+//! |---|---|
+//! | [`sri`] | is what a table says, digest for digest, and nothing else is |
+//! | [`packument`] | renders to a document with the same versions and claims, and without the refused ones |
+//! | [`simple_json`] | renders, in every form, to an index with the same files and claims, the refused ones yanked |
+
+mod index;
+pub mod packument;
+pub mod simple_json;
+pub mod sri;
