@@ -5,7 +5,7 @@ use std::{fs::File, sync::Arc};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 use touchstone_blobs::{BlobStore, ReadError};
-use touchstone_domain::{CheckKind, Policy};
+use touchstone_domain::CheckKind;
 use touchstone_store::{Facts, IncidentKind, NewIncident, Store};
 use touchstone_worker::{Check, CheckError, Finding, Job};
 
@@ -16,18 +16,17 @@ const REVISION: i32 = 1;
 
 /// The hash check.
 pub struct HashCheck {
-    policy: Arc<Policy>,
     store: Store,
 }
 
 impl HashCheck {
-    /// The policy says where weak digests are accepted; incidents go into the store.
-    pub const fn new(policy: Arc<Policy>, store: Store) -> Self {
-        Self { policy, store }
+    /// Incidents go into the store.
+    pub const fn new(store: Store) -> Self {
+        Self { store }
     }
 
-    async fn examine(&self, file: File, facts: &Facts) -> Result<Finding, ExamineError> {
-        let (facts, policy) = (facts.clone(), Arc::clone(&self.policy));
+    async fn examine(&self, file: File, job: &Job) -> Result<Finding, ExamineError> {
+        let (facts, policy) = (job.facts.clone(), Arc::clone(&job.policy));
         // A check that is dropped, because it takes too long, takes its thread with it.
         let stop = CancellationToken::new();
         let _stopped_on_drop = stop.clone().drop_guard();
@@ -72,7 +71,7 @@ impl Check for HashCheck {
     }
 
     async fn check(&self, job: &Job) -> Result<Finding, CheckError> {
-        let Job { facts, blobs } = job;
+        let Job { facts, blobs, .. } = job;
         let file = match blobs.file(facts.sha256).await {
             Ok(file) => file,
             Err(error @ ReadError::Damaged { .. }) => {
@@ -80,7 +79,7 @@ impl Check for HashCheck {
             }
             Err(error) => return Err(CheckError::retry_because("the blob cannot be opened", error)),
         };
-        match self.examine(file, facts).await {
+        match self.examine(file, job).await {
             Ok(finding) => Ok(finding),
             Err(error @ ExamineError::Damaged { .. }) => {
                 Err(self.set_aside(facts, blobs, error.to_string()).await)

@@ -3,15 +3,11 @@
 use std::io::{self, Read, Seek};
 
 use tokio_util::sync::CancellationToken;
+use touchstone_blobs::{Digests, Reread, digest};
 use touchstone_domain::{Outcome, OutcomeKind, Policy, Sha256};
 use touchstone_ecosystems::{Adapter, Computed, InspectError, adapter};
 use touchstone_store::Facts;
 use touchstone_worker::Finding;
-
-use crate::{
-    digest::{Digests, digest},
-    reread::Reread,
-};
 
 /// Why a file was not judged. None of these says anything about the artifact.
 #[derive(Debug, thiserror::Error)]
@@ -56,7 +52,7 @@ pub(crate) fn examine(
         }
     }
     let evidence = facts.evidence.iter().map(|evidence| evidence.sha256).collect();
-    Ok(Finding { outcome, chunk_root: Some(found.chunks.root()), evidence })
+    Ok(Finding { outcome, chunk_root: Some(found.chunks.root()), evidence, trust: vec![] })
 }
 
 /// Whether these are the artifact's bytes at all.

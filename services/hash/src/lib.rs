@@ -9,15 +9,12 @@
 //! *Invariant:* the archive that is inspected is, byte for byte, what was hashed.
 
 mod check;
-mod digest;
 mod examine;
-mod reread;
 
 use std::{sync::Arc, time::Duration};
 
 use touchstone_blobs::BlobStore;
 use touchstone_bus::Bus;
-use touchstone_domain::Policy;
 use touchstone_runtime::{Clock, Shutdown};
 use touchstone_store::Store;
 use touchstone_worker::{Options, Parts, WorkerError};
@@ -43,8 +40,6 @@ impl Default for HashConfig {
 pub struct HashParts {
     /// Its settings.
     pub config: HashConfig,
-    /// Says where weak digests are accepted.
-    pub policy: Arc<Policy>,
     /// Postgres.
     pub store: Store,
     /// NATS.
@@ -59,12 +54,12 @@ pub struct HashParts {
 
 /// Checks artifacts until it is told to stop.
 pub async fn run(parts: HashParts) -> Result<(), WorkerError> {
-    let HashParts { config, policy, store, bus, blobs, clock, shutdown } = parts;
+    let HashParts { config, store, bus, blobs, clock, shutdown } = parts;
     let options = Options {
         concurrency: config.concurrency,
         check_timeout: config.check_timeout,
         ..Options::default()
     };
-    let check = HashCheck::new(policy, store.clone());
+    let check = HashCheck::new(store.clone());
     touchstone_worker::run(check, Parts { store, bus, blobs, clock, shutdown, options }).await
 }

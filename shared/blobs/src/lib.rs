@@ -20,15 +20,19 @@
 //! *Invariant:* hashing and file access happen on tokio's blocking pool, one chunk per job, so that neither a slow
 //! upstream nor a slow client keeps a thread; a reader and a writer each hold at most two chunks in memory.
 
+mod digest;
 mod error;
 mod layout;
 mod read;
+mod reread;
 mod store;
 #[cfg(test)]
 mod testing;
 mod write;
 
+pub use digest::{Digests, digest};
 pub use error::{BlobError, Damage, ReadError};
 pub use read::VerifiedRead;
+pub use reread::Reread;
 pub use store::BlobStore;
 pub use write::{BlobWriter, Contents, Staged};

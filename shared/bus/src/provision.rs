@@ -93,7 +93,7 @@ impl Bus {
         wanted: pull::Config,
     ) -> Result<PullConsumer, BusError> {
         let name = wanted.durable_name.clone().expect("our consumers are durable");
-        // Creating what exists as asked is a no-op for the server, and its answer is what it keeps.
+        // Creating what exists as asked is a no-op for the server, what differs is updated, and its answer is what it keeps.
         let made: PullConsumer = self
             .jetstream
             .create_consumer_on_stream(wanted.clone(), stream)
@@ -143,7 +143,7 @@ fn stream_defaults() -> stream::Config {
 fn check_consumer(check: CheckKind) -> pull::Config {
     pull::Config {
         durable_name: Some(check.as_str().to_owned()),
-        filter_subjects: vec![subject::FETCHED_ALL.into(), subject::recheck_all(check)],
+        filter_subjects: subject::heard_by(check),
         max_deliver: MAX_DELIVER,
         max_ack_pending: ACK_PENDING_MAX,
         ..consumer_defaults()

@@ -25,6 +25,18 @@ pub(crate) fn fetched(ecosystem: Ecosystem) -> String {
     format!("touchstone.v1.artifact-fetched.{ecosystem}")
 }
 
+/// What one check is told of: the ecosystems that it has something to say about, and no others.
+pub(crate) fn heard_by(check: CheckKind) -> Vec<String> {
+    let applies = |ecosystem: &Ecosystem| check.applies_to(*ecosystem);
+    let fetched = if Ecosystem::ALL.iter().all(applies) {
+        vec![FETCHED_ALL.to_owned()]
+    } else {
+        Ecosystem::ALL.into_iter().filter(applies).map(fetched).collect()
+    };
+    // Never empty: a consumer without a filter would hear everything.
+    fetched.into_iter().chain([recheck_all(check)]).collect()
+}
+
 /// Where one check is asked to look again.
 pub(crate) fn recheck(check: CheckKind, ecosystem: Ecosystem) -> String {
     format!("touchstone.v1.recheck.{check}.{ecosystem}")

@@ -4,7 +4,10 @@ mod server;
 
 use std::time::Duration;
 
-use async_nats::jetstream::stream;
+use async_nats::jetstream::{
+    consumer::{AckPolicy, PullConsumer, pull},
+    stream,
+};
 use futures::StreamExt as _;
 use tokio::time::timeout;
 use touchstone_domain::{ArtifactDbId, ArtifactState, CheckKind, Ecosystem};
@@ -108,6 +111,37 @@ async fn a_consumer_hears_fetched_and_its_own_rechecks_only() {
         }
     }
     assert_eq!(heard, [3, 4]);
+}
+
+#[tokio::test]
+async fn a_consumer_hears_of_the_ecosystems_that_it_applies_to_also_one_that_an_older_version_made() {
+    let (_server, bus) = provisioned().await;
+    let older = pull::Config {
+        durable_name: Some("attest".into()),
+        filter_subjects: vec![
+            "touchstone.v1.artifact-fetched.>".into(),
+            "touchstone.v1.recheck.attest.>".into(),
+        ],
+        ack_policy: AckPolicy::Explicit,
+        ack_wait: ACK_WAIT,
+        max_deliver: crate::MAX_DELIVER,
+        max_ack_pending: 8192,
+        ..pull::Config::default()
+    };
+    let _: PullConsumer =
+        bus.jetstream.create_consumer_on_stream(older, LIVE_STREAM).await.expect("as it was");
+    bus.provision(&[CheckKind::Attest]).await.expect("updated");
+    let of = |ecosystem, artifact| ArtifactEvent { ecosystem, ..event(artifact) };
+    let fetched = [of(Ecosystem::Cargo, 1), of(Ecosystem::Pypi, 2), of(Ecosystem::Npm, 3)];
+    bus.publish_fetched(&fetched).await.expect("accepted");
+    bus.publish_recheck(CheckKind::Attest, &[of(Ecosystem::Pypi, 4)]).await.expect("accepted");
+    let mut deliveries = bus.consume(CheckKind::Attest, 8).await.expect("the consumer");
+    let mut heard = vec![];
+    while heard.len() < 3 {
+        let batch = timeout(PATIENCE, deliveries.next_batch(8)).await.expect("deliveries");
+        heard.extend(batch.iter().map(|delivery| delivery.event.artifact.0));
+    }
+    assert_eq!(heard, [2, 3, 4]);
 }
 
 #[tokio::test]

@@ -1,9 +1,9 @@
 //! What a check is: the only part of a worker that differs from service to service.
 
-use std::error::Error;
+use std::{error::Error, sync::Arc};
 
 use touchstone_blobs::BlobStore;
-use touchstone_domain::{CheckKind, Outcome, Sha256};
+use touchstone_domain::{CheckKind, Outcome, Policy, Sha256};
 use touchstone_store::Facts;
 
 /// One kind of check.
@@ -26,6 +26,8 @@ pub struct Job {
     pub facts: Facts,
     /// Where its bytes are.
     pub blobs: BlobStore,
+    /// The policy that asks: the one of the gate, whatever policy file this process was started with.
+    pub policy: Arc<Policy>,
 }
 
 /// What a check found; becomes a verdict.
@@ -37,6 +39,8 @@ pub struct Finding {
     pub chunk_root: Option<Sha256>,
     /// The digests of the evidence that was used.
     pub evidence: Vec<Sha256>,
+    /// The digests of the trust material that was used.
+    pub trust: Vec<Sha256>,
 }
 
 type Cause = Box<dyn Error + Send + Sync>;

@@ -36,8 +36,7 @@ pub(crate) async fn judge<C: Check>(
 ) {
     let check = worker.check.kind();
     let began = Instant::now();
-    let job = Job { facts, blobs: worker.parts.blobs.clone() };
-    let found = alive(&delivery, attempt(&worker, &job)).await;
+    let found = alive(&delivery, attempt(&worker, &facts)).await;
     let word = match &found {
         Ok(finding) => finding.outcome.kind.as_str(),
         Err(trouble) => trouble.label,
@@ -47,21 +46,26 @@ pub(crate) async fn judge<C: Check>(
     match found {
         Ok(finding) => {
             tracing::debug!(
-                artifact.id = %job.facts.artifact, check.kind = %check, verdict.outcome = %finding.outcome.kind,
+                artifact.id = %facts.artifact, check.kind = %check, verdict.outcome = %finding.outcome.kind,
                 reason = finding.outcome.reason.code(), "a check answered"
             );
-            let verdict = worker.verdict(&job.facts, finding);
+            let verdict = worker.verdict(&facts, finding);
             // The recorder outlives every job; if it is gone, the process is being torn down.
-            judged.send(Judged { verdict, id: job.facts.id, delivery }).await.ok();
+            judged.send(Judged { verdict, id: facts.id, delivery }).await.ok();
         }
-        Err(trouble) => give_back(&worker.parts.store, check, &delivery, job.facts.epoch, trouble).await,
+        Err(trouble) => give_back(&worker.parts.store, check, &delivery, facts.epoch, trouble).await,
     }
 }
 
 /// One run of the check, within its time, whatever it does.
-async fn attempt<C: Check>(worker: &Worker<C>, job: &Job) -> Result<Finding, Trouble> {
+async fn attempt<C: Check>(worker: &Worker<C>, facts: &Facts) -> Result<Finding, Trouble> {
     let limit = worker.parts.options.check_timeout;
-    let running = AssertUnwindSafe(async { worker.check.check(job).await }).catch_unwind();
+    let checking = async {
+        let policy = worker.policies.of(&worker.parts.store, facts.policy_epoch).await?;
+        let job = Job { facts: facts.clone(), blobs: worker.parts.blobs.clone(), policy };
+        worker.check.check(&job).await
+    };
+    let running = AssertUnwindSafe(checking).catch_unwind();
     match timeout(limit, running).await {
         Ok(Ok(Ok(finding))) => Ok(finding),
         Ok(Ok(Err(error))) => Err(Trouble::error(&error)),
@@ -96,6 +100,7 @@ impl<C: Check> Worker<C> {
             policy_epoch: facts.policy_epoch,
             outcome: finding.outcome,
             evidence: finding.evidence,
+            trust: finding.trust,
             service: self.check.kind().as_str().to_owned(),
             software: SOFTWARE.to_owned(),
             decided_at: self.parts.clock.now(),

@@ -5,11 +5,14 @@
 //! *Invariant:* only a [`Finding`] becomes a verdict. An error, a time-out or a panic is an attempt: it is written down,
 //! and the message comes again (promise 4).
 //!
+//! *Invariant:* a check judges by the policy of the gate's epoch, which Postgres names, never by that of its own process.
+//!
 //! *Invariant:* a verdict carries the digest and the epoch that Postgres named when the work began, never what the
 //! message says.
 
 mod check;
 mod judge;
+mod policies;
 mod record;
 mod run;
 mod trouble;

@@ -16,6 +16,7 @@ use touchstone_store::{Facts, Store};
 use crate::{
     Check,
     judge::{Judged, judge},
+    policies::Policies,
     record::put_off,
     trouble::{Trouble, give_back, settled},
 };
@@ -68,12 +69,13 @@ pub enum WorkerError {
 pub(crate) struct Worker<C> {
     pub(crate) check: C,
     pub(crate) parts: Parts,
+    pub(crate) policies: Policies,
 }
 
 /// Works until `parts.shutdown` says stop.
 pub async fn run<C: Check>(check: C, parts: Parts) -> Result<(), WorkerError> {
     let hard = parts.shutdown.hard.clone();
-    let worker = Arc::new(Worker { check, parts });
+    let worker = Arc::new(Worker { check, parts, policies: Policies::default() });
     hard.run_until_cancelled(Box::pin(worker.work())).await.unwrap_or(Ok(()))
 }
 

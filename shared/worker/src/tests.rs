@@ -7,7 +7,7 @@ use std::{sync::atomic::Ordering, time::Duration};
 use futures::StreamExt as _;
 use tokio::time::timeout;
 use touchstone_bus::{ArtifactEvent, MAX_DELIVER};
-use touchstone_domain::{ArtifactDbId, CheckKind, Ecosystem, Outcome, Reason, Verdict, count};
+use touchstone_domain::{ArtifactDbId, CheckKind, Ecosystem, Outcome, Reason, Sha256, Verdict, count};
 use touchstone_store::{Attempt, AttemptClass};
 
 use world::{PATIENCE, Scripted, World};
@@ -41,6 +41,7 @@ async fn a_finding_is_recorded_rung_and_acknowledged() {
         policy_epoch: story.facts.policy_epoch,
         outcome: Outcome::pass(Reason::Trivial),
         evidence: vec![],
+        trust: vec![Sha256::of("")],
         service: "hash".into(),
         software: concat!("touchstone/", env!("CARGO_PKG_VERSION")).into(),
         decided_at: "2026-11-23T00:00:00Z".parse().expect("a time"),

@@ -29,10 +29,10 @@ async fn a_damaged_blob_is_set_aside_once_and_its_replacement_is_judged() {
         tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().expect("a directory");
     let (_postgres, store) = database(&directory).await;
     let blobs = BlobStore::open(&directory.path().join("blobs")).await.expect("a directory");
-    let check = HashCheck::new(Arc::default(), store.clone());
+    let check = HashCheck::new(store.clone());
     let Sample { bytes, facts } = npm();
     let sha256 = facts.sha256;
-    let job = Job { facts, blobs: blobs.clone() };
+    let job = Job { facts, blobs: blobs.clone(), policy: Arc::default() };
     let incidents = async || store.incidents(10).await.expect("incidents");
 
     let missing = check.check(&job).await.expect_err("no blob");
@@ -66,7 +66,7 @@ async fn a_damaged_blob_is_set_aside_once_and_its_replacement_is_judged() {
     let found = check.check(&job).await.expect("a finding");
     assert_eq!(found.outcome, Outcome::pass(Reason::DigestsMatch { claims: 1 }));
 
-    let contradicted = Job { facts: Facts { sha512: Sha512::of("x"), ..job.facts }, blobs: blobs.clone() };
+    let contradicted = Job { facts: Facts { sha512: Sha512::of("x"), ..job.facts }, ..job };
     let poison = check.check(&contradicted).await.expect_err("the row is wrong");
     assert!(matches!(poison, CheckError::Poison { .. }), "{poison}");
     assert!(blobs.contains(sha256).await.expect("readable"), "the blob is right, and stays");

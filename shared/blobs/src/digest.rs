@@ -1,4 +1,4 @@
-//! One pass over the bytes: every digest, and the chunk list.
+//! One pass over the bytes: every digest, and the chunk list. For checks, which recompute everything.
 
 use std::io::{self, Read};
 
@@ -10,18 +10,22 @@ use touchstone_domain::{Algorithm, CHUNK_BYTES, ChunkList, Digest, Sha256, Sha51
 
 /// What was computed over some bytes.
 #[derive(Debug)]
-pub(crate) struct Digests {
-    pub(crate) sha1: [u8; 20],
-    pub(crate) sha256: Sha256,
-    pub(crate) sha512: Sha512,
+pub struct Digests {
+    /// For registries that declare nothing better.
+    pub sha1: [u8; 20],
+    /// SHA-256 of all bytes.
+    pub sha256: Sha256,
+    /// SHA-512 of all bytes.
+    pub sha512: Sha512,
     /// Those of the algorithms that were asked for beyond the three above.
-    pub(crate) extra: Vec<Digest>,
-    pub(crate) chunks: ChunkList,
+    pub extra: Vec<Digest>,
+    /// The digests of the chunks, and the number of bytes.
+    pub chunks: ChunkList,
 }
 
 impl Digests {
     /// All of them.
-    pub(crate) fn all(&self) -> Vec<Digest> {
+    pub fn all(&self) -> Vec<Digest> {
         let mut all = vec![Digest::Sha1(self.sha1), self.sha256.into(), self.sha512.into()];
         all.extend(&self.extra);
         all
@@ -29,8 +33,8 @@ impl Digests {
 }
 
 /// Reads to the end, but not far beyond `size`: more than that is another file anyway. Ends early, with an error, when
-/// `stop` is cancelled.
-pub(crate) fn digest(
+/// `stop` is cancelled. Blocks: it belongs on the blocking pool.
+pub fn digest(
     reader: &mut dyn Read,
     size: u64,
     extra: &[Algorithm],

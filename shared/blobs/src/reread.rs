@@ -8,8 +8,8 @@ use touchstone_domain::{CHUNK_BYTES, ChunkList, Sha256};
 
 use crate::digest::running;
 
-/// Reads a file that was hashed before.
-pub(crate) struct Reread<'a, F> {
+/// Reads a file that was hashed before; an error when a chunk is no longer what it was. Blocks.
+pub struct Reread<'a, F> {
     file: F,
     chunks: &'a ChunkList,
     stop: &'a CancellationToken,
@@ -21,7 +21,7 @@ pub(crate) struct Reread<'a, F> {
 
 impl<'a, F: Read + Seek> Reread<'a, F> {
     /// `chunks` is the list that the first reading made.
-    pub(crate) fn new(file: F, chunks: &'a ChunkList, stop: &'a CancellationToken) -> Self {
+    pub fn new(file: F, chunks: &'a ChunkList, stop: &'a CancellationToken) -> Self {
         Self { file, chunks, stop, position: 0, loaded: None, bytes: Vec::with_capacity(CHUNK_BYTES) }
     }
 
