@@ -71,7 +71,10 @@ fn sri(value: &str) -> Result<Digest, String> {
         ssri::Algorithm::Sha512 => Algorithm::Sha512,
         _no_digest => return Err(format!("unknown algorithm {shown:?}")),
     };
-    // What stands in the document counts, not what a lenient reader made of it.
+    // What stands in the document counts, not what a lenient reader made of it: it skips white space, for one.
+    if word != algorithm.as_str() {
+        return Err(format!("unknown algorithm {shown:?}"));
+    }
     let bytes =
         STANDARD.decode(encoded).map_err(|_| format!("the {algorithm} value is not padded base64"))?;
     Digest::from_bytes(algorithm, &bytes).map_err(|e| e.to_string())
@@ -111,6 +114,8 @@ mod tests {
             (" ".into(), "a value is not algorithm-base64"),
             (format!(" {good}"), "a value is not algorithm-base64"),
             (format!("{good}  {good}"), "a value is not algorithm-base64"),
+            (format!("\r{good}"), "unknown algorithm \"\\rsha512\""),
+            (format!("{good} \t\n{good}"), "unknown algorithm \"\\t\\nsha512\""),
             (format!("{good}\n"), "the sha512 value is not padded base64"),
             (format!("{good}?x"), "the sha512 value is not padded base64"),
             (unpadded, "the sha512 value is not padded base64"),
