@@ -1,4 +1,5 @@
-//! What tests stand on: generated packages, a registry that can lie, and a whole mirror on private servers.
+//! What tests stand on: generated packages, a registry that can lie, a private sigstore, and a whole mirror on
+//! private servers.
 //!
 //! A dev-dependency only.
 
@@ -7,6 +8,7 @@ mod package;
 mod process;
 mod registry;
 mod servers;
+pub mod sigstore;
 mod zip;
 
 pub use mirror::{TestMirror, TestMirrorBuilder, eventually};
