@@ -1,7 +1,24 @@
-//! The signing certificate: what Fulcio says about the signer.
+//! The signing certificate: what Fulcio says about the signer, and what of it must hold beside the library's checks.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sigstore_verify::{
+    crypto::KeyAlgorithm,
+    types::{DerPublicKey, MediaType, SignatureContent, VerificationMaterialContent, X509Certificate},
+};
+use x509_cert::{
+    Certificate as X509,
+    der::{Decode as _, Encode as _, asn1::Utf8StringRef, oid::ObjectIdentifier},
+    ext::{
+        Extension,
+        pkix::{KeyUsage, SubjectAltName, name::GeneralName},
+    },
+    time::Time,
+};
+
+use crate::{Problem, Refused};
+
+const ARC: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.6.1.4.1.57264.1");
 
 /// The kind of name that the certificate gives its subject.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -11,8 +28,6 @@ pub enum SanKind {
     Uri,
     /// An e-mail address: a person.
     Email,
-    /// Fulcio's `otherName`: a user name of the issuer.
-    OtherName,
 }
 
 /// The identity in a verified certificate. Fields are the Fulcio extensions 1.3.6.1.4.1.57264.1.x, whose number is given.
@@ -61,4 +76,171 @@ pub struct Certificate {
     pub not_before: Timestamp,
     /// When it ceased to be valid, inclusive.
     pub not_after: Timestamp,
+}
+
+/// A certificate authority's certificate in the trust root.
+pub(crate) struct Issuer {
+    subject: Vec<u8>,
+    not_before: Timestamp,
+    not_after: Timestamp,
+}
+
+impl Issuer {
+    pub(crate) fn parse(der: &[u8]) -> Result<Self, Refused> {
+        let parsed = decode(der)?;
+        let (not_before, not_after) = validity(&parsed)?;
+        Ok(Self { subject: name_der(&parsed.tbs_certificate.subject)?, not_before, not_after })
+    }
+}
+
+/// A signing certificate, read but not yet verified.
+pub(crate) struct Unverified {
+    pub(crate) identity: Certificate,
+    /// The names of the issuers from the leaf upwards, as far as the bundle's chain goes.
+    issuers: Vec<Vec<u8>>,
+}
+
+impl Unverified {
+    /// The certificate of the authority must itself have been valid: the library trusts those in the trust root at any time
+    /// within the window that the root gives.
+    pub(crate) fn check_issuer(
+        &self,
+        authorities: &[Issuer],
+        signed_at: &[Timestamp],
+    ) -> Result<(), Refused> {
+        let of_leaf = self.issuers.iter().find(|name| authorities.iter().any(|a| a.subject == **name));
+        let Some(name) = of_leaf else {
+            return Err(refuse("its issuer is not in the trust root"));
+        };
+        let valid = |a: &Issuer| signed_at.iter().all(|time| a.not_before <= *time && *time <= a.not_after);
+        if authorities.iter().filter(|a| a.subject == *name).any(valid) {
+            return Ok(());
+        }
+        Err(Refused::new(Problem::CertificateTime, "the issuing authority's certificate was not valid"))
+    }
+}
+
+fn refuse(detail: impl AsRef<str>) -> Refused {
+    Refused::new(Problem::Certificate, detail)
+}
+
+fn decode(der: &[u8]) -> Result<X509, Refused> {
+    X509::from_der(der).map_err(|e| refuse(e.to_string()))
+}
+
+fn name_der(name: &x509_cert::name::Name) -> Result<Vec<u8>, Refused> {
+    name.to_der().map_err(|e| refuse(e.to_string()))
+}
+
+fn validity(parsed: &X509) -> Result<(Timestamp, Timestamp), Refused> {
+    let read = |time: &Time| Timestamp::try_from(time.to_system_time()).map_err(|e| refuse(e.to_string()));
+    let validity = &parsed.tbs_certificate.validity;
+    Ok((read(&validity.not_before)?, read(&validity.not_after)?))
+}
+
+/// Reads the signing certificate of a bundle, if it has one.
+pub(crate) fn parse(
+    material: &VerificationMaterialContent,
+    media_type: MediaType,
+    content: &SignatureContent,
+) -> Result<Option<Unverified>, Refused> {
+    let (leaf, above): (_, &[X509Certificate]) = match material {
+        VerificationMaterialContent::Certificate(leaf) => (&leaf.raw_bytes, &[]),
+        VerificationMaterialContent::X509CertificateChain { certificates } => {
+            let Some((leaf, above)) = certificates.split_first() else {
+                return Err(refuse("the chain is empty"));
+            };
+            (&leaf.raw_bytes, above)
+        }
+        _ => return Ok(None),
+    };
+    let parsed = decode(leaf.as_bytes())?;
+    let identity = identity(&parsed)?;
+    let mut issuers = vec![name_der(&parsed.tbs_certificate.issuer)?];
+    for certificate in above {
+        let parsed = decode(certificate.raw_bytes.as_bytes())?;
+        let subject = name_der(&parsed.tbs_certificate.subject)?;
+        if issuers.last() != Some(&subject) {
+            return Err(refuse("the chain holds a certificate that is not the issuer of the one before"));
+        }
+        let issuer = name_der(&parsed.tbs_certificate.issuer)?;
+        // npm published whole chains in 2023, so a root is let through in what can only be such a bundle; it adds no trust.
+        let of_2023 =
+            media_type == MediaType::Bundle0_1 && matches!(content, SignatureContent::DsseEnvelope(_));
+        if issuer == subject && !of_2023 {
+            return Err(refuse("the chain holds a root"));
+        }
+        issuers.push(issuer);
+    }
+    Ok(Some(Unverified { identity, issuers }))
+}
+
+fn identity(parsed: &X509) -> Result<Certificate, Refused> {
+    let tbs = &parsed.tbs_certificate;
+    let extensions = tbs.extensions.as_deref().unwrap_or_default();
+    for (at, extension) in extensions.iter().enumerate() {
+        if extensions[..at].iter().any(|before| before.extn_id == extension.extn_id) {
+            return Err(refuse(format!("extension {} stands twice", extension.extn_id)));
+        }
+    }
+    let key = tbs.subject_public_key_info.to_der().map_err(|e| refuse(e.to_string()))?;
+    KeyAlgorithm::from_spki(&DerPublicKey::new(key))
+        .map_err(|e| Refused::new(Problem::UnsupportedKey, e.to_string()))?;
+    let usage = tbs.get::<KeyUsage>().map_err(|e| refuse(e.to_string()))?;
+    if !usage.is_some_and(|(_critical, usage)| usage.digital_signature()) {
+        return Err(refuse("its key is not for signatures"));
+    }
+    let (san_kind, san) = subject_name(parsed)?;
+    let (not_before, not_after) = validity(parsed)?;
+    let claim = |number| claim(extensions, number);
+    Ok(Certificate {
+        san,
+        san_kind,
+        issuer: claim(8)?,
+        build_signer_uri: claim(9)?,
+        build_signer_digest: claim(10)?,
+        runner_environment: claim(11)?,
+        source_repository_uri: claim(12)?,
+        source_repository_digest: claim(13)?,
+        source_repository_ref: claim(14)?,
+        repository_id: claim(15)?,
+        owner_uri: claim(16)?,
+        owner_id: claim(17)?,
+        build_config_uri: claim(18)?,
+        build_config_digest: claim(19)?,
+        trigger: claim(20)?,
+        run_invocation_uri: claim(21)?,
+        visibility: claim(22)?,
+        environment: claim(23)?,
+        token_subject: claim(24)?,
+        not_before,
+        not_after,
+    })
+}
+
+/// Exactly one name: with two, somebody else might look at the other.
+fn subject_name(parsed: &X509) -> Result<(SanKind, String), Refused> {
+    let names = parsed.tbs_certificate.get::<SubjectAltName>().map_err(|e| refuse(e.to_string()))?;
+    let names = names.map(|(_critical, names)| names.0).unwrap_or_default();
+    let (kind, name) = match names.as_slice() {
+        [GeneralName::UniformResourceIdentifier(uri)] => (SanKind::Uri, uri.as_str()),
+        [GeneralName::Rfc822Name(email)] => (SanKind::Email, email.as_str()),
+        [_] => return Err(refuse("its subject is neither a URI nor an e-mail address")),
+        names => return Err(refuse(format!("it has {} subject alternative names", names.len()))),
+    };
+    if name.is_empty() {
+        return Err(refuse("its subject is empty"));
+    }
+    Ok((kind, name.to_owned()))
+}
+
+/// An extension from .8 on: a UTF8String, DER.
+fn claim(extensions: &[Extension], number: u32) -> Result<Option<String>, Refused> {
+    let Ok(oid) = ARC.push_arc(number) else { return Ok(None) };
+    let Some(extension) = extensions.iter().find(|extension| extension.extn_id == oid) else {
+        return Ok(None);
+    };
+    let text = Utf8StringRef::from_der(extension.extn_value.as_bytes())
+        .map_err(|e| refuse(format!("extension {oid}: {e}")))?;
+    Ok(Some(text.as_str().to_owned()))
 }

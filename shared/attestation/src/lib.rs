@@ -12,6 +12,7 @@
 //! *Invariant:* everything is bounded before it is parsed, and everything that is not understood is refused.
 
 mod certificate;
+mod library;
 mod log;
 mod pep740;
 mod refused;
@@ -20,6 +21,7 @@ mod statement;
 mod strict_json;
 mod trust_root;
 mod verify;
+mod wire;
 
 pub use certificate::{Certificate, SanKind};
 pub use log::{EvidenceLevel, LogEntry};
