@@ -110,24 +110,33 @@ impl Upstream {
             Some(secret) => Some(secret.bearer().ok_or(ConfigError::Bearer { ecosystem })?),
             None => None,
         };
-        let limits = options.limits;
+        let limits = options.limits.clone();
         if [limits.attempts_max, limits.documents_max, limits.artifacts_max].contains(&0) {
             return Err(ConfigError::Limits { ecosystem });
         }
+        Self::with(url, attestations_url, &options.file_hosts, limits, bearer)
+            .map_err(|source| ConfigError::Client { ecosystem, source })
+    }
+
+    /// What [`Self::new`] and [`crate::Mirror::new`] have in common, with checked parts.
+    pub(crate) fn with(
+        url: Url,
+        attestations_url: Url,
+        file_hosts: &[Url],
+        limits: Limits,
+        bearer: Option<HeaderValue>,
+    ) -> Result<Self, reqwest::Error> {
         let hosts: HashSet<String> = [&url, &attestations_url]
             .into_iter()
-            .chain(&options.file_hosts)
+            .chain(file_hosts)
             .filter_map(|url| url.host_str().map(str::to_owned))
             .collect();
-        let client =
-            |gzip| client(gzip, &hosts, &limits).map_err(|source| ConfigError::Client { ecosystem, source });
-
-        let file_hosts = AllowedOrigins::of(&options.file_hosts);
+        let file_hosts = AllowedOrigins::of(file_hosts);
         let artifacts = file_hosts.with(&url);
         let configured = artifacts.with(&attestations_url);
         Ok(Self(Arc::new(Inner {
-            document_client: client(true)?,
-            artifact_client: client(false)?,
+            document_client: client(true, &hosts, &limits)?,
+            artifact_client: client(false, &hosts, &limits)?,
             breakers: configured.iter().map(|origin| (origin.clone(), Breaker::new())).collect(),
             document_permits: permits(limits.documents_max),
             artifact_permits: permits(limits.artifacts_max),

@@ -1,0 +1,122 @@
+//! A server of documents that is no registry: a copy of a TUF repository.
+//!
+//! *Invariant:* no credential is ever sent to it: there is none to configure (threats.md P-20).
+
+use bytes::Bytes;
+use url::Url;
+
+use crate::{
+    error::FetchError,
+    guard::shown_origin,
+    options::{AddressProblem, Limits, base_address},
+    upstream::{MetadataReply, Upstream, Validators},
+};
+
+/// One configured server. Documents are asked of its origin only, and redirects off it are refused.
+#[derive(Clone, Debug)]
+pub struct Mirror(Upstream);
+
+/// Why a mirror cannot be used as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum MirrorError {
+    /// Its address.
+    #[error("{0}")]
+    Address(AddressProblem),
+    /// The HTTP client cannot be built; the system's certificates cannot be read, for instance.
+    #[error("the HTTP client cannot be built")]
+    Client(#[source] reqwest::Error),
+}
+
+impl Mirror {
+    /// Checks the address, to which a missing trailing slash is added; sends nothing.
+    pub fn new(url: &Url, limits: Limits) -> Result<Self, MirrorError> {
+        let url = base_address(url).map_err(MirrorError::Address)?;
+        Upstream::with(url.clone(), url, &[], limits, None).map(Self).map_err(MirrorError::Client)
+    }
+
+    /// The document at `path`, percent-encoded already and without leading slash, below the address; `None` if the server
+    /// does not have it: 404, 410, and 403, which object stores answer for what they lack.
+    pub async fn document(&self, path: &str, bytes_max: u64) -> Result<Option<Bytes>, FetchError> {
+        let url = self.0.index_url(path)?;
+        let document = match self.0.metadata(&url, "*/*", &Validators::default()).await {
+            Ok(MetadataReply::Document(document)) => document,
+            Ok(MetadataReply::NotModified) => {
+                return Err(FetchError::Status {
+                    origin: shown_origin(&url),
+                    status: 304,
+                    retry_after: None,
+                });
+            }
+            Err(FetchError::NotFound { .. } | FetchError::Status { status: 403, .. }) => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        if document.body.len() as u64 > bytes_max {
+            return Err(FetchError::TooLarge { origin: shown_origin(&url), limit: bytes_max });
+        }
+        Ok(Some(document.body))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testserver::{Reply, TestServer};
+
+    async fn asked(server: &TestServer, bytes_max: u64) -> Result<Option<Vec<u8>>, String> {
+        let limits = Limits { attempts_max: 1, metadata_bytes_max: 16, ..Limits::default() };
+        let mirror = Mirror::new(&server.url("tuf"), limits).unwrap();
+        let document = mirror.document("1.root.json", bytes_max).await;
+        document
+            .map(|found| found.map(|bytes| bytes.to_vec()))
+            .map_err(|e| e.to_string().replace(&server.address.to_string(), "MIRROR"))
+    }
+
+    #[tokio::test]
+    async fn a_document_comes_whole_and_without_credentials() {
+        let server = TestServer::start(vec![Reply::new(200, &[], "root")]).await;
+        assert_eq!(asked(&server, 4).await, Ok(Some(b"root".to_vec())));
+        let requests = server.requests();
+        assert!(requests[0].starts_with("get /tuf/1.root.json http/1.1"), "{requests:?}");
+        assert!(!requests[0].contains("authorization") && !requests[0].contains("cookie"), "{requests:?}");
+
+        let large = Err("http://MIRROR sent more than 3 bytes".to_owned());
+        assert_eq!(asked(&server, 3).await, large);
+        let server = TestServer::start(vec![Reply::new(200, &[], "seventeen bytes !")]).await;
+        assert_eq!(asked(&server, 99).await, Err("http://MIRROR sent more than 16 bytes".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn what_it_lacks_is_none_and_what_fails_is_not() {
+        for status in [403, 404, 410] {
+            let server = TestServer::start(vec![Reply::new(status, &[], "no")]).await;
+            assert_eq!(asked(&server, 9).await, Ok(None), "{status}");
+        }
+        let server = TestServer::start(vec![Reply::new(500, &[], "no")]).await;
+        assert_eq!(asked(&server, 9).await, Err("http://MIRROR answered with status 500".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_redirect_stays_on_the_origin() {
+        let moved = vec![Reply::redirect("/elsewhere/1.root.json"), Reply::new(200, &[], "root")];
+        let server = TestServer::start(moved).await;
+        assert_eq!(asked(&server, 9).await, Ok(Some(b"root".to_vec())));
+
+        let other = TestServer::start_on("127.0.0.2", vec![Reply::new(200, &[], "root")]).await;
+        let server = TestServer::start(vec![Reply::redirect(other.url("1.root.json").as_str())]).await;
+        let refused = asked(&server, 9).await.unwrap_err();
+        assert!(refused.starts_with("refused to contact 127.0.0.2"), "{refused}");
+        assert_eq!(other.connections(), 0);
+    }
+
+    #[test]
+    fn an_address_that_is_not_safe_is_refused() {
+        let made = |text: &str| {
+            Mirror::new(&text.parse().unwrap(), Limits::default()).map(|_| ()).map_err(|e| e.to_string())
+        };
+        assert_eq!(made("https://tuf.example/"), Ok(()));
+        let refused = "must be https; http is for a loopback address or localhost only";
+        assert_eq!(made("http://tuf.example/"), Err(refused.to_owned()));
+        let refused = "must not carry a user name or password; configure a token instead";
+        assert_eq!(made("https://me@tuf.example/"), Err(refused.to_owned()));
+    }
+}
