@@ -32,6 +32,8 @@ pub struct IndexEntry {
     pub file: FileName,
     /// The declared publish time; unsigned.
     pub published_at: Option<Timestamp>,
+    /// Whether it is listed as having attestations.
+    pub attested: bool,
 }
 
 /// What the upstream says of one artifact.

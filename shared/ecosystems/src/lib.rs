@@ -8,6 +8,7 @@
 //! | `index.rs` | upstream metadata → [`Index`]: locate, filter, rewrite, render |
 //! | `integrity.rs` | declared digests → [`Declared`] |
 //! | `contents.rs` | what the archive must say about itself |
+//! | `attestation.rs` | what the upstream says of who published it, where the ecosystem has that; unverified |
 //!
 //! *Invariant:* pure. Bytes in, typed values out: no I/O but reading from a given reader, no clock, no async.
 //!
@@ -17,13 +18,15 @@
 
 pub mod archive;
 mod cargo;
+mod document;
 mod index;
 pub mod integrity;
 mod json;
-mod npm;
-mod pypi;
+pub mod npm;
+pub mod pypi;
 mod request;
 mod splice;
+mod version;
 
 use std::io::{Read, Seek};
 
@@ -33,6 +36,7 @@ use touchstone_domain::{
 };
 use url::Url;
 
+pub use document::DocumentError;
 pub use index::{Amendment, Amendments, Index, IndexEntry, IndexError, Located, Rendered};
 pub use integrity::{Comparison, Computed, Declared};
 pub use npm::{AuditError, filter_bulk_audit};
@@ -40,6 +44,7 @@ pub use request::{
     ArtifactRequest, Document, IndexForm, RawRequest, ReadRequest, RequestError, StaticReply, UpstreamBase,
     UpstreamPath,
 };
+pub use version::{release_line, version_lower};
 
 /// Everything that is particular to one ecosystem.
 pub trait Adapter: Send + Sync {

@@ -135,7 +135,7 @@ fn parse_line(
         cksum: fields.cksum.map(cksum),
         object,
     };
-    Ok(Some((IndexEntry { version, file, published_at }, line)))
+    Ok(Some((IndexEntry { version, file, published_at, attested: false }, line)))
 }
 
 impl Index for SparseIndex {

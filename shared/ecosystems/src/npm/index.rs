@@ -131,7 +131,8 @@ impl Packument {
             let role = match self.listed(document, &key, value)? {
                 Some((version, file, place)) => {
                     self.by_version.insert(version.clone(), self.entries.len());
-                    self.entries.push(IndexEntry { version, file, published_at: None });
+                    let attested = place.is_attested;
+                    self.entries.push(IndexEntry { version, file, published_at: None, attested });
                     self.places.push(place);
                     Role::Entry(self.entries.len() - 1)
                 }

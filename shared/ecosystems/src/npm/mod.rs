@@ -1,5 +1,6 @@
 //! npm: packuments, manifests and tarballs.
 
+pub mod attestation;
 mod contents;
 mod index;
 mod integrity;

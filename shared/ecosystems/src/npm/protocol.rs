@@ -36,7 +36,7 @@ pub(super) fn parse(request: &RawRequest<'_>) -> Result<ReadRequest, RequestErro
 fn parse_service(path: &[&str]) -> Result<(ReadRequest, &'static str), RequestError> {
     Ok(match path {
         ["ping"] => (ReadRequest::Static(StaticReply::NpmPing), READ),
-        ["npm", "v1", "keys"] => (document("-/npm/v1/keys".to_owned(), None), READ),
+        ["npm", "v1", "keys"] => (document(keys_path(), None), READ),
         ["npm", "v1", "attestations", rest @ ..] => (parse_attestations(rest)?, READ),
         ["npm", "v1", "security", "advisories", "bulk"] => (ReadRequest::BulkAudit, POST),
         _ => return Err(no_such_path()),
@@ -53,8 +53,7 @@ fn parse_attestations(path: &[&str]) -> Result<ReadRequest, RequestError> {
         _ => return Err(no_such_path()),
     };
     let (package, version) = (name::package(package)?, name::version(at)?);
-    let path = format!("-/npm/v1/attestations/{}@{version}", encoded(&package));
-    Ok(document(path, Some((package, version))))
+    Ok(document(attestations_path(&package, &version), Some((package, version))))
 }
 
 /// Paths that start with a package, in any of the three spellings of a scoped name.
@@ -81,10 +80,20 @@ fn parse_package(path: &[&str], accept: &str) -> Result<ReadRequest, RequestErro
     }
 }
 
-fn document(path: String, about: Option<(PackageName, Version)>) -> ReadRequest {
+fn document(upstream: UpstreamPath, about: Option<(PackageName, Version)>) -> ReadRequest {
     let (package, version) = about.unzip();
-    let upstream = UpstreamPath { base: UpstreamBase::Attestations, path, accept: JSON };
     ReadRequest::Document(Document { package, version, upstream })
+}
+
+/// Where the upstream has a version's attestations.
+pub(super) fn attestations_path(package: &PackageName, version: &Version) -> UpstreamPath {
+    let path = format!("-/npm/v1/attestations/{}@{version}", encoded(package));
+    UpstreamPath { base: UpstreamBase::Attestations, path, accept: JSON }
+}
+
+/// Where the upstream has its public keys.
+pub(super) fn keys_path() -> UpstreamPath {
+    UpstreamPath { base: UpstreamBase::Attestations, path: "-/npm/v1/keys".to_owned(), accept: JSON }
 }
 
 fn no_such_path() -> RequestError {

@@ -135,7 +135,8 @@ impl Project {
             return Err(malformed(format!("{name} is listed twice")));
         }
         let published_at = file.published_at();
-        self.entries.push(IndexEntry { version: distribution.version, file: name, published_at });
+        let attested = file.provenance.is_some();
+        self.entries.push(IndexEntry { version: distribution.version, file: name, published_at, attested });
         self.objects.push(object);
         Ok(())
     }

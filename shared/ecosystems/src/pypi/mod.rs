@@ -11,6 +11,7 @@ use crate::{
 };
 
 mod accept;
+pub mod attestation;
 mod contents;
 mod file;
 mod html;

@@ -132,12 +132,14 @@ fn provenance(project: &str, version: &str, file: &str) -> Result<ReadRequest, R
     if name::version(version)? != found {
         return Err(name::grammar("version", version, "it is the version in the file's name").into());
     }
-    let path = provenance_path(&package, &found, &file);
-    Ok(ReadRequest::Document(Document {
-        package: Some(package),
-        version: Some(found),
-        upstream: UpstreamPath { base: UpstreamBase::Attestations, path, accept: PROVENANCE_ACCEPT },
-    }))
+    let upstream = provenance_at(&package, &found, &file);
+    Ok(ReadRequest::Document(Document { package: Some(package), version: Some(found), upstream }))
+}
+
+/// Where the upstream has a file's provenance object.
+pub(super) fn provenance_at(package: &PackageName, version: &Version, file: &FileName) -> UpstreamPath {
+    let path = provenance_path(package, version, file);
+    UpstreamPath { base: UpstreamBase::Attestations, path, accept: PROVENANCE_ACCEPT }
 }
 
 fn normal_package(project: &str) -> Result<PackageName, RequestError> {

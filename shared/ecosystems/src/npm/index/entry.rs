@@ -46,6 +46,8 @@ pub(super) struct Entry {
     pub(super) integrity: Option<Range<usize>>,
     /// The value of `dist.shasum`.
     pub(super) shasum: Option<Range<usize>>,
+    /// Whether `dist.attestations` is there.
+    pub(super) is_attested: bool,
     /// The value of `dist.attestations.url`, a string.
     pub(super) attestations_url: Option<Range<usize>>,
     /// What the abbreviated form leaves out.
@@ -86,6 +88,7 @@ impl Entry {
             tarball: tarball.value.clone(),
             integrity: at(integrity),
             shasum: at(shasum),
+            is_attested: attestations.is_some_and(|member| &document[member.value.clone()] != b"null"),
             attestations_url: at(string_in(document, attestations, "url").as_ref()),
             cuts: json::cuts(fields.iter().map(|field| &field.whole), kept),
             adds_install_script: has_install_script(document, &fields),

@@ -81,6 +81,19 @@ fn a_version_is_located_with_its_raw_claims() {
 }
 
 #[test]
+fn a_version_is_attested_when_its_entry_says_so() {
+    let document = packument(&["1.0.0"], &json!({}));
+    let attested = |old: &str, new: &str| {
+        assert!(document.contains(old), "{old}");
+        parse(&document.replacen(old, new, 1)).expect("sound").entries()[0].attested
+    };
+    assert!(attested("\"attestations\":{", "\"attestations\":{"));
+    assert!(attested("\"attestations\":{", "\"attestations\":[],\"x\":{"));
+    assert!(!attested("\"attestations\":{", "\"attestations\":null,\"x\":{"));
+    assert!(!attested("\"attestations\":{", "\"x\":{"));
+}
+
+#[test]
 fn odd_claims_are_passed_on_to_be_found_malformed() {
     let claims = |dist: &str| {
         let document = format!(

@@ -34,6 +34,15 @@ fn a_file_is_located_with_every_claim() {
 }
 
 #[test]
+fn a_file_is_attested_when_it_has_an_address_of_its_provenance() {
+    let attested = |sample: &str| -> Vec<bool> {
+        parsed(sample).expect("an index").entries().iter().map(|entry| entry.attested).collect()
+    };
+    assert_eq!(attested(&sample()), [true, false]);
+    assert_eq!(attested(&sample().replace("\"provenance\": \"", "\"x\": \"")), [false, false]);
+}
+
+#[test]
 fn what_is_no_index_of_this_project_is_refused() {
     let media_type = |content_type: &str| parse(&foo(), content_type, &Bytes::from(sample())).err();
     assert_eq!(media_type("application/vnd.PyPI.simple.v1+json; charset=utf-8"), None);
