@@ -110,7 +110,7 @@ impl Upstream {
             Some(secret) => Some(secret.bearer().ok_or(ConfigError::Bearer { ecosystem })?),
             None => None,
         };
-        let limits = options.limits.clone();
+        let limits = options.limits;
         if [limits.attempts_max, limits.documents_max, limits.artifacts_max].contains(&0) {
             return Err(ConfigError::Limits { ecosystem });
         }
