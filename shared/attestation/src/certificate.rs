@@ -4,7 +4,9 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sigstore_verify::{
     crypto::KeyAlgorithm,
-    types::{DerPublicKey, MediaType, SignatureContent, VerificationMaterialContent, X509Certificate},
+    types::{
+        Bundle, DerPublicKey, MediaType, SignatureContent, VerificationMaterialContent, X509Certificate,
+    },
 };
 use x509_cert::{
     Certificate as X509,
@@ -139,12 +141,8 @@ fn validity(parsed: &X509) -> Result<(Timestamp, Timestamp), Refused> {
 }
 
 /// Reads the signing certificate of a bundle, if it has one.
-pub(crate) fn parse(
-    material: &VerificationMaterialContent,
-    media_type: MediaType,
-    content: &SignatureContent,
-) -> Result<Option<Unverified>, Refused> {
-    let (leaf, above): (_, &[X509Certificate]) = match material {
+pub(crate) fn parse(bundle: &Bundle) -> Result<Option<Unverified>, Refused> {
+    let (leaf, above): (_, &[X509Certificate]) = match &bundle.verification_material.content {
         VerificationMaterialContent::Certificate(leaf) => (&leaf.raw_bytes, &[]),
         VerificationMaterialContent::X509CertificateChain { certificates } => {
             let Some((leaf, above)) = certificates.split_first() else {
@@ -157,18 +155,18 @@ pub(crate) fn parse(
     let parsed = decode(leaf.as_bytes())?;
     let identity = identity(&parsed)?;
     let mut issuers = vec![name_der(&parsed.tbs_certificate.issuer)?];
+    // npm published whole chains in 2023, so a root is let through in what can only be such a bundle; it adds no trust.
+    let of_2023 = bundle.media_type == MediaType::Bundle0_1
+        && matches!(bundle.content, SignatureContent::DsseEnvelope(_));
     for certificate in above {
         let parsed = decode(certificate.raw_bytes.as_bytes())?;
         let subject = name_der(&parsed.tbs_certificate.subject)?;
-        if issuers.last() != Some(&subject) {
-            return Err(refuse("the chain holds a certificate that is not the issuer of the one before"));
-        }
         let issuer = name_der(&parsed.tbs_certificate.issuer)?;
-        // npm published whole chains in 2023, so a root is let through in what can only be such a bundle; it adds no trust.
-        let of_2023 =
-            media_type == MediaType::Bundle0_1 && matches!(content, SignatureContent::DsseEnvelope(_));
         if issuer == subject && !of_2023 {
             return Err(refuse("the chain holds a root"));
+        }
+        if issuers.last() != Some(&subject) {
+            return Err(refuse("the chain holds a certificate that is not the issuer of the one before"));
         }
         issuers.push(issuer);
     }

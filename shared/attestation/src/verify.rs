@@ -111,9 +111,8 @@ impl TrustRoot {
         let bundle = wire::parse(bundle)?;
         let method = Method::choose(&bundle, signer)?;
         let statement = statement::parse(&bundle.content)?;
+        let certificate = certificate::parse(&bundle)?;
         log::check_entries(&bundle, &self.logs)?;
-        let material = &bundle.verification_material.content;
-        let certificate = certificate::parse(material, bundle.media_type, &bundle.content)?;
         let result = self.run(&bundle, statement.as_ref(), artifact, &method)?;
         let signed_at = signed_at(&result)?;
         if let Some(certificate) = &certificate {
