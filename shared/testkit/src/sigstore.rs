@@ -79,15 +79,8 @@ pub struct Sigstore {
 
 impl Sigstore {
     /// New keys, signing at the present time.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "verifiers compare with the machine's clock, so a test must read the same"
-    )]
     pub fn new() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
-        Self::at(
-            Timestamp::from_second(i64::try_from(since).expect("before the year 10000")).expect("the same"),
-        )
+        Self::at(clock())
     }
 
     /// New keys, signing at `now`. The trusted root starts a year before.
@@ -204,6 +197,17 @@ impl Default for Sigstore {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The machine's time, in whole seconds.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "verifiers compare with the machine's clock, so a test must read the same"
+)]
+pub fn clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).expect("after 1970").as_secs();
+    Timestamp::from_second(i64::try_from(since).expect("before the year 10000"))
+        .expect("before the year 10000")
 }
 
 /// 365 days before.

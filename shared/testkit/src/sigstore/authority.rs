@@ -18,8 +18,8 @@ const INTERMEDIATE: &str = "CN=testkit-intermediate,O=testkit.example";
 
 /// A root and an intermediate, both P-256. The intermediate issues.
 pub struct Authority {
-    /// The root's key.
-    pub root_key: KeyPair,
+    /// The intermediate's name, as RFC 4514 writes it.
+    pub name: String,
     /// The intermediate's key.
     pub key: KeyPair,
     /// The root's certificate, DER.
@@ -49,20 +49,31 @@ impl Authority {
         Self {
             root: sign(&root, ROOT, &root_key),
             intermediate: sign(&intermediate, ROOT, &root_key),
-            root_key,
+            name: INTERMEDIATE.to_owned(),
             key,
         }
     }
 
+    /// An authority below this one. A chain of a bundle holds its certificate; no trusted root does.
+    #[must_use]
+    pub fn subordinate(&self, now: Timestamp) -> Self {
+        let (name, key) = ("CN=testkit-subordinate,O=testkit.example", KeyPair::generate(KeyKind::P256));
+        let (from, until) = years_around(now);
+        let mut template = Template::new(name, key.spki(), from, until);
+        template.authority(None).usages(false, &[usage::CODE_SIGNING]).key_identifiers(self.key.spki());
+        let root = self.root.clone();
+        Self { intermediate: self.issue(&template), root, name: name.to_owned(), key }
+    }
+
     /// Issues a certificate as it stands, DER, without any CT log.
     pub fn issue(&self, template: &Template) -> Vec<u8> {
-        sign(template, INTERMEDIATE, &self.key)
+        sign(template, &self.name, &self.key)
     }
 
     /// Issues a signer's certificate, DER: the CT log signs the precertificate, then the authority signs the certificate
     /// with the log's timestamps in it.
     pub fn issue_logged(&self, template: &Template, log: &CtLog, sct: &SctTemplate) -> Vec<u8> {
-        let precertificate = template.to_be_signed(INTERMEDIATE, self.key.signature_algorithm());
+        let precertificate = template.to_be_signed(&self.name, self.key.signature_algorithm());
         let one = log.timestamp(&to_der(&precertificate), &self.key, sct);
         let mut template = template.clone();
         if sct.count > 0 {

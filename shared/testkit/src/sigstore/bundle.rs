@@ -70,6 +70,7 @@ pub struct Bundle<'a> {
     timestamped_at: Option<Vec<Timestamp>>,
     leaf: Change<'a, Template>,
     sct: Change<'a, SctTemplate>,
+    signature: Change<'a, Vec<u8>>,
     token: Change<'a, TokenTemplate>,
     body: Change<'a, Value>,
     edit: Change<'a, Value>,
@@ -106,6 +107,7 @@ impl<'a> Bundle<'a> {
             timestamped_at: None,
             leaf: vec![],
             sct: vec![],
+            signature: vec![],
             token: vec![],
             body: vec![],
             edit: vec![],
@@ -176,6 +178,12 @@ impl<'a> Bundle<'a> {
         self
     }
 
+    /// Changes the signature before it is logged and timestamped.
+    pub fn signature(mut self, change: impl FnOnce(&mut Vec<u8>) + 'a) -> Self {
+        self.signature.push(Box::new(change));
+        self
+    }
+
     /// Changes the first RFC 3161 timestamp before it is signed.
     pub fn token(mut self, change: impl FnOnce(&mut TokenTemplate) + 'a) -> Self {
         self.token.push(Box::new(change));
@@ -220,7 +228,8 @@ impl<'a> Bundle<'a> {
             Content::Envelope { payload_type, payload } => envelope_encoding(payload_type, payload),
             Content::Message(artifact) => artifact.clone(),
         };
-        let signature = key.sign(&message);
+        let mut signature = key.sign(&message);
+        apply(std::mem::take(&mut self.signature), &mut signature);
         let logged = Logged {
             message: &message,
             payload: match &self.content {

@@ -13,8 +13,8 @@ use x509_cert::{
     ext::{
         Extension,
         pkix::{
-            AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, SubjectAltName,
-            SubjectKeyIdentifier, name::GeneralName,
+            AuthorityKeyIdentifier, BasicConstraints, ExtendedKeyUsage, KeyUsage, KeyUsages, NameConstraints,
+            SubjectAltName, SubjectKeyIdentifier, constraints::name::GeneralSubtree, name::GeneralName,
         },
     },
     name::Name,
@@ -135,6 +135,14 @@ impl Template {
             })
             .collect();
         self.set(extension::SUBJECT_ALT_NAME, true, to_der(&SubjectAltName(names)))
+    }
+
+    /// Name constraints: URIs of one host only, or of one domain if it starts with a dot.
+    pub fn permit_uris(&mut self, host: &str) -> &mut Self {
+        let base = GeneralName::UniformResourceIdentifier(Ia5String::new(host).expect("ASCII"));
+        let permitted = vec![GeneralSubtree { base, minimum: 0, maximum: None }];
+        let constraints = NameConstraints { permitted_subtrees: Some(permitted), excluded_subtrees: None };
+        self.set(extension::NAME_CONSTRAINTS, true, to_der(&constraints))
     }
 
     /// One of Fulcio's claims, as the DER UTF8String that those from `.8` on are.

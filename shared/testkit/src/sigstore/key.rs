@@ -4,8 +4,8 @@ use aws_lc_rs::{
     encoding::{AsDer as _, PublicKeyX509Der},
     rand::SystemRandom,
     signature::{
-        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair,
-        KeyPair as _,
+        ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING,
+        EcdsaKeyPair, Ed25519KeyPair, KeyPair as _,
     },
 };
 use base64::{Engine as _, engine::general_purpose::STANDARD};
@@ -14,6 +14,7 @@ use x509_cert::{der::asn1::ObjectIdentifier, spki::AlgorithmIdentifierOwned};
 
 const ECDSA_WITH_SHA256: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.2");
 const ECDSA_WITH_SHA384: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.3");
+const ECDSA_WITH_SHA512: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.2.840.10045.4.3.4");
 const ED25519: ObjectIdentifier = ObjectIdentifier::new_unwrap("1.3.101.112");
 
 /// The algorithm of a key pair.
@@ -23,6 +24,8 @@ pub enum KeyKind {
     P256,
     /// ECDSA P-384 with SHA-384.
     P384,
+    /// ECDSA P-521 with SHA-512.
+    P521,
     /// Ed25519: the second log.
     Ed25519,
 }
@@ -50,6 +53,7 @@ impl KeyPair {
         let (spki, pair) = match kind {
             KeyKind::P256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING),
             KeyKind::P384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
+            KeyKind::P521 => ecdsa(&ECDSA_P521_SHA512_ASN1_SIGNING),
             KeyKind::Ed25519 => {
                 let pair = Ed25519KeyPair::generate().expect("the system has randomness");
                 let spki: PublicKeyX509Der<'_> = pair.public_key().as_der().expect("a key encodes");
@@ -97,6 +101,7 @@ impl KeyPair {
         match self.kind {
             KeyKind::P256 => "PKIX_ECDSA_P256_SHA_256",
             KeyKind::P384 => "PKIX_ECDSA_P384_SHA_384",
+            KeyKind::P521 => "PKIX_ECDSA_P521_SHA_512",
             KeyKind::Ed25519 => "PKIX_ED25519",
         }
     }
@@ -105,6 +110,7 @@ impl KeyPair {
         let oid = match self.kind {
             KeyKind::P256 => ECDSA_WITH_SHA256,
             KeyKind::P384 => ECDSA_WITH_SHA384,
+            KeyKind::P521 => ECDSA_WITH_SHA512,
             KeyKind::Ed25519 => ED25519,
         };
         AlgorithmIdentifierOwned { oid, parameters: None }
