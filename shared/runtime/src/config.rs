@@ -11,6 +11,7 @@ mod addresses;
 mod error;
 mod secret;
 mod sections;
+mod trust;
 
 use std::{
     io::Read as _,
@@ -30,6 +31,7 @@ pub use sections::{
     Blobs, Config, Console, Database, Edge, Hash, NatsSection, PolicySection, Promote, UpstreamSection,
     Upstreams,
 };
+pub use trust::TrustSection;
 
 /// What the names of configuring variables start with; sections and keys follow, separated by two underscores.
 const PREFIX: &str = "TOUCHSTONE__";
@@ -67,6 +69,7 @@ impl Config {
         if let Some(file) = &mut self.policy.file {
             *file = base.join(&*file);
         }
+        self.trust.resolve(base);
         read_secret(base, "database.url", &mut self.database.url, self.database.url_file.as_mut())?;
         read_secret(base, "nats.url", &mut self.nats.url, self.nats.url_file.as_mut())?;
         read_secret(base, "console.token", &mut self.console.token, self.console.token_file.as_mut())?;

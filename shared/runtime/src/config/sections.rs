@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use touchstone_domain::Ecosystem;
 use url::Url;
 
-use super::{ConfigError, Secret, addresses};
+use super::{ConfigError, Secret, TrustSection, addresses};
 
 /// Everything a role can be told.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -35,6 +35,8 @@ pub struct Config {
     pub blobs: Blobs,
     /// `[upstream.*]`
     pub upstream: Upstreams,
+    /// `[trust]`
+    pub trust: TrustSection,
     /// `[policy]`
     pub policy: PolicySection,
     /// `[hash]`
@@ -54,6 +56,7 @@ impl Default for Config {
             console: Console::default(),
             blobs: Blobs::default(),
             upstream: Upstreams::default(),
+            trust: TrustSection::default(),
             policy: PolicySection::default(),
             hash: Hash::default(),
             promote: Promote::default(),
@@ -310,6 +313,7 @@ impl Config {
             let problem = "must be http:// or https://, without query or fragment".to_owned();
             return Err(ConfigError::Value { key: "edge.public_url".to_owned(), problem });
         }
+        self.trust.check()?;
         addresses::check(edge, &self.upstream)
     }
 }
@@ -324,7 +328,7 @@ fn within(key: &str, value: usize, min: usize, max: usize) -> Result<(), ConfigE
     })
 }
 
-fn lasts(key: &str, value: Duration, min: Duration, max: Duration) -> Result<(), ConfigError> {
+pub(super) fn lasts(key: &str, value: Duration, min: Duration, max: Duration) -> Result<(), ConfigError> {
     if (min..=max).contains(&value) {
         return Ok(());
     }

@@ -34,6 +34,10 @@ file_hosts = ["https://files.example"]
 url = "https://index.example/"
 [policy]
 file = "policies/policy.toml"
+[trust]
+sigstore_root = "trusted_root.json"
+tuf_url = "https://tuf.example/"
+grace = "30d"
 [hash]
 concurrency = 3
 [promote]
@@ -75,6 +79,8 @@ fn the_sample_parses() {
     let config = directory.load(&[]).unwrap();
     assert_eq!(config.data_dir, directory.path().join("./data"));
     assert_eq!(config.policy.file, Some(directory.path().join("policies/policy.toml")));
+    assert_eq!(config.trust.sigstore_root, Some(directory.path().join("trusted_root.json")));
+    assert_eq!(config.trust.grace, Duration::from_hours(30 * 24));
     assert_eq!(config.blobs_dir().unwrap(), PathBuf::from("/var/lib/touchstone/blobs"));
     assert_eq!(config.console.token, Some(Secret::new("s3cret")));
     assert_eq!(config.edge.hold, Duration::from_millis(7500));
