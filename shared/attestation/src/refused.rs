@@ -11,9 +11,8 @@ macro_rules! problems {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $words:literal;)+) => {
         /// What is wrong, as a stable code.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(rename_all = "snake_case")]
         pub enum Problem {
-            $($(#[$doc])* $name,)+
+            $($(#[$doc])* #[serde(rename = $code)] $name,)+
         }
 
         impl Problem {
@@ -120,5 +119,25 @@ impl Refused {
         let clean = |c: char| if c.is_control() { ' ' } else { c };
         let detail = detail.as_ref().chars().take(DETAIL_CHARS_MAX).map(clean).collect();
         Self { problem, detail }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_those_that_serde_writes() {
+        for problem in Problem::ALL {
+            let written = serde_json::to_string(problem).expect("JSON");
+            assert_eq!(written, format!("\"{}\"", problem.as_str()));
+        }
+    }
+
+    #[test]
+    fn details_are_short_and_printable() {
+        let refused = Refused::new(Problem::Limit, format!("a\nb\u{1b}[31m{}", "ü".repeat(1000)));
+        assert_eq!(refused.detail.chars().count(), 512);
+        assert!(refused.to_string().starts_with("a bound is exceeded: a b [31mü"), "{refused}");
     }
 }

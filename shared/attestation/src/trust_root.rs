@@ -169,3 +169,6 @@ fn authorities(root: &TrustedRoot) -> Result<Vec<Authority>, TrustRootError> {
     }
     Ok(found)
 }
+
+#[cfg(test)]
+mod tests;
