@@ -32,7 +32,7 @@ pub struct ArtifactStatus {
     pub fetched_at: Timestamp,
     /// How often its checks were asked again in this epoch.
     pub dispatches: i16,
-    /// What the checks of this epoch found that is no pass; the latest first.
+    /// What those checks of this epoch found that count and did not approve; the latest first.
     pub findings: Vec<Finding>,
     /// The words of the latest recall, if it was recalled.
     pub recall: Option<String>,
@@ -117,13 +117,14 @@ impl Store {
     pub async fn status(&self, id: &ArtifactId) -> Result<Option<ArtifactStatus>, StoreError> {
         const STATUS: &str = r"-- artifact.status
 SELECT artifact.ecosystem, artifact.package, artifact.version, artifact.file, artifact.sha256, artifact.chunk_root,
-       artifact.fetched_at, gate.artifact_id, gate.policy_epoch, gate.epoch, gate.required, gate.veto, gate.ok,
-       gate.deny, gate.undecided, gate.hold, gate.eligible_at, gate.dispatch_n,
+       artifact.fetched_at, gate.artifact_id, gate.policy_epoch, gate.epoch, gate.required, gate.veto,
+       gate.tolerated, gate.ok, gate.deny, gate.undecided, gate.hold, gate.eligible_at, gate.dispatch_n,
        CASE WHEN NOT gate.servable THEN (
            SELECT jsonb_agg(jsonb_build_object('check', check_kind, 'kind', outcome, 'reason', reason) ORDER BY id DESC)
            FROM (
                SELECT id, check_kind, outcome, reason FROM verdict
                WHERE verdict.artifact_id = artifact.id AND verdict.epoch = gate.epoch AND outcome <> 'pass'
+                 AND check_mask & gate.veto <> 0 AND (outcome <> 'not_offered' OR check_mask & gate.tolerated = 0)
                ORDER BY id DESC LIMIT 16
            ) AS latest
        ) END AS findings,
@@ -149,7 +150,8 @@ WHERE artifact.ecosystem = $1 AND artifact.package = $2 AND artifact.version = $
         artifacts: &[ArtifactDbId],
     ) -> Result<Vec<(ArtifactDbId, ArtifactState)>, StoreError> {
         const STATES: &str = r"-- artifact.states
-SELECT gate.artifact_id, artifact.sha256, artifact.chunk_root, epoch, required, veto, ok, deny, undecided, hold
+SELECT gate.artifact_id, artifact.sha256, artifact.chunk_root, epoch, required, veto, tolerated, ok, deny, undecided,
+       hold
 FROM gate JOIN artifact ON artifact.id = gate.artifact_id
 WHERE gate.artifact_id = ANY ($1)";
         within("artifacts", artifacts.len(), ARTIFACTS_MAX)?;

@@ -59,7 +59,7 @@ SELECT (SELECT extract(epoch FROM now() - min(fetched_at))::double precision
     }
 }
 
-/// The state of all gates with these masks; it does not depend on the rest.
+/// The state of all gates with these masks; it does not depend on the rest, nor on what is tolerated: that became bits.
 fn state(columns: Columns<'_>) -> Result<ArtifactState, StoreError> {
     let mask = |column| columns.get(column).map(CheckSet::from_mask);
     let requirement = Requirement::new(mask("required")?, mask("veto")?)

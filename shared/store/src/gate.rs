@@ -46,7 +46,7 @@ impl Store {
         // on them was taken before this statement began
         const APPLY: &str = r"-- gate.apply
 WITH locked AS MATERIALIZED (
-    SELECT gate.artifact_id, gate.epoch, required, veto, gate.ok, gate.deny, gate.undecided, gate.hold,
+    SELECT gate.artifact_id, gate.epoch, required, veto, tolerated, gate.ok, gate.deny, gate.undecided, gate.hold,
            CASE WHEN gate.epoch = delta.epoch THEN delta.ok ELSE 0 END AS ok_added,
            CASE WHEN gate.epoch = delta.epoch THEN delta.deny ELSE 0 END AS deny_added,
            CASE WHEN gate.epoch = delta.epoch THEN delta.undecided ELSE 0 END AS undecided_added
@@ -56,7 +56,7 @@ WITH locked AS MATERIALIZED (
     ORDER BY gate.artifact_id
     FOR NO KEY UPDATE OF gate
 ), target AS MATERIALIZED (
-    SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, ok, deny, undecided, hold,
+    SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold,
            ok | ok_added AS ok_now, deny | deny_added AS deny_now, undecided | undecided_added AS undecided_now,
            hold | CASE WHEN EXISTS (SELECT FROM recall WHERE recall.sha256 = artifact.sha256)
                          OR EXISTS (
@@ -74,8 +74,8 @@ WITH locked AS MATERIALIZED (
       AND (target.ok, target.deny, target.undecided, target.hold)
           <> (target.ok_now, target.deny_now, target.undecided_now, target.hold_now)
 )
-SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, ok, deny, undecided, hold, ok_now, deny_now,
-       undecided_now, hold_now
+SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold,
+       ok_now, deny_now, undecided_now, hold_now
 FROM target";
         within("deltas", deltas.len(), DELTAS_MAX)?;
         if deltas.is_empty() {
@@ -102,7 +102,7 @@ FROM target";
     pub async fn release_aged(&self, limit: i64) -> Result<Vec<Change>, StoreError> {
         const RELEASE: &str = r"-- gate.release_aged
 WITH locked AS MATERIALIZED (
-    SELECT artifact_id, epoch, required, veto, ok, deny, undecided, hold
+    SELECT artifact_id, epoch, required, veto, tolerated, ok, deny, undecided, hold
     FROM gate
     WHERE (hold & 1) <> 0 AND eligible_at <= now()
     ORDER BY eligible_at
@@ -111,7 +111,7 @@ WITH locked AS MATERIALIZED (
 ), released AS (
     UPDATE gate SET hold = gate.hold & ~1::bigint FROM locked WHERE gate.artifact_id = locked.artifact_id
 )
-SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, ok, deny, undecided, hold,
+SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold,
        ok AS ok_now, deny AS deny_now, undecided AS undecided_now, hold & ~1::bigint AS hold_now
 FROM locked JOIN artifact ON artifact.id = locked.artifact_id";
         self.transaction("gate.release_aged", &limit, |limit, transaction| {

@@ -77,13 +77,13 @@ pub enum Ingested {
 const INGEST: &str = r"-- artifact.ingest
 WITH offered AS MATERIALIZED (
     SELECT n, ecosystem, package, version, file, sha256, sha512, size, chunk_root, chunks, upstream_url, published_at,
-           required, veto, policy_epoch, eligible_at,
+           required, veto, tolerated, policy_epoch, eligible_at,
            CASE WHEN eligible_at > now() THEN 1 ELSE 0 END AS hold
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::bytea[], $8::bigint[],
                 $9::bytea[], $10::bytea[], $11::text[], $12::timestamptz[], $13::bigint[], $14::bigint[],
-                $15::integer[], $16::timestamptz[])
+                $15::bigint[], $16::integer[], $17::timestamptz[])
         AS o (n, ecosystem, package, version, file, sha256, sha512, size, chunk_root, chunks, upstream_url,
-              published_at, required, veto, policy_epoch, eligible_at)
+              published_at, required, veto, tolerated, policy_epoch, eligible_at)
 ), stored AS (
     INSERT INTO artifact (ecosystem, package, version, file, sha256, sha512, size, chunk_root, chunks, upstream_url,
                           published_at)
@@ -93,27 +93,27 @@ WITH offered AS MATERIALIZED (
     ON CONFLICT DO NOTHING
     RETURNING id, ecosystem, package, version, file
 ), fresh AS (
-    SELECT n, id, sha256, chunk_root, required, veto, policy_epoch, eligible_at, hold
+    SELECT n, id, sha256, chunk_root, required, veto, tolerated, policy_epoch, eligible_at, hold
     FROM stored JOIN offered USING (ecosystem, package, version, file)
 ), gated AS (
-    INSERT INTO gate (artifact_id, policy_epoch, required, veto, hold, eligible_at, dispatch_due)
-    SELECT id, (SELECT policy.epoch FROM policy WHERE policy.epoch = fresh.policy_epoch), required, veto, hold,
-           eligible_at, now() + interval '5 seconds'
+    INSERT INTO gate (artifact_id, policy_epoch, required, veto, tolerated, hold, eligible_at, dispatch_due)
+    SELECT id, (SELECT policy.epoch FROM policy WHERE policy.epoch = fresh.policy_epoch), required, veto, tolerated,
+           hold, eligible_at, now() + interval '5 seconds'
     FROM fresh
 ), claimed AS (
     INSERT INTO claim (artifact_id, ordinal, field, value)
     SELECT fresh.id, ordinal, field, value
-    FROM unnest($17::bigint[], $18::smallint[], $19::text[], $20::text[]) AS c (n, ordinal, field, value)
+    FROM unnest($18::bigint[], $19::smallint[], $20::text[], $21::text[]) AS c (n, ordinal, field, value)
     JOIN fresh USING (n)
 ), seen AS (
     INSERT INTO evidence (artifact_id, ordinal, kind, url, sha256, size, seen_at)
     SELECT fresh.id, ordinal, kind, url, e.sha256, size, seen_at
-    FROM unnest($21::bigint[], $22::smallint[], $23::text[], $24::text[], $25::bytea[], $26::bigint[],
-                $27::timestamptz[]) AS e (n, ordinal, kind, url, sha256, size, seen_at)
+    FROM unnest($22::bigint[], $23::smallint[], $24::text[], $25::text[], $26::bytea[], $27::bigint[],
+                $28::timestamptz[]) AS e (n, ordinal, kind, url, sha256, size, seen_at)
     JOIN fresh USING (n)
 ), known AS (
     SELECT offered.n, artifact.id, artifact.sha256, artifact.chunk_root, gate.epoch, gate.required, gate.veto,
-           gate.ok, gate.deny, gate.undecided, gate.hold, offered.sha256 AS offered, offered.size AS offered_size,
+           gate.tolerated, gate.ok, gate.deny, gate.undecided, gate.hold, offered.sha256 AS offered, offered.size AS offered_size,
            offered.upstream_url, ecosystem, package, version, file
     FROM offered
     JOIN artifact USING (ecosystem, package, version, file)
@@ -129,11 +129,11 @@ WITH offered AS MATERIALIZED (
     ON CONFLICT (kind, ecosystem, package, version, file, hour, hashtextextended(detail::text, 0))
         DO UPDATE SET count = incident.count + 1, last_at = now(), resolved_at = NULL
 )
-SELECT n, true AS fresh, id AS artifact_id, sha256, chunk_root, 0 AS epoch, required, veto, 0::bigint AS ok,
+SELECT n, true AS fresh, id AS artifact_id, sha256, chunk_root, 0 AS epoch, required, veto, tolerated, 0::bigint AS ok,
        0::bigint AS deny, 0::bigint AS undecided, hold::bigint AS hold
 FROM fresh
 UNION ALL
-SELECT n, false, id, sha256, chunk_root, epoch, required, veto, ok, deny, undecided, hold
+SELECT n, false, id, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold
 FROM known";
 
 impl Store {
@@ -192,6 +192,7 @@ impl Store {
                 &a.published_at,
                 &a.required,
                 &a.veto,
+                &a.tolerated,
                 &a.policy_epoch,
                 &a.eligible_at,
                 &c.n,
@@ -243,6 +244,7 @@ struct Artifacts<'a> {
     published_at: Vec<Option<Timestamp>>,
     required: Vec<i64>,
     veto: Vec<i64>,
+    tolerated: Vec<i64>,
     policy_epoch: Vec<i32>,
     eligible_at: Vec<Option<Timestamp>>,
 }
@@ -269,6 +271,7 @@ impl<'a> Artifacts<'a> {
             all.published_at.push(new.published_at);
             all.required.push(new.requirement.required().mask());
             all.veto.push(new.requirement.veto().mask());
+            all.tolerated.push(new.requirement.tolerated().mask());
             all.policy_epoch.push(new.policy_epoch);
             all.eligible_at.push(new.eligible_at);
         }

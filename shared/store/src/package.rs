@@ -43,7 +43,7 @@ impl Store {
     ) -> Result<Vec<PackageArtifact>, StoreError> {
         const ARTIFACTS: &str = r"-- package.artifacts
 SELECT artifact.version, artifact.file, artifact.sha256, artifact.chunk_root, gate.artifact_id, gate.epoch,
-       gate.required, gate.veto, gate.ok, gate.deny, gate.undecided, gate.hold, gate.eligible_at,
+       gate.required, gate.veto, gate.tolerated, gate.ok, gate.deny, gate.undecided, gate.hold, gate.eligible_at,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('field', field, 'value', value) ORDER BY ordinal), '[]')
         FROM claim WHERE claim.artifact_id = artifact.id) AS claims,
        (SELECT evidence.sha256 FROM evidence
@@ -54,6 +54,7 @@ SELECT artifact.version, artifact.file, artifact.sha256, artifact.chunk_root, ga
            FROM (
                SELECT id, check_kind, outcome, reason FROM verdict
                WHERE verdict.artifact_id = artifact.id AND verdict.epoch = gate.epoch AND outcome <> 'pass'
+                 AND check_mask & gate.veto <> 0 AND (outcome <> 'not_offered' OR check_mask & gate.tolerated = 0)
                ORDER BY id DESC LIMIT 16
            ) AS latest
        ) END AS findings,

@@ -44,7 +44,7 @@ SELECT pg_advisory_xact_lock(hashtextextended('touchstone.recall', 0))";
 INSERT INTO recall (ecosystem, package, version, file, sha256, reason, actor) VALUES ($1, $2, $3, $4, $5, $6, $7)";
         const HOLD_PURL: &str = r"-- recall.hold_purl
 WITH locked AS MATERIALIZED (
-    SELECT artifact_id, gate.epoch, required, veto, ok, deny, undecided, hold, ecosystem, sha256, chunk_root
+    SELECT artifact_id, gate.epoch, required, veto, tolerated, ok, deny, undecided, hold, ecosystem, sha256, chunk_root
     FROM artifact JOIN gate ON gate.artifact_id = artifact.id
     WHERE artifact.ecosystem = $1 AND artifact.package = $2
       AND ($3::text IS NULL OR artifact.version = $3) AND ($4::text IS NULL OR artifact.file = $4)
@@ -53,12 +53,12 @@ WITH locked AS MATERIALIZED (
 ), held AS (
     UPDATE gate SET hold = gate.hold | 2 FROM locked WHERE gate.artifact_id = locked.artifact_id
 )
-SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, ok, deny, undecided, hold,
+SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold,
        ok AS ok_now, deny AS deny_now, undecided AS undecided_now, hold | 2 AS hold_now
 FROM locked";
         const HOLD_DIGEST: &str = r"-- recall.hold_digest
 WITH locked AS MATERIALIZED (
-    SELECT artifact_id, gate.epoch, required, veto, ok, deny, undecided, hold, ecosystem, sha256, chunk_root
+    SELECT artifact_id, gate.epoch, required, veto, tolerated, ok, deny, undecided, hold, ecosystem, sha256, chunk_root
     FROM artifact JOIN gate ON gate.artifact_id = artifact.id
     WHERE artifact.sha256 = $1
     ORDER BY gate.artifact_id
@@ -66,7 +66,7 @@ WITH locked AS MATERIALIZED (
 ), held AS (
     UPDATE gate SET hold = gate.hold | 2 FROM locked WHERE gate.artifact_id = locked.artifact_id
 )
-SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, ok, deny, undecided, hold,
+SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold,
        ok AS ok_now, deny AS deny_now, undecided AS undecided_now, hold | 2 AS hold_now
 FROM locked";
         let (purl, digest) = match target {

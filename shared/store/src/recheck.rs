@@ -56,7 +56,7 @@ SELECT gate.artifact_id, artifact.ecosystem, artifact.package, artifact.version,
        coalesce((SELECT first_seen FROM sighting
                  WHERE sighting.ecosystem = artifact.ecosystem AND sighting.package = artifact.package
                    AND sighting.version = artifact.version), fetched_at) AS first_seen,
-       gate.epoch, required, veto, ok, deny, undecided, hold
+       gate.epoch, required, veto, tolerated, ok, deny, undecided, hold
 FROM artifact JOIN gate ON gate.artifact_id = artifact.id
 WHERE artifact.ecosystem = $1 AND artifact.package = $2
   AND ($3::text IS NULL OR artifact.version = $3) AND ($4::text IS NULL OR artifact.file = $4)
@@ -76,6 +76,7 @@ struct Asked {
     artifact: Vec<i64>,
     required: Vec<i64>,
     veto: Vec<i64>,
+    tolerated: Vec<i64>,
     eligible_at: Vec<Option<Timestamp>>,
 }
 
@@ -90,6 +91,7 @@ impl Asked {
         self.artifact.push(gate.artifact.0);
         self.required.push(requirement.required().mask());
         self.veto.push(requirement.veto().mask());
+        self.tolerated.push(requirement.tolerated().mask());
         self.eligible_at.push(policy.eligible_at(id.ecosystem, &id.package, seen));
         let state = ArtifactState::Fetched;
         Ok(Change { artifact: gate.artifact, ecosystem: id.ecosystem, was: gate.state(), state })
@@ -100,16 +102,16 @@ impl Asked {
         const BEGIN: &str = r"-- recheck.begin
 UPDATE gate
 SET epoch = gate.epoch + 1, policy_epoch = $1, required = asked.required, veto = asked.veto,
-    ok = 0, deny = 0, undecided = 0,
+    tolerated = asked.tolerated, ok = 0, deny = 0, undecided = 0,
     hold = (hold & ~1::bigint) | CASE WHEN asked.eligible_at > now() THEN 1 ELSE 0 END,
     eligible_at = asked.eligible_at, dispatch_due = now(), dispatch_n = 0
-FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::timestamptz[])
-    AS asked (artifact_id, required, veto, eligible_at)
+FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[])
+    AS asked (artifact_id, required, veto, tolerated, eligible_at)
 WHERE gate.artifact_id = asked.artifact_id";
         query_in(
             transaction,
             BEGIN,
-            &[&policy_epoch, &self.artifact, &self.required, &self.veto, &self.eligible_at],
+            &[&policy_epoch, &self.artifact, &self.required, &self.veto, &self.tolerated, &self.eligible_at],
         )
         .await
         .map(drop)

@@ -95,14 +95,16 @@ impl<'r> Columns<'r> {
     /// The columns of `gate`, with the artifact's `sha256` and `chunk_root`.
     pub(crate) fn gate(self) -> Result<Gate, StoreError> {
         let mask = |column| self.get(column).map(CheckSet::from_mask);
-        let requirement = Requirement::new(mask("required")?, mask("veto")?);
+        let tolerated = mask("tolerated")?;
+        let requirement = Requirement::new(mask("required")?, mask("veto")?)
+            .and_then(|requirement| requirement.tolerating(tolerated));
         Ok(Gate {
             artifact: self.artifact("artifact_id")?,
             sha256: self.sha256("sha256")?,
             chunk_root: self.sha256("chunk_root")?,
             epoch: self.get("epoch")?,
             requirement: requirement
-                .ok_or_else(|| StoreError::inconsistent("gate", "nothing is required"))?,
+                .ok_or_else(|| StoreError::inconsistent("gate", "nothing is required to approve"))?,
             ok: mask("ok")?,
             deny: mask("deny")?,
             undecided: mask("undecided")?,

@@ -124,8 +124,8 @@ ORDER BY id DESC LIMIT least($5::bigint, 256)";
     /// Everything about at most 256 artifacts, the latest first.
     pub async fn stories_of(&self, artifacts: &[ArtifactDbId]) -> Result<Vec<Story>, StoreError> {
         const GATES: &str = r"-- story.gates
-SELECT gate.artifact_id, artifact.sha256, artifact.chunk_root, epoch, required, veto, ok, deny, undecided, hold,
-       eligible_at, fetched_at, dispatch_n, CASE WHEN pending THEN dispatch_due END AS dispatch_due,
+SELECT gate.artifact_id, artifact.sha256, artifact.chunk_root, epoch, required, veto, tolerated, ok, deny, undecided,
+       hold, eligible_at, fetched_at, dispatch_n, CASE WHEN pending THEN dispatch_due END AS dispatch_due,
        ARRAY(
            SELECT reason FROM recall
            WHERE recall.sha256 = artifact.sha256
@@ -170,7 +170,7 @@ ORDER BY gate.artifact_id DESC";
     async fn lists(&self, artifacts: &[ArtifactDbId]) -> Result<HashMap<ArtifactDbId, Lists>, StoreError> {
         const VERDICTS: &str = r"-- story.verdicts
 SELECT artifact_id, sha256 AS subject, chunk_root AS subject_chunk_root, epoch, check_kind, check_revision, policy_epoch,
-       outcome, reason, evidence, service, software, decided_at, recorded_at
+       outcome, reason, evidence, trust, service, software, decided_at, recorded_at
 FROM unnest($1::bigint[]) AS asked (id), LATERAL (
     SELECT * FROM verdict WHERE verdict.artifact_id = asked.id ORDER BY verdict.id DESC LIMIT $2) AS latest";
         const LOG: &str = r"-- story.log

@@ -215,6 +215,7 @@ impl Facts {
             policy_epoch: self.new.policy_epoch,
             outcome: Outcome { kind, reason: Reason::Trivial },
             evidence: vec![Sha256::of("evidence")],
+            trust: vec![],
             service: check.to_string(),
             software: "test".into(),
             decided_at: Timestamp::UNIX_EPOCH,

@@ -17,8 +17,8 @@ pub const VERDICTS_MAX: usize = 256;
 const REASON_BYTES_MAX: usize = 16_384;
 /// Longer ago than any failure, and within what Postgres can subtract.
 const FAILURES_AGE_MAX: Duration = Duration::from_hours(24 * 366 * 100);
-/// The most evidence digests of one verdict.
-const EVIDENCE_MAX: usize = 64;
+/// The most digests of evidence, and of trust material, of one verdict.
+const DIGESTS_MAX: usize = 64;
 
 /// What became of a batch of verdicts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,20 +56,20 @@ pub enum VerdictRefusal {
 const RECORD: &str = r"-- verdict.record
 WITH fit AS MATERIALIZED (
     SELECT n, offered.artifact_id, offered.sha256, offered.chunk_root, offered.epoch, check_kind, check_mask,
-           check_revision, offered.policy_epoch, outcome, reason, evidence, service, software, decided_at
+           check_revision, offered.policy_epoch, outcome, reason, evidence, trust, service, software, decided_at
     FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bytea[], $5::integer[], $6::text[], $7::bigint[],
-                $8::integer[], $9::integer[], $10::text[], $11::text[], $12::bytea[], $13::text[], $14::text[],
-                $15::timestamptz[])
+                $8::integer[], $9::integer[], $10::text[], $11::text[], $12::bytea[], $13::bytea[],
+                $14::text[], $15::text[], $16::timestamptz[])
         AS offered (n, artifact_id, sha256, chunk_root, epoch, check_kind, check_mask, check_revision, policy_epoch,
-                    outcome, reason, evidence, service, software, decided_at)
+                    outcome, reason, evidence, trust, service, software, decided_at)
     JOIN artifact ON artifact.id = offered.artifact_id
     JOIN gate ON gate.artifact_id = offered.artifact_id
     WHERE artifact.sha256 = offered.sha256 AND offered.epoch BETWEEN 0 AND gate.epoch
 ), new AS (
     INSERT INTO verdict (artifact_id, sha256, chunk_root, epoch, check_kind, check_mask, check_revision, policy_epoch,
-                         outcome, reason, evidence, service, software, decided_at)
+                         outcome, reason, evidence, trust, service, software, decided_at)
     SELECT artifact_id, sha256, chunk_root, epoch, check_kind, check_mask, check_revision, policy_epoch, outcome,
-           reason::jsonb, evidence, service, software, decided_at
+           reason::jsonb, evidence, trust, service, software, decided_at
     FROM fit
     ORDER BY artifact_id, check_kind, check_revision, epoch, policy_epoch, outcome
     ON CONFLICT DO NOTHING
@@ -103,6 +103,7 @@ impl Store {
                     &b.outcome,
                     &b.reason,
                     &b.evidence,
+                    &b.trust,
                     &b.service,
                     &b.software,
                     &b.decided_at,
@@ -134,14 +135,16 @@ impl Store {
         artifacts: &[ArtifactDbId],
     ) -> Result<Vec<(Gate, Vec<Verdict>)>, StoreError> {
         const TO_COUNT: &str = r"-- verdict.to_count
-SELECT gate.artifact_id, artifact.sha256, artifact.chunk_root, gate.epoch, required, veto, ok, deny, undecided, hold,
-       verdict.id, verdict.sha256 AS subject, verdict.chunk_root AS subject_chunk_root, check_kind, check_revision,
-       verdict.policy_epoch, outcome, reason, evidence, service, software, decided_at
+SELECT gate.artifact_id, artifact.sha256, artifact.chunk_root, gate.epoch, required, veto, tolerated, ok, deny, undecided,
+       hold, verdict.id, verdict.sha256 AS subject, verdict.chunk_root AS subject_chunk_root, check_kind, check_revision,
+       verdict.policy_epoch, outcome, reason, evidence, trust, service, software, decided_at
 FROM gate
 JOIN artifact ON artifact.id = gate.artifact_id
 JOIN verdict ON verdict.artifact_id = gate.artifact_id AND verdict.epoch = gate.epoch
 WHERE gate.artifact_id = ANY ($1)
-  AND check_mask & CASE outcome WHEN 'pass' THEN ok WHEN 'fail' THEN deny ELSE undecided END = 0
+  AND check_mask & CASE outcome WHEN 'pass' THEN ok WHEN 'fail' THEN deny
+                        WHEN 'not_offered' THEN CASE WHEN check_mask & tolerated <> 0 THEN ok ELSE undecided END
+                        ELSE undecided END = 0
 ORDER BY gate.artifact_id, verdict.id";
         within("artifacts", artifacts.len(), ARTIFACTS_MAX)?;
         let rows = self.query(TO_COUNT, &[&numbers(artifacts)]).await?;
@@ -194,6 +197,7 @@ pub(crate) fn verdict(columns: Columns<'_>) -> Result<Verdict, StoreError> {
         policy_epoch: columns.get("policy_epoch")?,
         outcome: Outcome { kind: columns.parse("outcome")?, reason: columns.json("reason")? },
         evidence: columns.sha256_list("evidence")?,
+        trust: columns.sha256_list("trust")?,
         service: columns.get("service")?,
         software: columns.get("software")?,
         decided_at: columns.get("decided_at")?,
@@ -221,6 +225,7 @@ struct Batch<'a> {
     outcome: Vec<&'static str>,
     reason: Vec<String>,
     evidence: Vec<Vec<u8>>,
+    trust: Vec<Vec<u8>>,
     service: Vec<&'a str>,
     software: Vec<&'a str>,
     decided_at: Vec<Timestamp>,
@@ -240,7 +245,8 @@ impl<'a> Batch<'a> {
             let texts = [(&verdict.service, 64), (&verdict.software, 128)];
             let named =
                 texts.iter().all(|(text, max)| (1..=*max).contains(&text.len()) && !text.contains('\0'));
-            if !named || room > REASON_BYTES_MAX || verdict.evidence.len() > EVIDENCE_MAX {
+            let digests = verdict.evidence.len().max(verdict.trust.len());
+            if !named || room > REASON_BYTES_MAX || digests > DIGESTS_MAX {
                 outcome.refuse(index, verdict.artifact, VerdictRefusal::Bounds);
             } else {
                 batch.push(index, verdict, reason)?;
@@ -263,6 +269,7 @@ impl<'a> Batch<'a> {
         self.outcome.push(verdict.outcome.kind.as_str());
         self.reason.push(reason);
         self.evidence.push(verdict.evidence.iter().flat_map(|digest| digest.0).collect());
+        self.trust.push(verdict.trust.iter().flat_map(|digest| digest.0).collect());
         self.service.push(&verdict.service);
         self.software.push(&verdict.software);
         self.decided_at.push(verdict.decided_at);

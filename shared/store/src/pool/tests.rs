@@ -63,7 +63,7 @@ async fn history_cannot_be_changed_whatever_the_session_says() {
     db.judge(&[a.pass(CheckKind::Hash)]).await.unwrap();
     db.store.recall(&RecallTarget::Digest(a.new.sha256), "r", "ops").await.unwrap();
     db.store
-        .first_seen(a.new.id.ecosystem, &a.new.id.package, std::slice::from_ref(&a.new.id.version))
+        .first_seen(a.new.id.ecosystem, &a.new.id.package, &[(a.new.id.version.clone(), false)])
         .await
         .unwrap();
     db.execute("INSERT INTO attempt (artifact_id, epoch, check_kind, delivery, class, detail, service) VALUES (1, 0, 'hash', 1, 'retry', '', 'hash')")
@@ -148,9 +148,7 @@ async fn no_statement_on_the_path_scans_a_table() {
     s.release_aged(9).await.unwrap();
     s.uncounted_failures(Duration::MAX, 9).await.unwrap();
     s.stories_of(&ids).await.unwrap();
-    s.first_seen(a.new.id.ecosystem, &a.new.id.package, std::slice::from_ref(&a.new.id.version))
-        .await
-        .unwrap();
+    s.first_seen(a.new.id.ecosystem, &a.new.id.package, &[(a.new.id.version.clone(), false)]).await.unwrap();
     s.recheck(&"pkg:npm/b".parse().unwrap(), &Policy::default(), false).await.unwrap();
     s.document(a.new.id.ecosystem, "a").await.unwrap();
     s.recall(&RecallTarget::Digest(a.new.sha256), "r", "ops").await.unwrap();

@@ -1,0 +1,155 @@
+//! Trust material: every root and key set that verdicts ever rested on, and the TUF files that were last verified.
+//!
+//! *Invariant:* the history is only ever added to, and Postgres compares each document with its digest.
+
+use std::{collections::BTreeMap, fmt, str::FromStr};
+
+use jiff::Timestamp;
+use touchstone_domain::Sha256;
+
+use crate::{Store, StoreError, error::within, pool::query_in, row::Columns};
+
+/// The largest document, in bytes.
+pub const TRUST_BYTES_MAX: usize = 4 << 20;
+/// The most TUF files.
+pub const TUF_FILES_MAX: usize = 64;
+/// The most entries of the history that are read: the latest.
+const HISTORY_MAX: i64 = 1_000;
+
+/// What a document of trust is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum TrustKind {
+    /// A sigstore `trusted_root.json`.
+    SigstoreRoot,
+    /// The keys of an npm registry.
+    NpmKeys,
+    /// A TUF `root.json`.
+    TufRoot,
+}
+
+impl TrustKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::SigstoreRoot, Self::NpmKeys, Self::TufRoot];
+
+    /// The stored word.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::SigstoreRoot => "sigstore_root",
+            Self::NpmKeys => "npm_keys",
+            Self::TufRoot => "tuf_root",
+        }
+    }
+}
+
+impl fmt::Display for TrustKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for TrustKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        Self::ALL
+            .into_iter()
+            .find(|k| k.as_str() == text)
+            .ok_or_else(|| format!("unknown trust material {text:?}"))
+    }
+}
+
+/// A document of trust, and where it came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustRecord {
+    /// What it is.
+    pub kind: TrustKind,
+    /// The digest of the document.
+    pub sha256: Sha256,
+    /// Its bytes, at most [`TRUST_BYTES_MAX`].
+    pub document: Vec<u8>,
+    /// Where it came from, in a word: `embedded`, `file`, `tuf`, `import`.
+    pub origin: String,
+}
+
+/// One entry of the history of trust.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrustHistoryEntry {
+    /// What it is.
+    pub kind: TrustKind,
+    /// The digest of the document.
+    pub sha256: Sha256,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Where it first came from.
+    pub origin: String,
+    /// When it was first recorded.
+    pub at: Timestamp,
+}
+
+impl Store {
+    /// Puts a document of trust on record. The same kind and digest twice is one entry: the first.
+    pub async fn record_trust(&self, record: &TrustRecord) -> Result<(), StoreError> {
+        const RECORD: &str = r"-- trust.record
+INSERT INTO trust_material (kind, sha256, document, origin) VALUES ($1, $2, $3, $4) ON CONFLICT DO NOTHING";
+        let TrustRecord { kind, sha256, document, origin } = record;
+        within("bytes of trust material", document.len(), TRUST_BYTES_MAX)?;
+        self.query(RECORD, &[&kind.as_str(), &sha256.0.as_slice(), document, origin]).await.map(drop)
+    }
+
+    /// The latest 1,000 documents of trust that were ever recorded, the latest first.
+    pub async fn trust_history(&self) -> Result<Vec<TrustHistoryEntry>, StoreError> {
+        const HISTORY: &str = r"-- trust.history
+SELECT kind, sha256, octet_length(document)::bigint AS size, origin, at FROM trust_material ORDER BY id DESC LIMIT $1";
+        let rows = self.query(HISTORY, &[&HISTORY_MAX]).await?;
+        rows.iter()
+            .map(|row| {
+                let columns = Columns(row);
+                Ok(TrustHistoryEntry {
+                    kind: columns.parse("kind")?,
+                    sha256: columns.sha256("sha256")?,
+                    size: columns.unsigned("size")?,
+                    origin: columns.get("origin")?,
+                    at: columns.get("at")?,
+                })
+            })
+            .collect()
+    }
+
+    /// The TUF metadata and targets that were last verified, by name; none before the first refresh.
+    pub async fn tuf_files(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        const FILES: &str = r"-- tuf.files
+SELECT name, content FROM tuf_file";
+        let rows = self.query(FILES, &[]).await?;
+        rows.iter().map(|row| Ok((Columns(row).get("name")?, Columns(row).get("content")?))).collect()
+    }
+
+    /// Replaces the TUF files as a whole: at most [`TUF_FILES_MAX`] of [`TRUST_BYTES_MAX`] each. Whether they are newer than
+    /// those that are there is the caller's to know.
+    pub async fn put_tuf_files(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<(), StoreError> {
+        const LOCK: &str = r"-- tuf.lock
+SELECT pg_advisory_xact_lock(hashtextextended('touchstone.tuf', 0))";
+        const REMOVE: &str = r"-- tuf.remove
+DELETE FROM tuf_file WHERE name <> ALL ($1)";
+        const PUT: &str = r"-- tuf.put
+INSERT INTO tuf_file (name, content) SELECT name, content FROM unnest($1::text[], $2::bytea[]) AS f (name, content)
+ON CONFLICT (name) DO UPDATE SET content = excluded.content, updated_at = now()
+    WHERE tuf_file.content <> excluded.content";
+        within("TUF files", files.len(), TUF_FILES_MAX)?;
+        for content in files.values() {
+            within("bytes of a TUF file", content.len(), TRUST_BYTES_MAX)?;
+        }
+        let columns: (Vec<&str>, Vec<&[u8]>) =
+            files.iter().map(|(name, content)| (name.as_str(), content.as_slice())).unzip();
+        self.transaction("tuf.put", &columns, |(names, contents), transaction| {
+            Box::pin(async move {
+                query_in(transaction, LOCK, &[]).await?;
+                query_in(transaction, REMOVE, &[names]).await?;
+                query_in(transaction, PUT, &[names, contents]).await.map(drop)
+            })
+        })
+        .await
+    }
+}
+
+#[cfg(test)]
+mod tests;
