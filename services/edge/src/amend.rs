@@ -123,7 +123,7 @@ async fn young(
     if edge.policy.min_age(ecosystem, package).is_zero() {
         return Ok(());
     }
-    let versions = index::versions(&*listing.index);
+    let versions = index::sightings(&*listing.index);
     let on_record: HashMap<(&Version, &FileName), &PackageArtifact> =
         known.iter().map(|artifact| ((&artifact.version, &artifact.file), artifact)).collect();
     let seen: HashMap<Version, jiff::Timestamp> =

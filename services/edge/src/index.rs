@@ -1,6 +1,6 @@
 //! Parsed package metadata: one refresh per package however many ask, kept in memory within a bound.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 use touchstone_domain::{Ecosystem, PackageName, Refusal, Sha256, Version};
@@ -38,6 +38,8 @@ pub(crate) struct Listing {
     read: Instant,
     /// Why the upstream did not confirm it when it was read.
     stale: Option<Refusal>,
+    /// Whether it is on record when its versions were first seen.
+    sighted: bool,
 }
 
 impl Listing {
@@ -159,38 +161,39 @@ async fn read(
     kept: Kept,
 ) -> Result<Arc<Listing>, Refusal> {
     let key = (ecosystem, package.as_str().to_owned());
-    let index = match edge.indexes.listings.get(&key) {
-        Some(held) if held.sha256 == kept.sha256 => Arc::clone(&held.index),
-        Some(_) | None => {
-            let index = parse(ecosystem, package, &kept).await?;
-            sight(edge, ecosystem, package, &*index).await;
-            index
-        }
+    let (index, sighted) = match edge.indexes.listings.get(&key) {
+        Some(held) if held.sha256 == kept.sha256 => (Arc::clone(&held.index), held.sighted),
+        Some(_) | None => (parse(ecosystem, package, &kept).await?, false),
     };
+    let sighted = sighted || sight(edge, ecosystem, package, &*index).await;
     let (sha256, size, url, stale) = (kept.sha256, kept.body.len(), kept.url, kept.stale);
     let read = Instant::now();
     let confirmed = read.checked_sub(kept.age);
-    let listing = Arc::new(Listing { index, sha256, size, url, confirmed, read, stale });
+    let listing = Arc::new(Listing { index, sha256, size, url, confirmed, read, stale, sighted });
     edge.indexes.listings.insert(key, Arc::clone(&listing));
     Ok(listing)
 }
 
-/// Remembers when each version was first seen, also while no minimum age is asked for: it may be one day.
-async fn sight(edge: &Edge, ecosystem: Ecosystem, package: &PackageName, index: &dyn Index) {
-    let versions = versions(index);
+/// Remembers when each version was first seen, and whether with attestations: also while no policy asks for it, since one
+/// may one day, and it cannot be found out later. False if it could not; where it is needed, whoever needs it fails.
+async fn sight(edge: &Edge, ecosystem: Ecosystem, package: &PackageName, index: &dyn Index) -> bool {
+    let versions = sightings(index);
     for batch in versions.chunks(VERSIONS_MAX) {
         if let Err(error) = edge.store.first_seen(ecosystem, package, batch).await {
             tracing::warn!(%ecosystem, %package, error = &error as &dyn std::error::Error, "cannot record when versions were first seen");
+            return false;
         }
     }
+    true
 }
 
-/// The versions that are listed, each once.
-pub(crate) fn versions(index: &dyn Index) -> Vec<Version> {
-    let mut versions: Vec<Version> = index.entries().iter().map(|e| e.version.clone()).collect();
-    versions.sort();
-    versions.dedup();
-    versions
+/// The versions that are listed, each once, and whether all of their files are listed with attestations.
+pub(crate) fn sightings(index: &dyn Index) -> Vec<(Version, bool)> {
+    let mut attested = BTreeMap::new();
+    for entry in index.entries() {
+        attested.entry(&entry.version).and_modify(|all| *all &= entry.attested).or_insert(entry.attested);
+    }
+    attested.into_iter().map(|(version, all)| (version.clone(), all)).collect()
 }
 
 async fn parse(ecosystem: Ecosystem, package: &PackageName, kept: &Kept) -> Result<Arc<dyn Index>, Refusal> {

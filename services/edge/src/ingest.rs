@@ -245,10 +245,11 @@ async fn record(
 ) -> Result<(), Refusal> {
     let now = edge.clock.now();
     let entry = edge.blobs.put_bytes(located.evidence).await.map_err(|e| storage(&e))?;
-    let versions = [id.version.clone()];
     let first_seen = if edge.policy.min_age(id.ecosystem, &id.package).is_zero() {
         now
     } else {
+        let mut files = listing.index.entries().iter().filter(|entry| entry.version == id.version);
+        let versions = [(id.version.clone(), files.all(|entry| entry.attested))];
         let seen = edge
             .store
             .first_seen(id.ecosystem, &id.package, &versions)

@@ -8,7 +8,7 @@ use http::{HeaderMap, Method, Response, header};
 use http_body_util::{BodyExt, Limited};
 use hyper::body::{Body as _, Incoming};
 use touchstone_domain::{Admission, Ecosystem, Refusal, RefusalKind};
-use touchstone_ecosystems::{Document, Rendered, UpstreamBase, filter_bulk_audit};
+use touchstone_ecosystems::{Document, Rendered, UpstreamBase, check_document, filter_bulk_audit};
 
 use crate::{
     documents::{self, Kept, Wanted},
@@ -52,9 +52,16 @@ pub(crate) async fn document(
     .map_err(|e| words::fetch(&what, &e))?;
     let max_age = edge.config.metadata_ttl;
     let wanted = Wanted { ecosystem, url, accept: path.accept, what, max_age };
-    let read = |kept: Kept| ready(json(&wanted.what, &kept.content_type, kept.body));
+    let read = |kept: Kept| ready(sound(&wanted.what, &kept.content_type, &kept.body));
     let rendered = documents::get(edge, &wanted, read).await?;
     Ok(render::document(rendered, method, headers))
+}
+
+/// What is kept and passed on: a JSON object of a document's size, which no two clients read differently.
+fn sound(what: &str, content_type: &str, body: &Bytes) -> Result<Rendered, Refusal> {
+    let rendered = json(what, content_type, body.clone())?;
+    check_document(body).map_err(|error| words::broken(what, error))?;
+    Ok(rendered)
 }
 
 /// Only JSON is passed on; anything else is an error page, or would be somebody else's page under our name.

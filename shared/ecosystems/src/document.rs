@@ -59,6 +59,16 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(document: &'a [u8]) -> Result<T, Docu
     serde_json::from_str(text).map_err(|e| DocumentError::malformed(e.to_string()))
 }
 
+/// Whether a document that is passed through may be: a JSON object within the bounds, without a key that comes twice. What it
+/// says is for clients to judge.
+pub fn check_document(document: &[u8]) -> Result<(), DocumentError> {
+    read::<serde::de::IgnoredAny>(document)?;
+    if document.trim_ascii_start().starts_with(b"{") {
+        return Ok(());
+    }
+    Err(DocumentError::malformed("it is no object"))
+}
+
 /// Refuses a document over the limit, before anything is read of it.
 pub(crate) fn check_size(document: &[u8]) -> Result<(), DocumentError> {
     if document.len() <= DOCUMENT_BYTES_MAX {
@@ -180,6 +190,21 @@ mod tests {
         let invalid = read::<serde::de::IgnoredAny>(b"\"\xff\"").err();
         let problem = "invalid utf-8 sequence of 1 bytes from index 1".to_owned();
         assert_eq!(invalid, Some(DocumentError::Malformed { problem }));
+    }
+
+    #[test]
+    fn a_document_to_be_passed_through_is_an_object() {
+        assert_eq!(check_document(b" {\"attestations\":[]}\n"), Ok(()));
+        for other in ["[]", "1", "\"{}\"", "null"] {
+            let problem = "it is no object".to_owned();
+            assert_eq!(
+                check_document(other.as_bytes()),
+                Err(DocumentError::Malformed { problem }),
+                "{other}"
+            );
+        }
+        let twice = check_document(br#"{"keys":[],"keys":[]}"#);
+        assert_eq!(twice, Err(DocumentError::DuplicateKey { key: "keys".into() }));
     }
 
     #[test]

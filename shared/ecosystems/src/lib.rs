@@ -36,7 +36,7 @@ use touchstone_domain::{
 };
 use url::Url;
 
-pub use document::DocumentError;
+pub use document::{DocumentError, check_document};
 pub use index::{Amendment, Amendments, Index, IndexEntry, IndexError, Located, Rendered};
 pub use integrity::{Comparison, Computed, Declared};
 pub use npm::{AuditError, filter_bulk_audit};
