@@ -1,5 +1,5 @@
-//! What tests stand on: generated packages, a registry that can lie, a private sigstore, and a whole mirror on
-//! private servers.
+//! What tests stand on: generated packages, a registry that can lie, a private sigstore and TUF repository, and a
+//! whole mirror on private servers.
 //!
 //! A dev-dependency only.
 
@@ -9,10 +9,11 @@ mod process;
 mod registry;
 mod servers;
 pub mod sigstore;
+pub mod tuf;
 mod zip;
 
 pub use mirror::{TestMirror, TestMirrorBuilder, eventually};
-pub use package::{Package, crate_file, npm_package, sdist, wheel};
+pub use package::{Package, crate_file, npm_package, npm_package_from, sdist, wheel};
 pub use process::{MirrorProcesses, Role, touchstone_binary};
 pub use registry::{Fault, Registry, Request};
 pub use servers::{Servers, fresh_database, search};

@@ -71,7 +71,6 @@ pub struct TestMirror {
     pub shutdown: Shutdown,
     address: SocketAddr,
     client: reqwest::Client,
-    policy: Arc<Policy>,
     _directory: TempDir,
 }
 
@@ -125,7 +124,6 @@ impl TestMirror {
     pub async fn hash_worker(&self, clock: Arc<dyn Clock>) {
         let parts = HashParts {
             config: HashConfig { concurrency: 4, ..HashConfig::default() },
-            policy: Arc::clone(&self.policy),
             store: open_store(&self.database_url).await,
             bus: self.bus.clone(),
             blobs: self.blobs.clone(),
@@ -275,7 +273,7 @@ impl TestMirrorBuilder {
             shutdown.tracker.spawn(async move { touchstone_promote::run(parts).await });
         }
         let (hash_workers, clock) = (self.hash_workers, Arc::clone(&self.clock));
-        let address = self.edge(&database_url, &blobs, connected, Arc::clone(&policy), &shutdown).await;
+        let address = self.edge(&database_url, &blobs, connected, policy, &shutdown).await;
         let client =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_gzip().no_proxy();
         let client = client.pool_max_idle_per_host(0).build().expect("a client");
@@ -289,7 +287,6 @@ impl TestMirrorBuilder {
             shutdown,
             address,
             client,
-            policy,
             _directory: directory,
         };
         for _ in 0..hash_workers {

@@ -29,6 +29,8 @@ pub struct Package {
     pub metadata: Option<Vec<u8>>,
     /// The publish time that is declared.
     pub published: String,
+    /// The address of the source repository that an npm manifest names.
+    pub repository: Option<String>,
 }
 
 impl Package {
@@ -64,6 +66,7 @@ impl Package {
             dependencies: vec![],
             metadata: None,
             published: "2024-01-02T03:04:05Z".to_owned(),
+            repository: None,
         }
     }
 
@@ -71,16 +74,36 @@ impl Package {
     pub(crate) fn npm_manifest(&self) -> Value {
         let dependencies: serde_json::Map<String, Value> =
             self.dependencies.iter().map(|(n, r)| (n.clone(), Value::from(r.as_str()))).collect();
-        json!({ "name": self.name, "version": self.version, "main": "index.js", "license": "MIT", "dependencies": dependencies })
+        let mut manifest = json!({ "name": self.name, "version": self.version, "main": "index.js", "license": "MIT", "dependencies": dependencies });
+        if let Some(repository) = &self.repository {
+            manifest["repository"] = json!({ "type": "git", "url": repository });
+        }
+        manifest
     }
 }
 
 /// An npm package with an `index.js` that exports its own name; `filler` bytes of noise make it larger.
 pub fn npm_package(name: &str, version: &str, dependencies: &[(&str, &str)], filler: usize) -> Package {
+    npm_package_of(name, version, dependencies, filler, None)
+}
+
+/// An npm package whose manifest names the repository that it was built from, `https://forge.example/owner/name` for instance.
+pub fn npm_package_from(name: &str, version: &str, repository: &str) -> Package {
+    npm_package_of(name, version, &[], 10, Some(format!("git+{repository}.git")))
+}
+
+fn npm_package_of(
+    name: &str,
+    version: &str,
+    dependencies: &[(&str, &str)],
+    filler: usize,
+    repository: Option<String>,
+) -> Package {
     let basename = name.rsplit('/').next().unwrap_or(name);
     let mut package =
         Package::new(Ecosystem::Npm, name, version, format!("{basename}-{version}.tgz"), vec![]);
     package.dependencies = owned(dependencies);
+    package.repository = repository;
     let manifest = serde_json::to_vec_pretty(&package.npm_manifest()).expect("json");
     package.bytes = tar_gz(&[
         ("package/package.json".into(), manifest),

@@ -1,7 +1,10 @@
 //! A registry on loopback that serves generated packages, counts what it is asked, and lies on demand.
 
 mod answer;
+mod attestations;
 mod documents;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::HashMap,
@@ -20,7 +23,7 @@ use url::Url;
 
 use crate::Package;
 
-/// What goes wrong with one file.
+/// What goes wrong with one file or document.
 #[derive(Clone, Debug)]
 pub enum Fault {
     /// One byte of the body is flipped.
@@ -67,6 +70,8 @@ pub(crate) struct Shared {
     pub(crate) log: Mutex<Vec<Request>>,
     /// Documents that are passed through: npm attestations, keys, PyPI provenance; by path.
     pub(crate) documents: Mutex<HashMap<String, (String, Vec<u8>)>>,
+    /// What is said of who published a file, by its name.
+    pub(crate) publications: Mutex<HashMap<String, attestations::Publication>>,
     pub(crate) down: AtomicBool,
     pub(crate) html_only: AtomicBool,
     pub(crate) hostile_headers: AtomicBool,
@@ -111,12 +116,12 @@ impl Registry {
         lock(&self.shared.packages).retain(|p| p.name != name);
     }
 
-    /// Makes one file go wrong, by its file name.
+    /// Makes one file go wrong, by its file name; or one document, by its path without leading slash.
     pub fn fault(&self, file: &str, fault: Fault) {
         lock(&self.shared.faults).insert(file.to_owned(), fault);
     }
 
-    /// Makes every file right again.
+    /// Makes every file and document right again.
     pub fn honest(&self) {
         lock(&self.shared.faults).clear();
     }

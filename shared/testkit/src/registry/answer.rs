@@ -10,7 +10,7 @@ use hyper::body::{Frame, Incoming};
 use percent_encoding::percent_decode_str;
 use touchstone_domain::{Ecosystem, Sha256};
 
-use super::{Broken, Fault, Request, Shared, documents, lock};
+use super::{Broken, Fault, Request, Shared, attestations, documents, lock};
 use crate::Package;
 
 type Body = UnsyncBoxBody<Bytes, Broken>;
@@ -55,8 +55,13 @@ async fn honest_headers(
     let (parts, body) = request.into_parts();
     let sent = body.collect().await.map_err(|_| Broken)?.to_bytes();
     let path = percent_decode_str(path.trim_start_matches('/')).decode_utf8_lossy().into_owned();
-    if let Some((content_type, document)) = lock(&shared.documents).get(&path).cloned() {
-        return Ok(document_response(&parts.headers, &content_type, document));
+    let document = lock(&shared.documents).get(&path).cloned();
+    if let Some((content_type, document)) = document.or_else(|| attestations::document(shared, &path)) {
+        let fault = attestations::fault(shared, &path);
+        return match fault {
+            None => Ok(document_response(&parts.headers, &content_type, document)),
+            Some(fault) => send(document, &content_type, Some(fault)).await,
+        };
     }
     if path == "npm/-/npm/v1/security/advisories/bulk" {
         // What was asked about comes back, so that tests see what left the mirror.
@@ -70,7 +75,7 @@ async fn honest_headers(
         Some((package, bytes, file)) => {
             let fault = lock(&shared.faults).get(&file).cloned();
             drop(package);
-            send(bytes, fault).await
+            send(bytes, "application/octet-stream", fault).await
         }
         None => Ok(status(StatusCode::NOT_FOUND, "not found")),
     }
@@ -106,7 +111,11 @@ fn artifact(shared: &Shared, path: &str) -> Option<(Package, Vec<u8>, String)> {
     Some((package.clone(), package.bytes, file))
 }
 
-async fn send(mut bytes: Vec<u8>, fault: Option<Fault>) -> Result<Response<Body>, Broken> {
+async fn send(
+    mut bytes: Vec<u8>,
+    content_type: &str,
+    fault: Option<Fault>,
+) -> Result<Response<Body>, Broken> {
     let size = bytes.len();
     let mut announced = Some(size);
     let mut breaks = false;
@@ -152,7 +161,8 @@ async fn send(mut bytes: Vec<u8>, fault: Option<Fault>) -> Result<Response<Body>
     if let Some(announced) = announced {
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(announced));
     }
-    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
+    let content_type = HeaderValue::from_str(content_type).map_err(|_| Broken)?;
+    response.headers_mut().insert(header::CONTENT_TYPE, content_type);
     Ok(response)
 }
 

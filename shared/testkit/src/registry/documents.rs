@@ -5,7 +5,7 @@ use std::{fmt::Write as _, net::SocketAddr, sync::atomic::Ordering};
 use serde_json::{Map, Value, json};
 use touchstone_domain::{Ecosystem, Sha256};
 
-use super::{Shared, lock};
+use super::{Shared, attestations, lock};
 use crate::Package;
 
 const NPM_ABBREVIATED: &str = "application/vnd.npm.install-v1+json";
@@ -27,20 +27,26 @@ pub(super) fn metadata(
     };
     if let Some(name) = path.strip_prefix("npm/").filter(|rest| !rest.contains("/-/")) {
         let versions = of(Ecosystem::Npm, &|n| n == name);
-        return (!versions.is_empty()).then(|| packument(&versions, address, accept));
+        return (!versions.is_empty()).then(|| packument(shared, &versions, address, accept));
     }
     if let Some(name) = path.strip_prefix("pypi/simple/").and_then(|rest| rest.strip_suffix('/')) {
         let files = of(Ecosystem::Pypi, &|n| normal(n) == name);
         let html = shared.html_only.load(Ordering::SeqCst) || !accept.contains(PYPI_JSON);
-        return (!files.is_empty())
-            .then(|| if html { html_page(&files, address) } else { project(&files, name, address) });
+        return (!files.is_empty()).then(|| {
+            if html { html_page(shared, &files, address) } else { project(shared, &files, name, address) }
+        });
     }
     let name = path.strip_prefix("cargo/").filter(|rest| !rest.starts_with("dl/"))?.rsplit('/').next()?;
     let versions = of(Ecosystem::Cargo, &|n| n.to_ascii_lowercase() == name);
     (!versions.is_empty()).then(|| ("text/plain", index_lines(&versions)))
 }
 
-fn packument(versions: &[Package], address: SocketAddr, accept: &str) -> (&'static str, Vec<u8>) {
+fn packument(
+    shared: &Shared,
+    versions: &[Package],
+    address: SocketAddr,
+    accept: &str,
+) -> (&'static str, Vec<u8>) {
     let mut listed = Map::new();
     let mut time = Map::from_iter([("created".to_owned(), Value::from("2020-01-01T00:00:00.000Z"))]);
     for package in versions {
@@ -50,8 +56,8 @@ fn packument(versions: &[Package], address: SocketAddr, accept: &str) -> (&'stat
             "integrity": package.integrity(),
             "shasum": package.shasum(),
             "tarball": format!("http://{address}/npm/{}/-/{}", package.name, package.file),
-            "signatures": [{ "keyid": "SHA256:test", "sig": "MEUC" }],
         });
+        attestations::describe(shared, package, address, &mut manifest);
         listed.insert(package.version.clone(), manifest);
         time.insert(package.version.clone(), Value::from(package.published.clone()));
     }
@@ -66,7 +72,7 @@ fn packument(versions: &[Package], address: SocketAddr, accept: &str) -> (&'stat
     ("application/json", bytes(&document))
 }
 
-fn project(files: &[Package], name: &str, address: SocketAddr) -> (&'static str, Vec<u8>) {
+fn project(shared: &Shared, files: &[Package], name: &str, address: SocketAddr) -> (&'static str, Vec<u8>) {
     let listed: Vec<Value> = files
         .iter()
         .map(|p| {
@@ -74,7 +80,8 @@ fn project(files: &[Package], name: &str, address: SocketAddr) -> (&'static str,
             json!({
                 "filename": p.file, "url": format!("http://{address}/pypi/files/{}", p.file), "size": p.bytes.len(),
                 "hashes": { "sha256": p.sha256().to_string() }, "requires-python": ">=3.8", "yanked": false,
-                "upload-time": p.published, "core-metadata": core, "data-dist-info-metadata": core, "provenance": null,
+                "upload-time": p.published, "core-metadata": core, "data-dist-info-metadata": core,
+                "provenance": attestations::provenance_url(shared, p, address),
             })
         })
         .collect();
@@ -86,12 +93,14 @@ fn project(files: &[Package], name: &str, address: SocketAddr) -> (&'static str,
     (PYPI_JSON, bytes(&document))
 }
 
-fn html_page(files: &[Package], address: SocketAddr) -> (&'static str, Vec<u8>) {
+fn html_page(shared: &Shared, files: &[Package], address: SocketAddr) -> (&'static str, Vec<u8>) {
     let mut page = String::from("<!DOCTYPE html>\n<html><body>\n");
     for p in files {
+        let provenance = attestations::provenance_url(shared, p, address)
+            .map_or_else(String::new, |url| format!(" data-provenance=\"{url}\""));
         let _infallible = writeln!(
             page,
-            "<a href=\"http://{address}/pypi/files/{}#sha256={}\" data-requires-python=\"&gt;=3.8\">{}</a><br>",
+            "<a href=\"http://{address}/pypi/files/{}#sha256={}\" data-requires-python=\"&gt;=3.8\"{provenance}>{}</a><br>",
             p.file,
             p.sha256(),
             p.file
@@ -120,7 +129,7 @@ fn index_lines(versions: &[Package]) -> Vec<u8> {
     lines
 }
 
-fn normal(name: &str) -> String {
+pub(super) fn normal(name: &str) -> String {
     name.to_ascii_lowercase().replace(['_', '.'], "-")
 }
 
