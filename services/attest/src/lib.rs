@@ -1,3 +1,94 @@
 //! The attest check: attestations, registry signatures, identity continuity, and the trust roots that they rest on.
+//!
+//! What the upstream offers about who made an artifact is fetched, kept as evidence, and verified: npm's registry signature,
+//! publish attestation and provenance; every attestation of PyPI's provenance object. Then the identity that signed is
+//! compared with the one that signed the releases before (`touchstone_domain::judge_attested`).
+//!
+//! *Invariant:* absence is only what the upstream says is absent. A failure to answer is tried again, and never a verdict.
+//!
+//! *Invariant:* verified is not authorised. Nothing passes before subject, source, workflow and run agree with the signer's
+//! certificate, and the signer with the policy's pin or the package's ledger.
+//!
+//! *Invariant:* what the upstream says without a signature never makes anything pass that would not pass without it, but for
+//! the time of a registry signature by a key that has ended, which is marked as weak.
+//!
+//! A PyPI core metadata sidecar is an artifact of its own, and no attestation is about it. Under the ratchet it is answered
+//! as unattested, and the ledger is not asked. Where attestations are required, it passes when those of the distribution
+//! that it belongs to verify for the digest that the index declares of it.
 
+mod case;
+mod check;
+mod conclude;
+mod continuity;
+mod documents;
+mod identity;
+mod judged;
+mod npm;
+mod pypi;
+#[cfg(test)]
+mod samples;
+mod stop;
+mod tarball;
 pub mod trust;
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use touchstone_blobs::BlobStore;
+use touchstone_bus::Bus;
+use touchstone_domain::Ecosystem;
+use touchstone_runtime::{Clock, Shutdown};
+use touchstone_store::Store;
+use touchstone_upstream::Upstream;
+use touchstone_worker::{Options, Parts, WorkerError};
+
+use check::AttestCheck;
+use trust::TrustKeeper;
+
+pub use documents::DOCUMENT_BYTES_MAX;
+
+/// The settings of the attest service.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AttestConfig {
+    /// How many artifacts are looked at at once; most of the time they wait for the upstream.
+    pub concurrency: usize,
+    /// How long one artifact may take, the upstream's answer included.
+    pub check_timeout: Duration,
+}
+
+impl Default for AttestConfig {
+    fn default() -> Self {
+        Self { concurrency: 16, check_timeout: Duration::from_mins(2) }
+    }
+}
+
+/// What the attest service is given.
+pub struct AttestParts {
+    /// Its settings.
+    pub config: AttestConfig,
+    /// Who is asked for attestations.
+    pub upstreams: HashMap<Ecosystem, Upstream>,
+    /// Whose signatures count.
+    pub trust: TrustKeeper,
+    /// Postgres.
+    pub store: Store,
+    /// NATS.
+    pub bus: Bus,
+    /// The bytes, and the evidence.
+    pub blobs: BlobStore,
+    /// Dates verdicts and evidence, and ends waivers.
+    pub clock: Arc<dyn Clock>,
+    /// Says when to stop.
+    pub shutdown: Shutdown,
+}
+
+/// Checks artifacts until it is told to stop.
+pub async fn run(parts: AttestParts) -> Result<(), WorkerError> {
+    let AttestParts { config, upstreams, trust, store, bus, blobs, clock, shutdown } = parts;
+    let options = Options {
+        concurrency: config.concurrency,
+        check_timeout: config.check_timeout,
+        ..Options::default()
+    };
+    let check = AttestCheck { upstreams, trust, store: store.clone(), clock: Arc::clone(&clock) };
+    touchstone_worker::run(check, Parts { store, bus, blobs, clock, shutdown, options }).await
+}

@@ -39,6 +39,8 @@ enum Command {
     Edge,
     /// Check digests, coordinates and archives; run as many as you like.
     Hash,
+    /// Check attestations, registry signatures and who signed; run as many as you like.
+    Attest,
     /// Count verdicts and promote; sweep what messages lost.
     Promote,
     /// Answer operators: JSON API and metrics.
@@ -127,6 +129,7 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         Command::Standalone => standalone::run(config, environment).await?,
         Command::Edge => wiring::run_role(Role::Edge, config).await?,
         Command::Hash => wiring::run_role(Role::Hash, config).await?,
+        Command::Attest => wiring::run_role(Role::Attest, config).await?,
         Command::Promote => wiring::run_role(Role::Promote, config).await?,
         Command::Console => wiring::run_role(Role::Console, config).await?,
         Command::Migrate => commands::migrate::run(&config).await?,

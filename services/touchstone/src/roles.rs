@@ -5,19 +5,21 @@
 pub(crate) enum Role {
     Edge,
     Hash,
+    Attest,
     Promote,
     Console,
 }
 
 impl Role {
     /// Every role, in the order in which standalone starts them.
-    pub(crate) const ALL: [Self; 4] = [Self::Promote, Self::Hash, Self::Console, Self::Edge];
+    pub(crate) const ALL: [Self; 5] = [Self::Promote, Self::Hash, Self::Attest, Self::Console, Self::Edge];
 
     /// The word in the command line, in logs and in Postgres.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Edge => "edge",
             Self::Hash => "hash",
+            Self::Attest => "attest",
             Self::Promote => "promote",
             Self::Console => "console",
         }

@@ -5,6 +5,10 @@ use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 use anyhow::{Context as _, Result, anyhow, bail};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use touchstone_attest::{
+    AttestConfig, AttestParts,
+    trust::{TrustKeeper, TrustOptions, TrustParts},
+};
 use touchstone_blobs::BlobStore;
 use touchstone_bus::{Bus, BusOptions};
 use touchstone_console::{ConsoleConfig, ConsoleParts};
@@ -13,7 +17,7 @@ use touchstone_ecosystems::adapter;
 use touchstone_edge::{EdgeConfig, EdgeParts};
 use touchstone_hash::{HashConfig, HashParts};
 use touchstone_promote::{PromoteConfig, PromoteParts};
-use touchstone_runtime::{Clock, Config, Metrics, Shutdown, SystemClock};
+use touchstone_runtime::{Clock, Config, Metrics, Shutdown, SystemClock, config::UpstreamSection};
 use touchstone_store::{Store, StoreOptions};
 use touchstone_upstream::{Limits, Secret, Upstream, UpstreamOptions};
 use url::Url;
@@ -74,6 +78,7 @@ impl Wiring {
         match role {
             Role::Edge => self.edge(store).await,
             Role::Hash => self.hash(store).await,
+            Role::Attest => self.attest(store).await,
             Role::Promote => {
                 self.promote(store).await;
                 Ok(())
@@ -109,12 +114,9 @@ impl Wiring {
     }
 
     async fn hash(&self, store: Store) -> Result<()> {
-        let mut bus = self.bus.clone();
-        let connected = self.shutdown.soft.run_until_cancelled(bus.wait_for(Option::is_some)).await;
-        let Some(bus) = connected.and_then(Result::ok).and_then(|bus| bus.clone()) else { return Ok(()) };
+        let Some(bus) = self.connected().await else { return Ok(()) };
         let parts = HashParts {
             config: HashConfig { concurrency: self.config.hash.concurrency, ..HashConfig::default() },
-            policy: Arc::clone(&self.policy),
             store,
             bus,
             blobs: self.blobs().await?,
@@ -123,6 +125,36 @@ impl Wiring {
         };
         touchstone_hash::run(parts).await?;
         Ok(())
+    }
+
+    async fn attest(&self, store: Store) -> Result<()> {
+        let options = TrustOptions::load(&self.config)?;
+        let Some(bus) = self.connected().await else { return Ok(()) };
+        let trust = TrustParts {
+            options,
+            store: store.clone(),
+            clock: Arc::clone(&self.clock),
+            shutdown: self.shutdown.clone(),
+        };
+        let parts = AttestParts {
+            config: AttestConfig { concurrency: self.config.attest.concurrency, ..AttestConfig::default() },
+            upstreams: attestation_upstreams(&self.config)?,
+            trust: TrustKeeper::start(trust).await.context("trust cannot be loaded")?,
+            store,
+            bus,
+            blobs: self.blobs().await?,
+            clock: Arc::clone(&self.clock),
+            shutdown: self.shutdown.clone(),
+        };
+        touchstone_attest::run(parts).await?;
+        Ok(())
+    }
+
+    /// NATS, once it is there; `None` when told to stop first.
+    async fn connected(&self) -> Option<Bus> {
+        let mut bus = self.bus.clone();
+        let connected = self.shutdown.soft.run_until_cancelled(bus.wait_for(Option::is_some)).await;
+        connected.and_then(Result::ok).and_then(|bus| bus.clone())
     }
 
     async fn promote(&self, store: Store) {
@@ -157,7 +189,7 @@ impl Wiring {
     async fn store(&self, role: Role) -> Result<Option<Store>> {
         let stop = match role {
             Role::Edge => &self.edge_stop,
-            Role::Hash | Role::Promote | Role::Console => &self.shutdown.soft,
+            Role::Hash | Role::Attest | Role::Promote | Role::Console => &self.shutdown.soft,
         };
         loop {
             match store(&self.config, role.as_str()).await {
@@ -210,24 +242,40 @@ pub(crate) fn policy(file: Option<&Path>) -> Result<Policy> {
 
 /// The configured upstreams.
 pub(crate) fn upstreams(config: &Config) -> Result<HashMap<Ecosystem, Upstream>> {
-    config
-        .upstream
-        .iter()
-        .map(|(ecosystem, section)| {
-            let options = UpstreamOptions {
-                ecosystem,
-                url: root(ecosystem, &section.url),
-                attestations_url: section.attestations_url.clone(),
-                file_hosts: section.file_hosts.clone(),
-                limits: Limits { artifacts_max: config.edge.max_fetches, ..Limits::default() },
-                bearer: section.token.as_ref().map(|token| Secret::new(token.reveal())),
-            };
-            Ok((
-                ecosystem,
-                Upstream::new(options).with_context(|| format!("[upstream.{ecosystem}] is refused"))?,
-            ))
-        })
-        .collect()
+    let limits = Limits { artifacts_max: config.edge.max_fetches, ..Limits::default() };
+    each_upstream(config, |section| (section.file_hosts.clone(), limits.clone()))
+}
+
+/// The same for the attest role: documents only, and no redirect leaves the host that was asked.
+fn attestation_upstreams(config: &Config) -> Result<HashMap<Ecosystem, Upstream>> {
+    let limits = Limits {
+        metadata_bytes_max: touchstone_attest::DOCUMENT_BYTES_MAX,
+        documents_max: config.attest.concurrency,
+        ..Limits::default()
+    };
+    each_upstream(config, |_| (vec![], limits.clone()))
+}
+
+/// Upstreams with these file hosts and limits.
+fn each_upstream(
+    config: &Config,
+    more: impl Fn(&UpstreamSection) -> (Vec<Url>, Limits),
+) -> Result<HashMap<Ecosystem, Upstream>> {
+    let made = config.upstream.iter().map(|(ecosystem, section)| {
+        let (file_hosts, limits) = more(section);
+        let options = UpstreamOptions {
+            ecosystem,
+            url: root(ecosystem, &section.url),
+            attestations_url: section.attestations_url.clone(),
+            file_hosts,
+            limits,
+            bearer: section.token.as_ref().map(|token| Secret::new(token.reveal())),
+        };
+        let upstream =
+            Upstream::new(options).with_context(|| format!("[upstream.{ecosystem}] is refused"))?;
+        Ok((ecosystem, upstream))
+    });
+    made.collect()
 }
 
 /// The address that index paths are below. PyPI's is often written with the `simple/` that clients use.

@@ -28,7 +28,7 @@ use crate::Environment;
 pub use error::ConfigError;
 pub use secret::Secret;
 pub use sections::{
-    Blobs, Config, Console, Database, Edge, Hash, NatsSection, PolicySection, Promote, UpstreamSection,
+    Attest, Blobs, Config, Console, Database, Edge, Hash, NatsSection, PolicySection, Promote, UpstreamSection,
     Upstreams,
 };
 pub use trust::TrustSection;

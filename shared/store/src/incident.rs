@@ -28,6 +28,11 @@ pub enum IncidentKind {
     EgressRefused,
     /// A worker gave a verdict about other bytes than those on record, or with another chunk list.
     VerdictRefused,
+    /// A release was not signed by whoever signed the releases before it.
+    ContinuityBroken,
+    /// An attestation or a registry's signature does not verify, or is not about what it stands beside, or a stranger's doing
+    /// started the build.
+    AttestationRefused,
 }
 
 impl IncidentKind {
@@ -40,6 +45,8 @@ impl IncidentKind {
             Self::BlobHealed => "blob_healed",
             Self::EgressRefused => "egress_refused",
             Self::VerdictRefused => "verdict_refused",
+            Self::ContinuityBroken => "continuity_broken",
+            Self::AttestationRefused => "attestation_refused",
         }
     }
 }

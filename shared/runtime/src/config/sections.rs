@@ -41,6 +41,8 @@ pub struct Config {
     pub policy: PolicySection,
     /// `[hash]`
     pub hash: Hash,
+    /// `[attest]`
+    pub attest: Attest,
     /// `[promote]`
     pub promote: Promote,
 }
@@ -59,6 +61,7 @@ impl Default for Config {
             trust: TrustSection::default(),
             policy: PolicySection::default(),
             hash: Hash::default(),
+            attest: Attest::default(),
             promote: Promote::default(),
         }
     }
@@ -252,6 +255,20 @@ impl Default for Hash {
     }
 }
 
+/// `[attest]`
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Attest {
+    /// Artifacts checked at one time; most of the time they wait for the upstream.
+    pub concurrency: usize,
+}
+
+impl Default for Attest {
+    fn default() -> Self {
+        Self { concurrency: 16 }
+    }
+}
+
 /// `[promote]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
@@ -298,6 +315,7 @@ impl Config {
         within("edge.max_connections", edge.max_connections, 1, 1_000_000)?;
         within("edge.max_fetches", edge.max_fetches, 1, 10_000)?;
         within("hash.concurrency", self.hash.concurrency, 1, 1024)?;
+        within("attest.concurrency", self.attest.concurrency, 1, 1024)?;
         within("promote.attempts_max", promote.attempts_max.into(), 1, 1000)?;
         lasts("shutdown_grace", self.shutdown_grace, Duration::ZERO, 3600 * second)?;
         lasts("edge.hold", edge.hold, Duration::ZERO, 12 * second)?;

@@ -40,6 +40,8 @@ tuf_url = "https://tuf.example/"
 grace = "30d"
 [hash]
 concurrency = 3
+[attest]
+concurrency = 5
 [promote]
 sweep_period = "250ms"
 attempts_max = 5

@@ -1,0 +1,137 @@
+//! The document of attestations, fetched by the coordinate and kept as evidence before anybody judges it.
+//!
+//! *Invariant:* the address is built from the coordinate. An address in metadata is never asked for (threats.md P-16).
+//!
+//! *Invariant:* only an upstream that answers that there is none makes it absent. Whatever else goes wrong is tried again.
+
+use bytes::Bytes;
+use touchstone_domain::{ArtifactId, Ecosystem, Evidence, EvidenceKind, Sha256};
+use touchstone_ecosystems::{UpstreamBase, UpstreamPath, npm, pypi};
+use touchstone_upstream::{FetchError, MetadataDocument, MetadataReply, Upstream, Validators};
+use touchstone_worker::{CheckError, Job};
+
+use crate::check::AttestCheck;
+
+/// The largest document of attestations, in bytes.
+pub const DOCUMENT_BYTES_MAX: u64 = 4 * 1024 * 1024;
+
+/// What the upstream answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Answer {
+    /// A document.
+    Document {
+        /// Its digest, by which it is kept.
+        sha256: Sha256,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+    /// There is none.
+    Absent,
+    /// More than is read.
+    TooLarge,
+}
+
+/// Where the attestations of an artifact are; `None` where an ecosystem has none. `id` is the distribution's.
+fn path(id: &ArtifactId) -> Option<UpstreamPath> {
+    match id.ecosystem {
+        Ecosystem::Npm => Some(npm::attestation::path(&id.package, &id.version)),
+        Ecosystem::Pypi => Some(pypi::attestation::path(&id.package, &id.version, &id.file)),
+        Ecosystem::Cargo => None,
+    }
+}
+
+impl AttestCheck {
+    /// Asks the upstream. What it no longer has, and once gave us for this artifact, still proves what it proved.
+    pub(crate) async fn document(&self, job: &Job, id: &ArtifactId) -> Result<Answer, CheckError> {
+        let upstream = self.upstream(id.ecosystem)?;
+        match fetch(upstream, id).await? {
+            Fetched::Document(document) => self.keep(job, document).await,
+            Fetched::TooLarge => Ok(Answer::TooLarge),
+            Fetched::Absent => {
+                let kept = job.facts.evidence.iter().rev().find(|e| e.kind == EvidenceKind::Attestations);
+                let Some(kept) = kept else { return Ok(Answer::Absent) };
+                tracing::warn!(artifact.id = %job.facts.artifact, "the upstream withdrew attestations; those on record are used");
+                let bytes = job.blobs.read(kept.sha256, DOCUMENT_BYTES_MAX).await.map_err(|error| {
+                    CheckError::retry_because("the attestations on record cannot be read", error)
+                })?;
+                Ok(Answer::Document { sha256: kept.sha256, bytes })
+            }
+        }
+    }
+
+    /// Stores the document as it was received, and says in Postgres that it was.
+    async fn keep(&self, job: &Job, document: MetadataDocument) -> Result<Answer, CheckError> {
+        let stored = job
+            .blobs
+            .put_bytes(document.body.clone())
+            .await
+            .map_err(|error| CheckError::retry_because("the attestations cannot be stored", error))?;
+        let evidence = Evidence {
+            kind: EvidenceKind::Attestations,
+            url: document.url.to_string(),
+            sha256: stored.sha256,
+            size: stored.size,
+            seen_at: self.clock.now(),
+        };
+        self.store
+            .add_evidence(job.facts.artifact, &[evidence])
+            .await
+            .map_err(|error| CheckError::retry_because("the attestations cannot be put on record", error))?;
+        Ok(Answer::Document { sha256: stored.sha256, bytes: document.body })
+    }
+}
+
+enum Fetched {
+    Document(MetadataDocument),
+    Absent,
+    TooLarge,
+}
+
+async fn fetch(upstream: &Upstream, id: &ArtifactId) -> Result<Fetched, CheckError> {
+    let Some(path) = path(id) else { return Ok(Fetched::Absent) };
+    let url = match path.base {
+        UpstreamBase::Attestations => upstream.attestations_url(&path.path),
+        UpstreamBase::Index => upstream.index_url(&path.path),
+    };
+    let url = url.map_err(|error| CheckError::poison(error.to_string()))?;
+    match upstream.metadata(&url, path.accept, &Validators::default()).await {
+        Ok(MetadataReply::Document(document)) => usable(document).map(Fetched::Document),
+        Ok(MetadataReply::NotModified) => Err(CheckError::retry("the attestations are said to be unchanged")),
+        Err(FetchError::NotFound { .. }) => Ok(Fetched::Absent),
+        Err(FetchError::TooLarge { .. }) => Ok(Fetched::TooLarge),
+        Err(error) => Err(unavailable(error)),
+    }
+}
+
+/// A page of another kind, or an empty one, is what something in between says when it cannot answer.
+fn usable(document: MetadataDocument) -> Result<MetadataDocument, CheckError> {
+    if document.body.is_empty() {
+        return Err(CheckError::retry("the attestations are not available: the answer is empty"));
+    }
+    let kind = document.content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if kind == "application/json" || kind.ends_with("+json") {
+        return Ok(document);
+    }
+    Err(CheckError::retry(format!("the attestations are not available: the answer is {kind:?}, not JSON")))
+}
+
+fn unavailable(error: FetchError) -> CheckError {
+    match error {
+        FetchError::Request { .. } => CheckError::poison(error.to_string()),
+        FetchError::Status { .. }
+        | FetchError::Egress(_)
+        | FetchError::Unreachable { .. }
+        | FetchError::Timeout { .. }
+        | FetchError::Truncated { .. }
+        | FetchError::Encoding { .. }
+        | FetchError::Malformed { .. }
+        | FetchError::Redirects { .. }
+        | FetchError::NotAnArtifact { .. }
+        | FetchError::Empty { .. }
+        | FetchError::BreakerOpen { .. }
+        | FetchError::NotFound { .. }
+        | FetchError::TooLarge { .. } => {
+            CheckError::retry_because("the attestations are not available", error)
+        }
+    }
+}
