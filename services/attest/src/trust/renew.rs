@@ -1,0 +1,189 @@
+//! New TUF documents: fetched from the mirror or imported from a directory, verified, put on record, and stored.
+//!
+//! *Invariant:* documents are stored only after the whole walk succeeded, and after what will be stored was verified by
+//! itself. A repository that is refused changes nothing, so the next good one is accepted.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde::Serialize;
+use tokio::{runtime::Handle, task::spawn_blocking, time::timeout};
+use tokio_util::sync::CancellationToken;
+use touchstone_domain::Sha256;
+use touchstone_runtime::Chain;
+use touchstone_store::{Store, StoreError, TrustKind, TrustRecord};
+
+use super::{
+    choice::{Loaded, Standing, standing},
+    options::TrustOptions,
+    repository::{Directory, Files, Remote, Stored},
+    set::{TufError, TufRole, TufSet, verify, walk, walk_offline},
+};
+
+/// A whole refresh.
+const REFRESH_TIMEOUT: Duration = Duration::from_mins(5);
+
+/// Why trust was not renewed. What counted before still does.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RenewError {
+    /// No mirror to ask.
+    #[error("`trust.tuf_url` is not configured; `touchstone trust import` takes an offline copy instead")]
+    NoMirror,
+    /// What the mirror or the directory has.
+    #[error(transparent)]
+    Tuf(#[from] TufError),
+    /// The directory.
+    #[error("{path} is not a directory", path = path.display())]
+    Directory {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The database.
+    #[error("the database could not be asked")]
+    Store(#[from] StoreError),
+}
+
+/// What came of a refresh or an import.
+#[derive(Clone, Debug, Serialize)]
+pub struct Renewed {
+    /// The roles before; none if nothing was stored.
+    pub before: Vec<TufRole>,
+    /// The roles now.
+    pub after: Vec<TufRole>,
+    /// The sigstore root before and now.
+    pub sigstore_root: (Option<Sha256>, Sha256),
+    /// The registry's keys before and now.
+    pub npm_keys: (Option<Sha256>, Option<Sha256>),
+    /// Why what was stored before counted for nothing, if so.
+    pub stored_refused: Option<String>,
+    /// How the new documents stand.
+    pub standing: Standing,
+}
+
+/// Fetches from the mirror; for a command. Nothing older than what is stored is accepted.
+pub async fn refresh(options: &TrustOptions, store: &Store, now: Timestamp) -> Result<Renewed, RenewError> {
+    let loaded = stored(options, store).await?;
+    let set = fetched(options, known(&loaded), now).await?;
+    record(store, &set, "tuf").await?;
+    store.put_tuf_files(&set.files).await?;
+    Ok(renewed(options, &loaded, &set, now))
+}
+
+/// Takes a copy of the repository from a directory; for a command. It may have expired by as much as the grace allows.
+pub async fn import(
+    options: &TrustOptions,
+    store: &Store,
+    directory: &Path,
+    now: Timestamp,
+) -> Result<Renewed, RenewError> {
+    if !directory.is_dir() {
+        return Err(RenewError::Directory { path: directory.to_owned() });
+    }
+    let loaded = stored(options, store).await?;
+    let at = now.saturating_sub(options.grace).unwrap_or(Timestamp::MIN);
+    let (pin, floor, directory) = (options.pin.clone(), known(&loaded), Directory(directory.to_owned()));
+    let set = off_thread(move || lasting(&pin, walk_offline(&pin, directory, &floor, at)?)).await?;
+    record(store, &set, "import").await?;
+    store.put_tuf_files(&set.files).await?;
+    Ok(renewed(options, &loaded, &set, now))
+}
+
+/// What is stored, verified from the pinned root.
+pub(crate) async fn stored(options: &TrustOptions, store: &Store) -> Result<Loaded, StoreError> {
+    let files = Arc::new(store.tuf_files().await?);
+    if files.is_empty() {
+        return Ok(Ok(None));
+    }
+    let pin = options.pin.clone();
+    let verified = off_thread(move || verify(&pin, &files)).await;
+    Ok(verified.map(|set| Some(Arc::new(set))).map_err(|e| Chain(&e).to_string()))
+}
+
+/// Goes over the mirror. Nothing is older than the floor, and nothing has expired by `now`.
+pub(crate) async fn fetched(
+    options: &TrustOptions,
+    floor: Arc<Files>,
+    now: Timestamp,
+) -> Result<TufSet, RenewError> {
+    let remote = Remote(options.mirror.clone().ok_or(RenewError::NoMirror)?);
+    let pin = options.pin.clone();
+    // The thread leaves its work when nobody waits for it any more.
+    let stop = CancellationToken::new();
+    let _stop_with_us = stop.clone().drop_guard();
+    let walked = off_thread(move || {
+        let walking = timeout(REFRESH_TIMEOUT, walk(&pin, remote, &floor, now));
+        let walked = Handle::current().block_on(stop.run_until_cancelled(walking));
+        let walked = walked.and_then(Result::ok).ok_or(TufError::TooSlow(REFRESH_TIMEOUT))?;
+        lasting(&pin, walked?)
+    });
+    Ok(walked.await?)
+}
+
+/// A set whose documents verify by themselves too, without what was known before.
+fn lasting(pin: &super::set::Pin, set: TufSet) -> Result<TufSet, TufError> {
+    verify(pin, &set.files)?;
+    Ok(set)
+}
+
+/// Whether the first set is as new as the second: every role of it would be accepted over it.
+pub(crate) async fn as_new(
+    options: &TrustOptions,
+    files: Arc<Files>,
+    floor: Arc<Files>,
+) -> Result<TufSet, TufError> {
+    let pin = options.pin.clone();
+    off_thread(move || walk_offline(&pin, Stored(files), &floor, Timestamp::MIN)).await
+}
+
+/// Puts every document that verdicts may rest on into the history.
+pub(crate) async fn record(store: &Store, set: &TufSet, origin: &str) -> Result<(), StoreError> {
+    let keys = set.keys.as_ref().map(|keys| (TrustKind::NpmKeys, keys.document()));
+    let documents = [(TrustKind::TufRoot, &set.tuf_root[..]), (TrustKind::SigstoreRoot, set.root.document())];
+    for (kind, document) in documents.into_iter().chain(keys) {
+        record_document(store, kind, document, origin).await?;
+    }
+    Ok(())
+}
+
+/// Puts one document into the history.
+pub(crate) async fn record_document(
+    store: &Store,
+    kind: TrustKind,
+    document: &[u8],
+    origin: &str,
+) -> Result<(), StoreError> {
+    let (sha256, document) = (Sha256::of(document), document.to_vec());
+    store.record_trust(&TrustRecord { kind, sha256, document, origin: origin.to_owned() }).await
+}
+
+/// The documents that nothing may be older than.
+pub(crate) fn known(loaded: &Loaded) -> Arc<Files> {
+    loaded.as_ref().ok().and_then(Option::as_ref).map_or_else(Arc::default, |set| Arc::clone(&set.files))
+}
+
+fn renewed(options: &TrustOptions, loaded: &Loaded, set: &TufSet, now: Timestamp) -> Renewed {
+    let before = loaded.as_ref().ok().and_then(Option::as_ref);
+    let keys = |set: &TufSet| set.keys.as_ref().map(|keys| keys.digest());
+    Renewed {
+        before: before.map(|set| set.roles.clone()).unwrap_or_default(),
+        after: set.roles.clone(),
+        sigstore_root: (before.map(|set| set.root.digest()), set.root.digest()),
+        npm_keys: (before.and_then(|set| keys(set)), keys(set)),
+        stored_refused: loaded.as_ref().err().cloned(),
+        standing: standing(Some(set.expires_first()), now, options),
+    }
+}
+
+/// Signatures are checked away from the threads that answer others.
+async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> T {
+    match spawn_blocking(work).await {
+        Ok(done) => done,
+        // It is never cancelled, so it panicked; so do we.
+        Err(panicked) => std::panic::resume_unwind(panicked.into_panic()),
+    }
+}
