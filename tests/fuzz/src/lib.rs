@@ -5,11 +5,22 @@
 //!
 //! | module | what is accepted ... |
 //! |---|---|
+//! | [`bundle`] | says what was signed when the seeds were minted, read by any reader |
+//! | [`npm_attestations`], [`pep740`] | has one reading, and so does each bundle in it, which says what was signed |
 //! | [`sri`] | is what a table says, digest for digest, and nothing else is |
 //! | [`packument`] | renders to a document with the same versions and claims, and without the refused ones |
 //! | [`simple_json`] | renders, in every form, to an index with the same files and claims, the refused ones yanked |
 
+pub mod attested;
+pub mod bundle;
 mod index;
+mod json;
+pub mod mutate;
+pub mod npm_attestations;
 pub mod packument;
+pub mod pep740;
 pub mod simple_json;
 pub mod sri;
+
+#[cfg(test)]
+mod tests;

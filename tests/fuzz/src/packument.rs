@@ -12,11 +12,11 @@ use crate::index::{Subject, amendments, is_refused, source, split};
 const JSON: &str = "application/json";
 
 /// What is accepted renders to a packument that lists the same versions with the same claims, all but the refused ones;
-/// no dist-tag dangles, links lead to us, and to render it again changes nothing.
-pub fn check(data: &[u8]) {
+/// no dist-tag dangles, links lead to us, and to render it again changes nothing. Whether it is accepted.
+pub fn check(data: &[u8]) -> bool {
     let subject = Subject::new(Ecosystem::Npm, "@s/p");
     let (document, before) = split(data);
-    let Ok(index) = subject.parse(JSON, &document) else { return };
+    let Ok(index) = subject.parse(JSON, &document) else { return false };
     let before = before.and_then(|before| subject.parse(JSON, &before).ok());
     let chosen = amendments(&*index, before.as_deref());
     for amendments in [Amendments::new(), chosen] {
@@ -25,6 +25,7 @@ pub fn check(data: &[u8]) {
         shown.document(&IndexForm::NpmAbbreviated);
         shown.manifests();
     }
+    true
 }
 
 struct Shown<'a> {
