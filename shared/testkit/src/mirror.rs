@@ -1,16 +1,20 @@
-//! A whole mirror in the process of the test: edge, hash workers and promote, over HTTP and real servers.
+//! A whole mirror in the process of the test: edge, hash and attest workers, and promote, over HTTP and real servers.
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
+use touchstone_attest::{
+    AttestConfig, AttestParts, DOCUMENT_BYTES_MAX,
+    trust::{TrustKeeper, TrustOptions, TrustParts},
+};
 use touchstone_blobs::BlobStore;
 use touchstone_bus::{Bus, BusOptions};
 use touchstone_domain::{ArtifactState, CheckKind, Ecosystem, Policy, Purl, Sha256};
 use touchstone_edge::{EdgeConfig, EdgeParts};
 use touchstone_hash::{HashConfig, HashParts};
 use touchstone_promote::{PromoteConfig, PromoteParts};
-use touchstone_runtime::{Clock, Shutdown, SystemClock, servers::Nats};
+use touchstone_runtime::{Clock, Config, Shutdown, SystemClock, servers::Nats};
 use touchstone_store::{Store, StoreOptions};
 use touchstone_upstream::{Limits, Upstream, UpstreamOptions};
 use url::Url;
@@ -18,6 +22,7 @@ use url::Url;
 use crate::{
     Registry,
     servers::{fresh_database, start_nats},
+    sigstore::Sigstore,
 };
 
 /// How long a condition may take to hold before a test fails.
@@ -45,6 +50,8 @@ pub struct TestMirrorBuilder {
     hold: Duration,
     metadata_ttl: Duration,
     hash_workers: usize,
+    attest_workers: usize,
+    trust: Option<(Vec<u8>, Vec<u8>, String)>,
     promoters: usize,
     clock: Arc<dyn Clock>,
     hosts: HashMap<Ecosystem, String>,
@@ -71,6 +78,8 @@ pub struct TestMirror {
     pub shutdown: Shutdown,
     address: SocketAddr,
     client: reqwest::Client,
+    attestation_upstreams: Vec<UpstreamOptions>,
+    trust: TrustOptions,
     _directory: TempDir,
 }
 
@@ -83,6 +92,8 @@ impl TestMirror {
             hold: Duration::from_secs(8),
             metadata_ttl: Duration::ZERO,
             hash_workers: 1,
+            attest_workers: 1,
+            trust: None,
             promoters: 1,
             clock: Arc::new(SystemClock),
             hosts: HashMap::new(),
@@ -131,6 +142,32 @@ impl TestMirror {
             shutdown: self.shutdown.clone(),
         };
         let running = async move { touchstone_hash::run(parts).await.expect("the hash service runs") };
+        self.shutdown.tracker.spawn(running);
+    }
+
+    /// Starts one more attest worker, whose waivers, keys and verdicts go by this clock.
+    pub async fn attest_worker(&self, clock: Arc<dyn Clock>) {
+        let store = open_store(&self.database_url).await;
+        let trust = TrustParts {
+            options: self.trust.clone(),
+            store: store.clone(),
+            clock: Arc::clone(&clock),
+            shutdown: self.shutdown.clone(),
+        };
+        let upstream = |options: &UpstreamOptions| {
+            (options.ecosystem, Upstream::new(options.clone()).expect("an upstream"))
+        };
+        let parts = AttestParts {
+            config: AttestConfig { concurrency: 4, ..AttestConfig::default() },
+            upstreams: self.attestation_upstreams.iter().map(upstream).collect(),
+            trust: TrustKeeper::start(trust).await.expect("trust"),
+            store,
+            bus: self.bus.clone(),
+            blobs: self.blobs.clone(),
+            clock,
+            shutdown: self.shutdown.clone(),
+        };
+        let running = async move { touchstone_attest::run(parts).await.expect("the attest service runs") };
         self.shutdown.tracker.spawn(running);
     }
 
@@ -201,6 +238,21 @@ impl TestMirrorBuilder {
         self
     }
 
+    /// How many attest workers share the work; none leaves everything pending that has attestations in its ecosystem.
+    #[must_use]
+    pub fn attest_workers(mut self, number: usize) -> Self {
+        self.attest_workers = number;
+        self
+    }
+
+    /// Trusts this sigstore, its registry's keys and its registry, instead of what is built in.
+    #[must_use]
+    pub fn trust(mut self, sigstore: &Sigstore) -> Self {
+        let (root, keys) = (sigstore.trusted_root_json(), sigstore.registry_keys_json());
+        self.trust = Some((root, keys, sigstore.registry_url.clone()));
+        self
+    }
+
     /// How many promote services run.
     #[must_use]
     pub fn promoters(mut self, number: usize) -> Self {
@@ -254,7 +306,7 @@ impl TestMirrorBuilder {
         let shutdown = Shutdown::new();
         nats.supervise(&shutdown);
         let bus = Bus::connect(BusOptions { url: nats.url(), name: "test".into() }).await.expect("connected");
-        bus.provision(&[CheckKind::Hash]).await.expect("provisioned");
+        bus.provision(&[CheckKind::Hash, CheckKind::Attest]).await.expect("provisioned");
         let blobs = BlobStore::open(&blobs_dir).await.expect("blobs");
         let store = open_store(&database_url).await;
         let policy = Arc::new(Policy::parse(&self.policy).expect("policy"));
@@ -272,7 +324,9 @@ impl TestMirrorBuilder {
             let parts = PromoteParts { config, store: store.clone(), bus: connected.clone(), tracker, stop };
             shutdown.tracker.spawn(async move { touchstone_promote::run(parts).await });
         }
-        let (hash_workers, clock) = (self.hash_workers, Arc::clone(&self.clock));
+        let (hash_workers, attest_workers) = (self.hash_workers, self.attest_workers);
+        let clock = Arc::clone(&self.clock);
+        let (attestation_upstreams, trust) = (self.attestation_upstreams(), self.trust_options(&directory));
         let address = self.edge(&database_url, &blobs, connected, policy, &shutdown).await;
         let client =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_gzip().no_proxy();
@@ -287,12 +341,44 @@ impl TestMirrorBuilder {
             shutdown,
             address,
             client,
+            attestation_upstreams,
+            trust,
             _directory: directory,
         };
         for _ in 0..hash_workers {
             mirror.hash_worker(Arc::clone(&clock)).await;
         }
+        for _ in 0..attest_workers {
+            mirror.attest_worker(Arc::clone(&clock)).await;
+        }
         mirror
+    }
+
+    /// As the attest role has them: no file hosts, and small documents.
+    fn attestation_upstreams(&self) -> Vec<UpstreamOptions> {
+        let metadata_bytes_max = self.limits.metadata_bytes_max.min(DOCUMENT_BYTES_MAX);
+        let limits = Limits { metadata_bytes_max, ..self.limits.clone() };
+        let of = |options: &UpstreamOptions| UpstreamOptions {
+            file_hosts: vec![],
+            limits: limits.clone(),
+            ..options.clone()
+        };
+        self.upstreams.iter().map(of).collect()
+    }
+
+    fn trust_options(&self, directory: &TempDir) -> TrustOptions {
+        let mut config = Config::default();
+        if let Some((root, keys, registry)) = &self.trust {
+            let write = |name: &str, bytes: &[u8]| {
+                let path = directory.path().join(name);
+                std::fs::write(&path, bytes).expect("written");
+                path
+            };
+            config.trust.sigstore_root = Some(write("trusted_root.json", root));
+            config.trust.npm_keys = Some(write("keys.json", keys));
+            config.trust.npm_registry = Some(registry.clone());
+        }
+        TrustOptions::load(&config).expect("trust")
     }
 
     async fn edge(

@@ -47,6 +47,8 @@ pub enum Role {
     Edge,
     /// `touchstone hash`
     Hash(u8),
+    /// `touchstone attest`
+    Attest(u8),
     /// `touchstone promote`
     Promote,
     /// `touchstone console`
@@ -58,6 +60,7 @@ impl Role {
         match self {
             Self::Edge => "edge",
             Self::Hash(_) => "hash",
+            Self::Attest(_) => "attest",
             Self::Promote => "promote",
             Self::Console => "console",
         }
@@ -78,7 +81,7 @@ pub struct MirrorProcesses {
 }
 
 impl MirrorProcesses {
-    /// Starts the servers, migrates, and starts every role, with two hash workers.
+    /// Starts the servers, migrates, and starts every role, with two hash workers and an attest worker.
     pub async fn start(registry: &Registry) -> Self {
         let servers = Servers::start().await;
         Store::migrate(&servers.postgres.url()).await.expect("migrated");
@@ -88,7 +91,8 @@ impl MirrorProcesses {
         let url = |port| format!("http://127.0.0.1:{port}/").parse().expect("an address");
         let mut mirror =
             Self { servers, url: url(edge), console: url(console), config, children: BTreeMap::new() };
-        for role in [Role::Promote, Role::Hash(0), Role::Hash(1), Role::Console, Role::Edge] {
+        for role in [Role::Promote, Role::Hash(0), Role::Hash(1), Role::Attest(0), Role::Console, Role::Edge]
+        {
             mirror.spawn(role);
         }
         mirror.ready().await;
