@@ -52,6 +52,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
     for service in ["edge", "hash", "promote", "console"] {
         allowed.insert(service, any_shared.clone());
     }
+    allowed.insert("attest", any_shared.into_iter().chain(["attestation"]).collect());
     allowed
 }
 
@@ -80,11 +81,9 @@ fn pure_crates_have_no_io_clock_async_or_database() {
     let metadata = MetadataCommand::new().current_dir(root()).no_deps().exec().expect("cargo metadata");
     let banned =
         ["tokio", "reqwest", "hyper", "axum", "async-nats", "tokio-postgres", "rand", "figment", "tempfile"];
-    for package in metadata
-        .packages
-        .iter()
-        .filter(|p| ["touchstone-domain", "touchstone-ecosystems", "touchstone-attestation"].contains(&&**p.name))
-    {
+    for package in metadata.packages.iter().filter(|p| {
+        ["touchstone-domain", "touchstone-ecosystems", "touchstone-attestation"].contains(&&**p.name)
+    }) {
         for dependency in package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal) {
             assert!(
                 !banned.contains(&dependency.name.as_str()),
@@ -136,12 +135,98 @@ fn sql_is_said_only_in_store_and_migrations() {
     }
 }
 
-/// Nothing verifies with the `sigstore` crate's bundle verifier (sigstore.md).
+/// Nothing verifies with the `sigstore` crate's bundle verifier, which takes forged log evidence (sigstore.md), nor goes round
+/// the verifier through the structural checks of the library in use. That it refuses such evidence is `conformance::changed`.
 #[test]
 fn the_forgeable_bundle_verifier_is_not_used() {
-    let word = ["sigstore", "bundle"].join("::");
     for path in files().iter().filter(|path| path.extension().is_some_and(|e| e == "rs")) {
-        assert!(!fs::read_to_string(path).expect("source").contains(&word), "{} uses it", path.display());
+        let found = takes_bundle_module(&fs::read_to_string(path).expect("source"));
+        assert!(!found, "{} takes the bundle module", path.display());
+    }
+    for manifest in files().iter().filter(|p| p.file_name().is_some_and(|n| n == "Cargo.toml")) {
+        let text = fs::read_to_string(manifest).expect("manifest").replace(' ', "");
+        let renamed = text.contains("package=\"sigstore");
+        assert!(!renamed, "{} gives the crate another name", manifest.display());
+    }
+}
+
+/// Whether a source takes the module `bundle` of one of these crates, however its imports are written.
+fn takes_bundle_module(source: &str) -> bool {
+    let words = source.split_whitespace().collect::<Vec<_>>().join(" ");
+    let source = [" ::", ":: ", "{ "].iter().fold(words, |text, spaced| text.replace(spaced, spaced.trim()));
+    let crates = ["", "_verify", "_bundle"].map(|end| format!("sigstore{end}"));
+    crates.iter().any(|name| source.match_indices(name).any(|(at, _)| takes_bundle_at(name, &source, at)))
+}
+
+fn takes_bundle_at(name: &str, source: &str, at: usize) -> bool {
+    let (before, after) = (&source[..at], &source[at + name.len()..]);
+    let (before, importing): (_, &[&str]) = match before.strip_suffix("::") {
+        Some(before) => (before, &["use"]),
+        None => (before, &["use", "crate"]),
+    };
+    let word =
+        before.trim_end().rsplit(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
+    let imported = importing.contains(&word);
+    let inside_a_word = |c: Option<char>| c.is_some_and(|c| c.is_alphanumeric() || c == '_');
+    if inside_a_word(after.chars().next()) || (inside_a_word(before.chars().last()) && !imported) {
+        return false; // A module of ours with the same name, or a longer name.
+    }
+    if name.ends_with("_bundle") {
+        return imported || after.starts_with("::");
+    }
+    let group = after.strip_prefix("::{").and_then(|rest| rest.split(';').next()).unwrap_or_default();
+    let grouped = group.split([',', '{', '}']).map(str::trim).any(|item| {
+        ["bundle", "*"].contains(&item) || item.starts_with("bundle::") || item.starts_with("self as")
+    });
+    grouped
+        || after.starts_with("::bundle")
+        || after.starts_with("::*")
+        || (imported && after.starts_with(" as "))
+}
+
+#[test]
+fn every_way_to_name_the_bundle_module_is_seen() {
+    let (crate_, verify) = ("sigstore", "sigstore_verify");
+    for name in [crate_, verify] {
+        for taken in [
+            format!("use {name}::bundle::verify;"),
+            format!("use ::{name}::bundle;"),
+            format!("let x = {name} ::\n bundle::f();"),
+            format!("use {name}::{{\n    crypto,\n    bundle::verify::{{A, B}},\n}};"),
+            format!("use {name}::{{bundle, crypto}};"),
+            format!("use {name}::{{self as other}};"),
+            format!("use {name} as other;"),
+            format!("extern crate {name} as other;"),
+            format!("use {name}::*;"),
+            format!("use {crate_}_bundle::validate;"),
+        ] {
+            assert!(takes_bundle_module(&taken), "{taken}");
+        }
+        for other in [
+            format!("use {name}::crypto::SigningScheme;"),
+            format!("use {name}::{{crypto, types::Bundle}};"),
+            format!("use crate::{name}::bundle::Mint;"),
+            format!("use my_{name}::bundle;"),
+            format!("// {name} as it is\nfn {name}_bundled() {{}}"),
+            format!("let {crate_}_bundle = 1;"),
+        ] {
+            assert!(!takes_bundle_module(&other), "{other}");
+        }
+    }
+}
+
+/// Only `attestation`, and the bench that compares with it, may name the library that verifies.
+#[test]
+fn one_crate_verifies_bundles() {
+    let metadata = MetadataCommand::new().current_dir(root()).no_deps().exec().expect("cargo metadata");
+    for package in &metadata.packages {
+        for dependency in package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal) {
+            if dependency.name == "sigstore-verify" {
+                let allowed = ["touchstone-attestation", "touchstone-tests"].contains(&package.name.as_str());
+                assert!(allowed, "{} imports {}", package.name, dependency.name);
+                assert_eq!(dependency.req.to_string(), "=0.15.1", "{} takes another version", package.name);
+            }
+        }
     }
 }
 

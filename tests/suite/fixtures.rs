@@ -1,7 +1,7 @@
 //! Real artifacts of npm and PyPI, from the shared folder's registry: served as they are, refused when it lies, and served
 //! again once it no longer does.
 
-mod registry;
+pub(crate) mod registry;
 
 use std::{fs, path::Path, time::Duration};
 

@@ -34,7 +34,6 @@ pub enum SanKind {
 
 /// The identity in a verified certificate. Fields are the Fulcio extensions 1.3.6.1.4.1.57264.1.x, whose number is given.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub struct Certificate {
     /// The one subject alternative name.
     pub san: String,

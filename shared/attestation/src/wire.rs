@@ -1,11 +1,9 @@
 //! A bundle as its JSON is written, made into what the library verifies. It is read here, once, so that every refusal says what
 //! it is, base64 has one form, and no second parser sees the bytes.
 
-use std::fmt;
+mod shape;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use jiff::Timestamp;
-use serde::{Deserialize, Deserializer, de::Visitor};
 use sigstore_verify::types::{
     Bundle, CertificateContent, CheckpointData, DsseEnvelope, DsseSignature, HashAlgorithm, InclusionPromise,
     InclusionProof, KeyId, KindVersion, LogId, LogIndex, MediaType, MessageDigest, MessageSignature,
@@ -17,6 +15,7 @@ use crate::{
     JsonLimits, Problem, Refused,
     strict_json::{Text, read, strict_text},
 };
+use shape::{Entry, Envelope, Int, Material, Message, Proof, RawCertificate, WireBundle};
 
 /// The longest certificate, in bytes.
 const CERTIFICATE_BYTES_MAX: usize = 16 * 1024;
@@ -34,188 +33,6 @@ const CHECKPOINT_BYTES_MAX: usize = 16 * 1024;
 const COSIGNATURES_MAX: usize = 32;
 /// The longest path in a tree of 2^63 leaves.
 const PATH_MAX: usize = 64;
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct WireBundle<'a> {
-    #[serde(borrow)]
-    media_type: Option<Text<'a>>,
-    #[serde(borrow)]
-    verification_material: Material<'a>,
-    #[serde(borrow)]
-    message_signature: Option<Message<'a>>,
-    #[serde(borrow)]
-    dsse_envelope: Option<Envelope<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Material<'a> {
-    certificate: Option<RawCertificate>,
-    x509_certificate_chain: Option<Chain>,
-    #[serde(borrow)]
-    public_key: Option<Hint<'a>>,
-    #[serde(borrow)]
-    tlog_entries: Option<Vec<Entry<'a>>>,
-    timestamp_verification_data: Option<Timestamps>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct RawCertificate {
-    raw_bytes: Base64,
-}
-
-#[derive(Deserialize)]
-struct Chain {
-    certificates: Vec<RawCertificate>,
-}
-
-#[derive(Deserialize)]
-struct Hint<'a> {
-    #[serde(borrow)]
-    hint: Text<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Timestamps {
-    rfc3161_timestamps: Option<Vec<SignedTimestamp>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct SignedTimestamp {
-    signed_timestamp: Base64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Entry<'a> {
-    log_index: Option<Int>,
-    log_id: KeyIdOfLog,
-    #[serde(borrow)]
-    kind_version: Kind<'a>,
-    integrated_time: Option<Int>,
-    inclusion_promise: Option<Promise>,
-    #[serde(borrow)]
-    inclusion_proof: Option<Proof<'a>>,
-    canonicalized_body: Base64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct KeyIdOfLog {
-    key_id: Base64,
-}
-
-#[derive(Deserialize)]
-struct Kind<'a> {
-    #[serde(borrow)]
-    kind: Text<'a>,
-    #[serde(borrow)]
-    version: Text<'a>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Promise {
-    signed_entry_timestamp: Base64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Proof<'a> {
-    log_index: Option<Int>,
-    root_hash: Base64,
-    tree_size: Int,
-    hashes: Option<Vec<Base64>>,
-    #[serde(borrow)]
-    checkpoint: Option<Note<'a>>,
-}
-
-#[derive(Deserialize)]
-struct Note<'a> {
-    #[serde(borrow)]
-    envelope: Option<Text<'a>>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Message<'a> {
-    #[serde(borrow)]
-    message_digest: Option<Digest<'a>>,
-    signature: Base64,
-}
-
-#[derive(Deserialize)]
-struct Digest<'a> {
-    #[serde(borrow)]
-    algorithm: Text<'a>,
-    digest: Base64,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Envelope<'a> {
-    #[serde(borrow)]
-    payload_type: Text<'a>,
-    payload: Base64,
-    #[serde(borrow)]
-    signatures: Vec<DsseSig<'a>>,
-}
-
-#[derive(Deserialize)]
-struct DsseSig<'a> {
-    sig: Base64,
-    #[serde(borrow)]
-    keyid: Option<Text<'a>>,
-}
-
-/// Bytes in standard base64 with padding, the one form that is accepted.
-pub(crate) struct Base64(pub(crate) Vec<u8>);
-
-impl<'de> Deserialize<'de> for Base64 {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = Text::deserialize(deserializer)?;
-        STANDARD.decode(text.0.as_bytes()).map(Self).map_err(serde::de::Error::custom)
-    }
-}
-
-/// A 64-bit integer, which protobuf's JSON writes as a string or a number.
-struct Int(i64);
-
-impl<'de> Deserialize<'de> for Int {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Either;
-        impl Visitor<'_> for Either {
-            type Value = Int;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a 64-bit integer")
-            }
-
-            fn visit_i64<E>(self, number: i64) -> Result<Int, E> {
-                Ok(Int(number))
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, number: u64) -> Result<Int, E> {
-                i64::try_from(number).map(Int).map_err(E::custom)
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Int, E> {
-                // `parse` takes a leading plus and zeros.
-                let number: i64 = text.parse().map_err(E::custom)?;
-                if number.to_string() == text {
-                    Ok(Int(number))
-                } else {
-                    Err(E::custom("not a plain integer"))
-                }
-            }
-        }
-        deserializer.deserialize_any(Either)
-    }
-}
 
 fn malformed(detail: impl AsRef<str>) -> Refused {
     Refused::new(Problem::Malformed, detail)

@@ -1,8 +1,9 @@
 //! `./dev bench`: the figures of design.md section 9, measured on this machine, with its load beside each.
 //!
-//! Names as arguments choose some: `flood`, `latency`, `cold`, `warm`, `memory`, `readers`. Nothing is judged here; goals are printed beside
-//! what was measured, since a shared machine says little about a quiet one.
+//! Names as arguments choose some: `flood`, `latency`, `cold`, `warm`, `memory`, `readers`, `attestation`. Nothing is judged
+//! here; goals are printed beside what was measured, since a shared machine says little about a quiet one.
 
+mod attestation;
 mod cold;
 mod http;
 mod memory;
@@ -80,6 +81,9 @@ async fn main() -> ExitCode {
     }
     if wanted("readers") {
         memory::under_slow_readers().await;
+    }
+    if wanted("attestation") {
+        attestation::checks();
     }
     ExitCode::SUCCESS
 }
