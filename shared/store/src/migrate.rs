@@ -58,40 +58,4 @@ SELECT max(version)::bigint AS version FROM refinery_schema_history";
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::testing;
-
-    #[tokio::test]
-    async fn of_two_starters_one_migrates_and_later_ones_find_nothing_to_do() {
-        let url = testing::empty_database().await;
-        let (one, other) = tokio::join!(Store::migrate(&url), Store::migrate(&url));
-        let mut applied = [one.unwrap().applied, other.unwrap().applied];
-        applied.sort();
-        assert_eq!(applied[0], Vec::<String>::new());
-        assert_eq!(applied[1], ["V1__create_schema"]);
-        assert_eq!(Store::migrate(&url).await.unwrap(), MigrationReport { applied: vec![] });
-    }
-
-    #[tokio::test]
-    async fn a_database_that_was_not_migrated_is_refused_by_name() {
-        let url = testing::empty_database().await;
-        let options =
-            crate::StoreOptions { url: url.clone(), pool_size: 1, application_name: "test".to_owned() };
-        let refused = Store::connect(options.clone()).await.map(drop).unwrap_err();
-        assert!(matches!(refused, StoreError::SchemaMissing) && !refused.is_transient(), "{refused}");
-        Store::migrate(&url).await.unwrap();
-        Store::connect(options).await.unwrap();
-    }
-
-    #[tokio::test]
-    async fn a_changed_migration_is_an_error_and_leaves_no_lock_behind() {
-        let db = testing::TestDb::new().await;
-        db.execute("UPDATE refinery_schema_history SET checksum = '1'").await.unwrap();
-        for _ in 0..2 {
-            let error = Store::migrate(&db.url).await.unwrap_err();
-            assert!(matches!(&error, StoreError::Migration(_)), "{error}");
-        }
-        assert_eq!(db.number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'").await, 0);
-    }
-}
+mod tests;

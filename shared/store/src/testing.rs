@@ -180,7 +180,18 @@ impl TestDb {
 
     /// Puts an artifact on record that needs these checks.
     pub(crate) async fn artifact(&self, package: &str, required: &[CheckKind]) -> Facts {
-        let new = new_artifact(self.policy_epoch, package, required);
+        self.ingested(new_artifact(self.policy_epoch, package, required)).await
+    }
+
+    /// Puts an artifact on record that needs the hash check, and the attest check where there is something to attest.
+    pub(crate) async fn tolerant(&self, package: &str) -> Facts {
+        let mut new = new_artifact(self.policy_epoch, package, &[CheckKind::Hash, CheckKind::Attest]);
+        let attest = CheckSet::of(CheckKind::Attest);
+        new.requirement = new.requirement.tolerating(attest).expect("the hash check approves");
+        self.ingested(new).await
+    }
+
+    async fn ingested(&self, new: NewArtifact) -> Facts {
         match self.store.ingest(&new).await.expect("ingest") {
             Ingested::Inserted { artifact, epoch } => Facts { artifact, epoch, new },
             other => panic!("{other:?}"),

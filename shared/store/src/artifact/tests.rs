@@ -44,6 +44,23 @@ async fn status_facts_and_package_tell_the_same_story() {
 }
 
 #[tokio::test]
+async fn the_reason_is_never_a_check_that_was_excused_or_that_nobody_requires() {
+    let db = TestDb::new().await;
+    let a = db.tolerant("a").await;
+    let mut weak = a.verdict(CheckKind::Hash, OutcomeKind::Inconclusive);
+    weak.outcome.reason = Reason::NoClaim;
+    let excused = a.verdict(CheckKind::Attest, OutcomeKind::NotOffered);
+    let observed = a.verdict(CheckKind::Peer, OutcomeKind::Inconclusive);
+    db.judge(&[weak.clone(), excused, observed]).await.unwrap();
+    let words = Some("hash check: the upstream declares no digest for it".to_owned());
+    let status = db.store.status(&a.new.id).await.unwrap().unwrap();
+    assert_eq!(status.findings, [Finding { check: CheckKind::Hash, outcome: weak.outcome }]);
+    assert_eq!((status.state(), status.reason()), (ArtifactState::Held, words.clone()));
+    let package = db.store.package_artifacts(Ecosystem::Npm, &a.new.id.package).await.unwrap();
+    assert_eq!((package[0].state, &package[0].reason), (ArtifactState::Held, &words));
+}
+
+#[tokio::test]
 async fn a_recalled_artifact_says_so_in_the_operators_words() {
     let db = TestDb::new().await;
     let left_pad = db.artifact("left-pad", HASH).await;

@@ -60,6 +60,38 @@ async fn an_answer_that_is_no_pass_holds() {
 }
 
 #[tokio::test]
+async fn a_check_that_finds_nothing_offered_is_excused_where_that_is_tolerated_and_nothing_else_is() {
+    let db = TestDb::new().await;
+    for (n, (kind, state)) in [
+        (OutcomeKind::Pass, ArtifactState::Servable),
+        (OutcomeKind::NotOffered, ArtifactState::Servable),
+        (OutcomeKind::Inconclusive, ArtifactState::Held),
+        (OutcomeKind::Fail, ArtifactState::Rejected),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let a = db.tolerant(&format!("tolerant-{n}")).await;
+        let changes = db.judge(&[a.pass(CheckKind::Hash), a.verdict(CheckKind::Attest, kind)]).await.unwrap();
+        assert_eq!(changes.last().map(|change| change.state), Some(state), "{kind}");
+        assert_eq!(db.store.verdicts_to_count(&[a.artifact]).await.unwrap(), [], "{kind} has counted");
+        assert_eq!(db.store.serve_record(&a.new.id).await.unwrap().is_some(), state.is_servable());
+
+        let b = db.artifact(&format!("strict-{n}"), BOTH).await;
+        let changes = db.judge(&[b.pass(CheckKind::Hash), b.verdict(CheckKind::Attest, kind)]).await.unwrap();
+        let strict = if kind == OutcomeKind::NotOffered { ArtifactState::Held } else { state };
+        assert_eq!(changes.last().map(|change| change.state), Some(strict), "{kind}");
+    }
+    let a = db.tolerant("other-check").await;
+    let unhashed = [a.verdict(CheckKind::Hash, OutcomeKind::NotOffered), a.pass(CheckKind::Attest)];
+    assert_eq!(
+        db.judge(&unhashed).await.unwrap()[0].state,
+        ArtifactState::Held,
+        "the hash check is not excused"
+    );
+}
+
+#[tokio::test]
 async fn a_delta_for_another_epoch_changes_nothing() {
     let db = TestDb::new().await;
     let a = db.artifact("a", HASH).await;

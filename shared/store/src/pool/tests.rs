@@ -1,7 +1,9 @@
-use touchstone_domain::{CheckKind, OutcomeKind, Policy};
+use touchstone_domain::{
+    Basis, CheckKind, Identity, Observed, OutcomeKind, Policy, ReleaseLine, Sha256, TrustRank,
+};
 
 use super::*;
-use crate::{RecallTarget, testing::TestDb};
+use crate::{Accepted, LedgerSubject, RecallTarget, TrustKind, TrustRecord, testing::TestDb};
 
 const HASH: &[CheckKind] = &[CheckKind::Hash];
 
@@ -39,9 +41,13 @@ async fn futures_may_move_between_threads() {
     let db = TestDb::new().await;
     is_send(&db.store.apply(&[]));
     is_send(&db.store.release_aged(1));
-    is_send(&db.store.recall(&RecallTarget::Digest(touchstone_domain::Sha256::of("")), "", ""));
+    is_send(&db.store.recall(&RecallTarget::Digest(Sha256::of("")), "", ""));
     is_send(&db.store.ingest_many(&[]));
     is_send(&db.store.stories_of(&[]));
+    let id = crate::testing::id("a", "1.0.0");
+    let subject =
+        LedgerSubject { artifact: touchstone_domain::ArtifactDbId(1), id: &id, line: ReleaseLine(1) };
+    is_send(&db.store.settle_identity(&subject, |history| (history.len(), Some(accepted()))));
 }
 
 #[tokio::test]
@@ -66,6 +72,17 @@ async fn history_cannot_be_changed_whatever_the_session_says() {
         .first_seen(a.new.id.ecosystem, &a.new.id.package, &[(a.new.id.version.clone(), false)])
         .await
         .unwrap();
+    let document = b"root".to_vec();
+    let root = TrustRecord {
+        kind: TrustKind::SigstoreRoot,
+        sha256: Sha256::of(&document),
+        document,
+        origin: "file".into(),
+    };
+    db.store.record_trust(&root).await.unwrap();
+    db.execute("INSERT INTO identity (artifact_id, ecosystem, package, version, file, line, identity, rank, basis) VALUES (1, 'npm', 'a', '1', 'f', 1, '{}', 'provenance', '{\"basis\": \"pinned\"}')")
+        .await
+        .unwrap();
     db.execute("INSERT INTO attempt (artifact_id, epoch, check_kind, delivery, class, detail, service) VALUES (1, 0, 'hash', 1, 'retry', '', 'hash')")
         .await
         .unwrap();
@@ -80,6 +97,8 @@ async fn history_cannot_be_changed_whatever_the_session_says() {
         ("attempt", "detail"),
         ("sighting", "version"),
         ("recall", "reason"),
+        ("identity", "version"),
+        ("trust_material", "origin"),
     ];
     let mut statements = vec!["DELETE FROM gate".to_owned(), "TRUNCATE gate".to_owned()];
     for (table, column) in keys {
@@ -109,6 +128,9 @@ async fn a_gate_cannot_be_made_servable_or_forgetful() {
         ("UPDATE gate SET pending = false", "428C9"),
         ("UPDATE gate SET required = 0", "23514"),
         ("UPDATE gate SET veto = 0", "23514"),
+        ("UPDATE gate SET tolerated = required", "23001"),
+        ("UPDATE gate SET epoch = epoch + 1, tolerated = required", "23514"),
+        ("UPDATE gate SET epoch = epoch + 1, tolerated = 2", "23514"),
         ("UPDATE gate SET deny = 0", "23001"),
         ("UPDATE gate SET ok = 0", "23001"),
         ("UPDATE gate SET hold = 0", "23001"),
@@ -127,6 +149,21 @@ async fn a_gate_cannot_be_made_servable_or_forgetful() {
         );
     }
     db.execute("UPDATE gate SET epoch = epoch + 1, ok = 0, deny = 0, undecided = 0").await.unwrap();
+}
+
+fn accepted() -> Accepted {
+    let identity = Identity {
+        issuer: "https://issuer.example".into(),
+        signer: "release@acme.example".into(),
+        repository: None,
+        repository_id: None,
+        owner_id: None,
+        workflow: None,
+        git_ref: None,
+        trigger: None,
+        runner: None,
+    };
+    Accepted { observed: Observed { identity, rank: TrustRank::Provenance }, basis: Basis::FirstUse }
 }
 
 /// Plans are made once, while tables are small: none may scan a table that grows.
@@ -150,6 +187,15 @@ async fn no_statement_on_the_path_scans_a_table() {
     s.stories_of(&ids).await.unwrap();
     s.first_seen(a.new.id.ecosystem, &a.new.id.package, &[(a.new.id.version.clone(), false)]).await.unwrap();
     s.recheck(&"pkg:npm/b".parse().unwrap(), &Policy::default(), false).await.unwrap();
+    s.seen(a.new.id.ecosystem, &a.new.id.package, &a.new.id.version).await.unwrap();
+    s.add_evidence(a.artifact, &a.new.evidence).await.unwrap();
+    let subject = LedgerSubject { artifact: a.artifact, id: &a.new.id, line: ReleaseLine(1) };
+    let accepted = accepted();
+    for _ in 0..2 {
+        s.settle_identity(&subject, |_| ((), Some(accepted.clone()))).await.unwrap();
+    }
+    s.identities(a.new.id.ecosystem, &a.new.id.package, 9).await.unwrap();
+    s.has_identity(a.new.id.ecosystem, &a.new.id.package).await.unwrap();
     s.document(a.new.id.ecosystem, "a").await.unwrap();
     s.recall(&RecallTarget::Digest(a.new.sha256), "r", "ops").await.unwrap();
     s.recall(&RecallTarget::Purl("pkg:npm/b".parse().unwrap()), "r", "ops").await.unwrap();

@@ -36,12 +36,17 @@ async fn what_was_held_is_judged_anew_by_the_policy_in_force() {
     assert_eq!((due[0].artifact, due[0].epoch, due[0].dispatch), (a.artifact, 1, 1));
 
     let pass = Verdict { epoch: 1, ..a.pass(CheckKind::Hash) };
-    assert_eq!(db.judge(&[pass]).await.unwrap()[0].state, ArtifactState::Servable);
+    assert_eq!(db.judge(&[pass]).await.unwrap()[0].state, ArtifactState::Verifying);
+    let unattested = Verdict { epoch: 1, ..a.verdict(CheckKind::Attest, OutcomeKind::NotOffered) };
+    assert_eq!(db.judge(&[unattested]).await.unwrap()[0].state, ArtifactState::Servable);
     let (record, _) = db.store.serve_record(&a.new.id).await.unwrap().unwrap();
     assert_eq!((record.epoch, record.policy_epoch), (1, status.policy_epoch));
     let log = db.query("SELECT cause, state FROM gate_log ORDER BY id").await;
     let log: Vec<(&str, &str)> = log.iter().map(|row| (row.get(0), row.get(1))).collect();
-    assert_eq!(log, [("verdict", "held"), ("recheck", "fetched"), ("verdict", "servable")]);
+    assert_eq!(
+        log,
+        [("verdict", "held"), ("recheck", "fetched"), ("verdict", "verifying"), ("verdict", "servable")]
+    );
 }
 
 #[tokio::test]
@@ -84,14 +89,38 @@ async fn a_recheck_takes_the_age_from_the_policy() {
     let db = TestDb::new().await;
     let a = db.artifact("a", HASH).await;
     db.judge(&[a.pass(CheckKind::Hash)]).await.unwrap();
-    let aged = Policy::parse("[[rule]]\nmin_age = \"7d\"\n").unwrap();
+    let aged = Policy::parse("[attestations]\nnpm = \"off\"\n[[rule]]\nmin_age = \"7d\"\n").unwrap();
     db.store.recheck(&purl("pkg:npm/a"), &aged, true).await.unwrap();
     let pass = |epoch| Verdict { epoch, ..a.pass(CheckKind::Hash) };
     assert_eq!(db.judge(&[pass(1)]).await.unwrap()[0].state, ArtifactState::Held);
     let status = db.store.status(&a.new.id).await.unwrap().unwrap();
     assert_eq!(status.eligible_at, Some(status.fetched_at + jiff::SignedDuration::from_hours(7 * 24)));
 
-    db.store.recheck(&purl("pkg:npm/a"), &Policy::default(), false).await.unwrap();
+    let unaged = Policy::parse("[attestations]\nnpm = \"off\"\n").unwrap();
+    db.store.recheck(&purl("pkg:npm/a"), &unaged, false).await.unwrap();
     assert_eq!(db.judge(&[pass(2)]).await.unwrap()[0].state, ArtifactState::Servable);
     assert_eq!(db.store.status(&a.new.id).await.unwrap().unwrap().eligible_at, None);
+}
+
+#[tokio::test]
+async fn a_recheck_tolerates_what_the_policy_in_force_tolerates() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", &[CheckKind::Hash, CheckKind::Attest]).await;
+    let answers = |epoch| {
+        let unattested = a.verdict(CheckKind::Attest, OutcomeKind::NotOffered);
+        [a.pass(CheckKind::Hash), unattested].map(|verdict| Verdict { epoch, ..verdict })
+    };
+    assert_eq!(db.judge(&answers(0)).await.unwrap()[0].state, ArtifactState::Held);
+    let modes = [
+        ("ratchet", ArtifactState::Servable),
+        ("require", ArtifactState::Held),
+        ("off", ArtifactState::Servable),
+    ];
+    for (epoch, (mode, state)) in (1..).zip(modes) {
+        let policy = Policy::parse(&format!("[attestations]\nnpm = \"{mode}\"\n")).unwrap();
+        let requirement = policy.requirement(a.new.id.ecosystem, &a.new.id.package);
+        db.store.recheck(&purl("pkg:npm/a"), &policy, true).await.unwrap();
+        assert_eq!(db.store.status(&a.new.id).await.unwrap().unwrap().gate.requirement, requirement);
+        assert_eq!(db.judge(&answers(epoch)).await.unwrap()[0].state, state, "{mode}");
+    }
 }

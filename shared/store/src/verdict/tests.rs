@@ -14,6 +14,7 @@ async fn a_verdict_is_recorded_once_and_read_back_as_it_was() {
     let mut all: Vec<Verdict> = CheckKind::ALL.into_iter().map(|check| left_pad.pass(check)).collect();
     all[1].chunk_root = None;
     all[1].evidence = vec![Sha256::of("1"), Sha256::of("2")];
+    all[1].trust = vec![Sha256::of("root"), Sha256::of("keys")];
     all[2].outcome = Outcome::fail(Reason::SizeMismatch { declared: u64::MAX, computed: 0 });
     all[3].outcome = Outcome::inconclusive(Reason::NoClaim);
     let recorded = db.store.record_verdicts(&all).await.unwrap();
@@ -43,6 +44,7 @@ async fn a_verdict_about_something_else_is_refused_alone() {
         Verdict { epoch: -1, ..pass.clone() },
         Verdict { service: String::new(), ..pass.clone() },
         Verdict { evidence: vec![Sha256::of(""); 65], ..pass.clone() },
+        Verdict { trust: vec![Sha256::of(""); 65], ..pass.clone() },
         Verdict { software: "x\0".into(), ..pass.clone() },
         Verdict { outcome: Outcome::fail(malformed(20_000)), ..pass.clone() },
     ];
@@ -60,6 +62,7 @@ async fn a_verdict_about_something_else_is_refused_alone() {
         (6, bounds),
         (7, bounds),
         (8, bounds),
+        (9, bounds),
     ];
     assert_eq!(refused, expected);
     assert_eq!(db.number("SELECT count(*) FROM verdict").await, 1);
