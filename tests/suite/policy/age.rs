@@ -117,9 +117,9 @@ async fn switching_a_minimum_age_on_hides_nothing_that_is_served() {
     assert_eq!((status, code.as_str()), (403, "held"));
 
     let package = PackageName::new("left-pad").expect("a name");
-    let versions = ["1.2.0", "1.3.0"].map(|version| Version::new(version).expect("a version"));
+    let versions = ["1.2.0", "1.3.0"].map(|version| (Version::new(version).expect("a version"), false));
     let seen = after.store.first_seen(Ecosystem::Npm, &package, &versions).await.expect("an answer");
-    for version in &versions {
+    for (version, _) in &versions {
         assert!(seen[version] < listed_by, "{version:?} was sighted before a minimum age was asked for");
     }
 }
