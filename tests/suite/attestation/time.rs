@@ -115,6 +115,23 @@ fn a_log_counts_within_its_window() {
     }
 }
 
+/// the same for a checkpoint, by the time that a timestamp gives. The library compares no window with it.
+#[test]
+fn a_log_that_promises_nothing_counts_within_its_window() {
+    let mut world = World::new();
+    let at = world.sigstore.now;
+    for (start, end, counts) in windows(at) {
+        world.trust(|root| {
+            root["tlogs"][0]["publicKey"]["validFor"] = window(start, end);
+            root["tlogs"][1]["publicKey"]["validFor"] = window(start, end);
+        });
+        decided(world.judge_wheel(&(WHEEL_V2.mint)(&world).json()), counts, Problem::Checkpoint);
+        let proven =
+            world.wheel().timestamped_at(&[at]).edit(|b| super::remove(entry(b), "inclusionPromise"));
+        decided(world.judge_wheel(&proven.json()), counts, Problem::Checkpoint);
+    }
+}
+
 /// A11: the window of the timestamp authority, both ends included.
 #[test]
 fn a_timestamp_authority_counts_within_its_window() {
