@@ -10,6 +10,8 @@
 //!
 //! *Invariant:* nothing that only the upstream says loosens a comparison.
 
+use std::fmt;
+
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -71,6 +73,20 @@ pub enum Basis {
         /// The difference.
         difference: Difference,
     },
+}
+
+impl fmt::Display for Basis {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FirstUse => f.write_str("the first of its package, pinned now"),
+            Self::Continued { since } => write!(f, "the same as version {since}"),
+            Self::Renamed { since, was } => {
+                write!(f, "the same repository as version {since}, which was called {was}")
+            }
+            Self::Pinned => f.write_str("pinned by the policy"),
+            Self::Observed { difference } => write!(f, "only observed: {difference}"),
+        }
+    }
 }
 
 /// Why a release is held.
@@ -188,16 +204,16 @@ fn compare(was: &Observed, now: &Observed, closely: bool) -> Result<Option<Strin
     use IdentityField as Field;
     let (old, new) = (&was.identity, &now.identity);
     same(Field::Issuer, Some(&old.issuer), Some(&new.issuer))?;
-    let mut renamed = None;
+    let named_alike = same_name(old.repository.as_deref(), new.repository.as_deref());
     if old.repository_id.is_some() {
         same(Field::RepositoryId, old.repository_id.as_deref(), new.repository_id.as_deref())?;
-        same(Field::OwnerId, old.owner_id.as_deref(), new.owner_id.as_deref())?;
-        if !same_name(old.repository.as_deref(), new.repository.as_deref()) {
-            renamed.clone_from(&old.repository);
-        }
-    } else if !same_name(old.repository.as_deref(), new.repository.as_deref()) {
+    } else if !named_alike {
         return Err(difference(Field::Repository, old.repository.as_deref(), new.repository.as_deref()));
     }
+    if old.owner_id.is_some() {
+        same(Field::OwnerId, old.owner_id.as_deref(), new.owner_id.as_deref())?;
+    }
+    let renamed = old.repository.clone().filter(|_| !named_alike);
     // The signer repeats the name of the repository, unless the workflow is another repository's.
     if old.repository.is_none() || old.calls_elsewhere() || new.calls_elsewhere() {
         same(Field::Signer, Some(&old.signer), Some(&new.signer))?;

@@ -138,11 +138,19 @@ impl Identity {
     /// Why nobody releases like this, unless a pin says that they do: the build was started by a stranger's doing, or ran on
     /// a stranger's code.
     pub fn foreign(&self) -> Option<(IdentityField, &str)> {
-        let trigger = self.trigger.as_deref().filter(|trigger| FOREIGN_TRIGGERS.contains(trigger));
-        let pulled = self.git_ref.as_deref().filter(|git_ref| RefClass::of(git_ref) == RefClass::Pull);
-        trigger
+        self.foreign_trigger()
             .map(|trigger| (IdentityField::Trigger, trigger))
-            .or_else(|| pulled.map(|git_ref| (IdentityField::GitRef, git_ref)))
+            .or_else(|| self.foreign_ref().map(|git_ref| (IdentityField::GitRef, git_ref)))
+    }
+
+    /// The trigger, when it is a stranger's doing.
+    pub(crate) fn foreign_trigger(&self) -> Option<&str> {
+        self.trigger.as_deref().filter(|trigger| FOREIGN_TRIGGERS.contains(trigger))
+    }
+
+    /// The ref, when it is a stranger's code.
+    pub(crate) fn foreign_ref(&self) -> Option<&str> {
+        self.git_ref.as_deref().filter(|git_ref| RefClass::of(git_ref) == RefClass::Pull)
     }
 }
 

@@ -19,6 +19,7 @@ mod identity;
 mod outcome;
 mod policy;
 mod purl;
+mod reason;
 mod refusal;
 mod serve;
 mod verdict;
@@ -38,9 +39,10 @@ pub use gate::{
     count, decide,
 };
 pub use identity::{Difference, Identity, IdentityField, RefClass, TrustRank};
-pub use outcome::{ArchiveRule, AttestationNote, Outcome, OutcomeKind, Reason, SignatureNote};
+pub use outcome::{Outcome, OutcomeKind};
 pub use policy::{Admission, AttestationMode, Pin, Policy, PolicyError, Sighting, Waiver};
 pub use purl::{Purl, PurlError};
+pub use reason::{ArchiveRule, AttestationNote, Reason, SignatureNote};
 pub use refusal::{Refusal, RefusalKind};
 pub use serve::{PromotedArtifact, RecordMismatch, ServeRecord};
 pub use verdict::Verdict;

@@ -5,24 +5,21 @@
 //! (lower case; `_` and `.` as `-` where the ecosystem treats them so), so that no spelling escapes a rule.
 
 mod attestation;
+mod document;
 mod pattern;
-
-use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
 use crate::{ArtifactId, CheckKind, CheckSet, Ecosystem, PackageName, Requirement, Sha256, Version};
-use attestation::{RawModes, RawPin, RawWaiver};
+use attestation::RawModes;
+use document::Document;
 use pattern::Pattern;
 
 pub use attestation::{AttestationMode, Pin, Waiver};
 
 /// Rules beyond this number are refused; each request walks them.
 const RULES_MAX: usize = 10_000;
-/// The longest minimum age.
-const AGE_MAX: Duration = Duration::from_hours(366 * 24);
-
 /// A parsed policy. The default one requires the hash check of everything, and takes attestations by the ratchet where the
 /// ecosystem has them.
 #[derive(Clone, Debug, Default)]
@@ -123,52 +120,6 @@ pub enum PolicyError {
     },
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Document {
-    #[serde(default)]
-    attestations: RawModes,
-    #[serde(default)]
-    rule: Vec<RawRule>,
-    #[serde(default)]
-    deny: Vec<RawDeny>,
-    #[serde(default)]
-    internal: Vec<RawInternal>,
-    #[serde(default)]
-    pin: Vec<RawPin>,
-    #[serde(default)]
-    waiver: Vec<RawWaiver>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawRule {
-    ecosystem: Option<Ecosystem>,
-    packages: Option<Vec<String>>,
-    require: Option<Vec<String>>,
-    attestations: Option<AttestationMode>,
-    min_age: Option<String>,
-    #[serde(default)]
-    weak_digests: WeakDigests,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawDeny {
-    ecosystem: Option<Ecosystem>,
-    package: Option<String>,
-    versions: Option<Vec<String>>,
-    sha256: Option<String>,
-    reason: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawInternal {
-    ecosystem: Ecosystem,
-    packages: Vec<String>,
-}
-
 impl Policy {
     /// Parses a policy file. The empty document is the default policy.
     pub fn parse(document: &str) -> Result<Self, PolicyError> {
@@ -180,9 +131,9 @@ impl Policy {
         Ok(Self {
             document: document.to_owned(),
             modes: raw.attestations,
-            rules: numbered("rule", raw.rule, rule)?,
-            deny: numbered("deny", raw.deny, deny)?,
-            internal: numbered("internal", raw.internal, |raw| internal(&raw))?,
+            rules: numbered("rule", raw.rule, document::rule)?,
+            deny: numbered("deny", raw.deny, document::deny)?,
+            internal: numbered("internal", raw.internal, |raw| document::internal(&raw))?,
             pins: numbered("pin", raw.pin, Pin::parse)?,
             waivers: numbered("waiver", raw.waiver, Waiver::parse)?,
         })
@@ -201,6 +152,11 @@ impl Policy {
     /// How many rules, deny entries and internal namespaces there are.
     pub const fn counts(&self) -> (usize, usize, usize) {
         (self.rules.len(), self.deny.len(), self.internal.len())
+    }
+
+    /// How many pins and waivers there are, expired ones included.
+    pub const fn exceptions(&self) -> (usize, usize) {
+        (self.pins.len(), self.waivers.len())
     }
 
     /// The versions that the deny list names.
@@ -337,119 +293,6 @@ fn numbered<R, T>(
     let named =
         |(at, entry)| parse(entry).map_err(|problem| PolicyError::Rule { section, number: at + 1, problem });
     raw.into_iter().enumerate().map(named).collect()
-}
-
-fn rule(raw: RawRule) -> Result<PolicyRule, String> {
-    let (require, attestations) = required(&raw)?;
-    let min_age = raw.min_age.as_deref().map(age).transpose()?.unwrap_or(SignedDuration::ZERO);
-    let patterns = raw.packages.unwrap_or_default();
-    if raw.ecosystem.is_none() && patterns.iter().any(|p| p != "*") {
-        return Err("`packages` needs an `ecosystem`, since each spells names in its own way".into());
-    }
-    let packages = match raw.ecosystem {
-        Some(ecosystem) => compile(ecosystem, &patterns)?,
-        None => vec![],
-    };
-    Ok(PolicyRule {
-        ecosystem: raw.ecosystem,
-        packages,
-        require,
-        attestations,
-        min_age,
-        weak: raw.weak_digests,
-    })
-}
-
-/// The checks that a rule requires, and how it takes attestations: to require the attest check is the mode `require`.
-fn required(raw: &RawRule) -> Result<(CheckSet, Option<AttestationMode>), String> {
-    let attest = CheckSet::of(CheckKind::Attest);
-    let applies = raw.ecosystem.is_some_and(|ecosystem| CheckKind::Attest.applies_to(ecosystem));
-    if raw.attestations.is_some() && !applies {
-        return Err("`attestations` needs an `ecosystem` that has some: \"npm\" or \"pypi\"".into());
-    }
-    let Some(names) = &raw.require else {
-        return Ok((CheckSet::of(CheckKind::Hash), raw.attestations));
-    };
-    let checks: CheckSet = names.iter().map(|n| available(n)).collect::<Result<_, _>>()?;
-    if checks.is_empty() {
-        return Err("`require` is empty; leave it out, or name a check such as \"hash\"".into());
-    }
-    if !checks.contains_all(attest) {
-        return Ok((checks, raw.attestations));
-    }
-    if !applies {
-        return Err(
-            "the check \"attest\" needs an `ecosystem` that has attestations: \"npm\" or \"pypi\"".into()
-        );
-    }
-    match raw.attestations {
-        None | Some(AttestationMode::Require) => Ok((checks, Some(AttestationMode::Require))),
-        Some(mode @ (AttestationMode::Off | AttestationMode::Observe | AttestationMode::Ratchet)) => {
-            Err(format!(
-                "`require` names \"attest\", and `attestations` is {:?}; say one or the other",
-                mode.as_str()
-            ))
-        }
-    }
-}
-
-fn available(name: &str) -> Result<CheckKind, String> {
-    let check: CheckKind = name.parse().map_err(|e: crate::UnknownCheck| e.to_string())?;
-    if check.is_available() {
-        Ok(check)
-    } else {
-        Err(format!("the check {name:?} has no worker in this version, so nothing could ever pass it"))
-    }
-}
-
-fn age(text: &str) -> Result<SignedDuration, String> {
-    let raw: HumanDuration = toml::Value::String(text.to_owned())
-        .try_into()
-        .map_err(|_| format!("min_age {text:?} is not a duration such as \"7d\" or \"36h\""))?;
-    if raw.0 > AGE_MAX {
-        return Err(format!("min_age {text:?} is over a year"));
-    }
-    SignedDuration::try_from(raw.0).map_err(|e| e.to_string())
-}
-
-#[derive(Deserialize)]
-struct HumanDuration(#[serde(with = "humantime_serde")] Duration);
-
-fn deny(raw: RawDeny) -> Result<Deny, String> {
-    let target = match (raw.ecosystem, raw.package, raw.sha256) {
-        (None, None, Some(digest)) if raw.versions.is_none() => {
-            DenyTarget::Digest(digest.parse().map_err(|e| format!("sha256: {e}"))?)
-        }
-        (Some(ecosystem), Some(package), None) => DenyTarget::Package {
-            ecosystem,
-            package: Pattern::compile(ecosystem, &package)?,
-            versions: versions(raw.versions)?,
-        },
-        _ => return Err("give either `ecosystem` and `package` (and `versions`), or `sha256`".into()),
-    };
-    if raw.reason.trim().is_empty() {
-        return Err("`reason` is empty; the people who are refused will read it".into());
-    }
-    Ok(Deny { target, reason: raw.reason })
-}
-
-fn versions(raw: Option<Vec<String>>) -> Result<Vec<Version>, String> {
-    match raw {
-        None => Ok(vec![]),
-        Some(list) if list.is_empty() => Err("`versions` is empty; leave it out to deny all of them".into()),
-        Some(list) => list.into_iter().map(|v| Version::new(v).map_err(|e| e.to_string())).collect(),
-    }
-}
-
-fn internal(raw: &RawInternal) -> Result<Internal, String> {
-    if raw.packages.is_empty() {
-        return Err("`packages` is empty; name patterns such as \"@acme/*\"".into());
-    }
-    Ok(Internal { ecosystem: raw.ecosystem, packages: compile(raw.ecosystem, &raw.packages)? })
-}
-
-fn compile(ecosystem: Ecosystem, patterns: &[String]) -> Result<Vec<Pattern>, String> {
-    patterns.iter().map(|p| Pattern::compile(ecosystem, p)).collect()
 }
 
 #[cfg(test)]

@@ -30,6 +30,7 @@ fn verdict(gate: &Gate, check: CheckKind, kind: OutcomeKind) -> Verdict {
         policy_epoch: 1,
         outcome: Outcome { kind, reason: Reason::Trivial },
         evidence: vec![],
+        trust: vec![],
         service: check.to_string(),
         software: "test".into(),
         decided_at: Timestamp::UNIX_EPOCH,

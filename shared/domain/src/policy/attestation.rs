@@ -122,7 +122,7 @@ impl Pin {
         if raw.triggers.as_ref().is_some_and(Vec::is_empty) {
             return Err("`triggers` is empty; leave it out to allow the usual ones".into());
         }
-        let packages = super::compile(raw.ecosystem, &raw.packages)?;
+        let packages = super::document::compile(raw.ecosystem, &raw.packages)?;
         Ok(Self { ecosystem: raw.ecosystem, packages, expected: raw })
     }
 
@@ -164,15 +164,15 @@ impl Pin {
         {
             return Err(difference(Field::Trigger, Some(&wanted.join(", ")), found));
         }
-        match identity.foreign() {
-            Some((Field::Trigger, found)) if pin.triggers.is_none() => {
-                Err(difference(Field::Trigger, Some("one that the pin allows"), Some(found)))
-            }
-            Some((Field::GitRef, found)) if pin.git_ref.is_none() => {
-                Err(difference(Field::GitRef, Some("one that the pin allows"), Some(found)))
-            }
-            Some(_) | None => Ok(()),
+        // Each by its own name: a pin that allows the trigger does not yet allow a stranger's code.
+        let allowed = "one that the pin allows";
+        if let (None, Some(found)) = (&pin.triggers, identity.foreign_trigger()) {
+            return Err(difference(Field::Trigger, Some(allowed), Some(found)));
         }
+        if let (None, Some(found)) = (&pin.git_ref, identity.foreign_ref()) {
+            return Err(difference(Field::GitRef, Some(allowed), Some(found)));
+        }
+        Ok(())
     }
 }
 
