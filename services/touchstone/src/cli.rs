@@ -84,6 +84,9 @@ enum Command {
     /// The policy file.
     #[command(subcommand)]
     Policy(Policy),
+    /// Whose signatures count: show it, import or refresh it.
+    #[command(subcommand)]
+    Trust(Trust),
 }
 
 #[derive(Subcommand)]
@@ -117,6 +120,32 @@ enum Policy {
     },
 }
 
+#[derive(Subcommand)]
+enum Trust {
+    /// Show which roots, logs and keys count, where they come from, what expires when, and what counted before.
+    ///
+    /// Of the sigstore root and of the npm registry's keys, the file named in [trust] wins, then what the TUF repository says,
+    /// then what came with this program. Exit code 1 means that nothing can be verified at present.
+    Show {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Import an offline copy of the sigstore TUF repository, for machines that reach no mirror.
+    ///
+    /// The copy is verified from the pinned TUF root ([trust] tuf_root, or the embedded one), must not be older than what is
+    /// stored, and may have expired by no more than [trust] grace. Every attest process uses it within a minute. A refused
+    /// copy changes nothing.
+    Import {
+        /// A directory with metadata/ and targets/, or with the metadata at its top; symbolic links in it are refused.
+        directory: PathBuf,
+    },
+    /// Ask the mirror at [trust] tuf_url now, instead of waiting for the next refresh.
+    ///
+    /// What it says is verified from the pinned TUF root, and must be neither expired nor older than what is stored.
+    Refresh,
+}
+
 /// Runs a command.
 pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode> {
     if let Command::Upstreams(Upstreams::Discover { write }) = &cli.command {
@@ -133,7 +162,7 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         Command::Promote => wiring::run_role(Role::Promote, config).await?,
         Command::Console => wiring::run_role(Role::Console, config).await?,
         Command::Migrate => commands::migrate::run(&config).await?,
-        Command::Doctor => return commands::doctor::run(&config, file).await,
+        Command::Doctor => return Box::pin(commands::doctor::run(&config, file)).await,
         Command::Why { purl, json } => return commands::why::run(&config, &purl, json).await,
         Command::Recall { target, reason } => return commands::recall::run(&config, &target, &reason).await,
         Command::Recheck { purl, all } => commands::recheck::run(&config, &purl, all).await?,
@@ -142,6 +171,9 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
             commands::incidents::resolve(&config, &which).await?;
         }
         Command::Upstreams(Upstreams::Discover { .. }) => (),
+        Command::Trust(Trust::Show { json }) => return commands::trust::show(&config, json).await,
+        Command::Trust(Trust::Import { directory }) => commands::trust::take(&config, &directory).await?,
+        Command::Trust(Trust::Refresh) => commands::trust::renew(&config).await?,
         Command::Policy(Policy::Check { file, purl }) => {
             return commands::policy::run(&config, file.as_deref(), purl.as_deref());
         }

@@ -7,6 +7,7 @@ pub(crate) mod migrate;
 pub(crate) mod policy;
 pub(crate) mod recall;
 pub(crate) mod recheck;
+pub(crate) mod trust;
 pub(crate) mod why;
 
 use anyhow::{Context as _, Result};

@@ -45,7 +45,7 @@ fn tell(story: &Story) -> String {
     let (facts, gate) = (&story.facts, &story.gate);
     let mut out = String::new();
     let mut line = |label: &str, text: String| {
-        let _infallible = writeln!(out, "  {label:<12}{text}");
+        let _infallible = writeln!(out, "  {label:<11} {text}");
     };
     line("state", format!("{}: {}", story.state().as_str(), next_step(story)));
     line("sha256", facts.sha256.to_string());
