@@ -13,7 +13,7 @@ use x509_cert::{
     der::{Decode as _, Encode as _, asn1::Utf8StringRef, oid::ObjectIdentifier},
     ext::{
         Extension,
-        pkix::{KeyUsage, SubjectAltName, name::GeneralName},
+        pkix::{BasicConstraints, KeyUsage, SubjectAltName, name::GeneralName},
     },
     time::Time,
 };
@@ -84,13 +84,18 @@ pub(crate) struct Issuer {
     subject: Vec<u8>,
     not_before: Timestamp,
     not_after: Timestamp,
+    /// How many authorities there may be below it.
+    path_length: Option<u8>,
 }
 
 impl Issuer {
     pub(crate) fn parse(der: &[u8]) -> Result<Self, Refused> {
         let parsed = decode(der)?;
         let (not_before, not_after) = validity(&parsed)?;
-        Ok(Self { subject: name_der(&parsed.tbs_certificate.subject)?, not_before, not_after })
+        let constraints =
+            parsed.tbs_certificate.get::<BasicConstraints>().map_err(|e| refuse(e.to_string()))?;
+        let path_length = constraints.and_then(|(_critical, constraints)| constraints.path_len_constraint);
+        Ok(Self { subject: name_der(&parsed.tbs_certificate.subject)?, not_before, not_after, path_length })
     }
 }
 
@@ -102,22 +107,27 @@ pub(crate) struct Unverified {
 }
 
 impl Unverified {
-    /// The certificate of the authority must itself have been valid: the library trusts those in the trust root at any time
-    /// within the window that the root gives.
+    /// The certificate of the authority must itself have been valid, and allow a path of this length: the library trusts those
+    /// in the trust root at any time within the window that the root gives, and with anything below them.
     pub(crate) fn check_issuer(
         &self,
         authorities: &[Issuer],
         signed_at: &[Timestamp],
     ) -> Result<(), Refused> {
-        let of_leaf = self.issuers.iter().find(|name| authorities.iter().any(|a| a.subject == **name));
-        let Some(name) = of_leaf else {
+        let known = |name: &Vec<u8>| authorities.iter().any(|a| a.subject == *name);
+        let Some((below, name)) = self.issuers.iter().enumerate().find(|(_below, name)| known(name)) else {
             return Err(refuse("its issuer is not in the trust root"));
         };
         let valid = |a: &Issuer| signed_at.iter().all(|time| a.not_before <= *time && *time <= a.not_after);
-        if authorities.iter().filter(|a| a.subject == *name).any(valid) {
+        let mut named = authorities.iter().filter(|a| a.subject == *name).filter(|a| valid(a)).peekable();
+        if named.peek().is_none() {
+            let detail = "the issuing authority's certificate was not valid";
+            return Err(Refused::new(Problem::CertificateTime, detail));
+        }
+        if named.any(|a| a.path_length.is_none_or(|length| below <= usize::from(length))) {
             return Ok(());
         }
-        Err(Refused::new(Problem::CertificateTime, "the issuing authority's certificate was not valid"))
+        Err(refuse("there are more authorities in the chain than the issuing one allows"))
     }
 }
 

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sigstore_verify::types::{
-    Bundle, Checkpoint, InclusionProof, KindVersion, MediaType, TransparencyLogEntry,
+    Bundle, Checkpoint, InclusionProof, KindVersion, MediaType, SignatureContent, TimeRange,
+    TransparencyLogEntry,
 };
 
 use crate::{
@@ -46,6 +47,8 @@ pub(crate) struct Log {
     pub(crate) id: [u8; 32],
     pub(crate) id_base64: String,
     pub(crate) url: String,
+    /// When its key counts, both ends included.
+    pub(crate) window: TimeRange,
 }
 
 impl Log {
@@ -79,7 +82,7 @@ pub(crate) fn check_entries(bundle: &Bundle, logs: &[Log]) -> Result<(), Refused
         if let Some(proof) = &entry.inclusion_proof {
             check_proof(entry, proof, log, logs)?;
         }
-        check_kind(entry)?;
+        check_kind(entry, &bundle.content)?;
     }
     Ok(())
 }
@@ -158,11 +161,33 @@ struct Body<'a> {
     api_version: Text<'a>,
 }
 
-/// The logged body must be one reading, and of the kind that the bundle says.
-fn check_kind(entry: &TransparencyLogEntry) -> Result<(), Refused> {
+/// The log's key must have been valid whenever the signature was made. The library asks that of promises only, not of checkpoints.
+pub(crate) fn check_windows(bundle: &Bundle, logs: &[Log], signed_at: &[Timestamp]) -> Result<(), Refused> {
+    for entry in &bundle.verification_material.tlog_entries {
+        let log = log_of(entry, logs)?;
+        if let Some(time) = signed_at.iter().find(|time| !log.window.contains(**time)) {
+            return Err(Refused::new(Problem::Checkpoint, format!("the log's key was not valid at {time}")));
+        }
+    }
+    Ok(())
+}
+
+/// The kind must be one that logs this sort of signature, and the logged body one reading, and of the kind that the bundle says.
+fn check_kind(entry: &TransparencyLogEntry, content: &SignatureContent) -> Result<(), Refused> {
     let body: Body<'_> =
         read(strict_text(entry.canonicalized_body.as_bytes(), JsonLimits::BUNDLE)?, "the log entry")?;
     let said = entry.kind_version;
+    let of_bytes = matches!(content, SignatureContent::MessageSignature(_));
+    let fits = match said {
+        KindVersion::HashedRekordV001 => of_bytes,
+        KindVersion::DsseV001 | KindVersion::IntotoV002 => !of_bytes,
+        // The second log's takes both. What the library does not know, it refuses.
+        _ => true,
+    };
+    if !fits {
+        let detail = format!("{} does not log such a signature", kind(said));
+        return Err(Refused::new(Problem::LogEntryMismatch, detail));
+    }
     if body.kind.0 == said.kind() && body.api_version.0 == said.version() {
         return Ok(());
     }

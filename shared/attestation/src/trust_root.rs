@@ -102,6 +102,7 @@ impl TrustRoot {
                 id: *id.as_bytes(),
                 id_base64: log.log_id.key_id.to_base64(),
                 url: log.base_url.clone(),
+                window: window(log.public_key.valid_for, &log.base_url)?,
             })
         });
         let logs = logs.collect::<Result<_, TrustRootError>>()?;
@@ -141,10 +142,14 @@ impl std::fmt::Debug for TrustRoot {
     }
 }
 
+fn window(window: Option<TimeRange>, uri: &str) -> Result<TimeRange, TrustRootError> {
+    window.ok_or_else(|| TrustRootError::NoWindow(uri.chars().take(256).collect()))
+}
+
 fn authorities(root: &TrustedRoot) -> Result<Vec<Authority>, TrustRootError> {
     let mut found = Vec::new();
     let mut add = |kind, uri: &str, id: String, window: Option<TimeRange>| {
-        let window = window.ok_or_else(|| TrustRootError::NoWindow(uri.chars().take(256).collect()))?;
+        let window = self::window(window, uri)?;
         found.push(Authority { kind, uri: uri.to_owned(), id, start: window.start, end: window.end });
         Ok(())
     };

@@ -115,6 +115,7 @@ impl TrustRoot {
         log::check_entries(&bundle, &self.logs)?;
         let result = self.run(&bundle, statement.as_ref(), artifact, &method)?;
         let signed_at = signed_at(&result)?;
+        log::check_windows(&bundle, &self.logs, &signed_at)?;
         if let Some(certificate) = &certificate {
             certificate.check_issuer(&self.issuers, &signed_at)?;
         }
