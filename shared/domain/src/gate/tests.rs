@@ -116,18 +116,65 @@ fn an_empty_requirement_does_not_exist() {
     assert_eq!(Requirement::new(CheckSet::EMPTY, CheckSet::of(CheckKind::Hash)), None);
 }
 
+#[test]
+fn a_requirement_tolerates_only_what_it_requires_and_never_everything() {
+    let [hash, attest, peer] = [CheckKind::Hash, CheckKind::Attest, CheckKind::Peer].map(CheckSet::of);
+    let both = Requirement::new(hash.union(attest), CheckSet::EMPTY).expect("not empty");
+    let tolerating = |set| both.tolerating(set).map(Requirement::tolerated);
+    assert_eq!(both.tolerated(), CheckSet::EMPTY);
+    assert_eq!(tolerating(attest), Some(attest));
+    assert_eq!(tolerating(attest.union(peer)), Some(attest));
+    assert_eq!(tolerating(peer), Some(CheckSet::EMPTY));
+    assert_eq!(tolerating(hash.union(attest)), None);
+    assert_eq!(Requirement::new(attest, attest).and_then(|only| only.tolerating(attest)), None);
+    assert_eq!(
+        both.tolerating(attest).and_then(|r| r.tolerating(CheckSet::EMPTY)),
+        Some(both),
+        "the last word counts"
+    );
+}
+
+#[test]
+fn absence_is_excused_where_it_is_tolerated_and_nothing_else_is() {
+    let mut tolerant = gate(&[CheckKind::Hash, CheckKind::Attest]);
+    let strict = tolerant;
+    tolerant.requirement =
+        strict.requirement.tolerating(CheckSet::of(CheckKind::Attest)).expect("the hash check approves");
+    for (kind, tolerated, otherwise) in [
+        (OutcomeKind::Pass, ArtifactState::Servable, ArtifactState::Servable),
+        (OutcomeKind::NotOffered, ArtifactState::Servable, ArtifactState::Held),
+        (OutcomeKind::Inconclusive, ArtifactState::Held, ArtifactState::Held),
+        (OutcomeKind::Fail, ArtifactState::Rejected, ArtifactState::Rejected),
+    ] {
+        let after = |start: &Gate| {
+            counted(&counted(start, CheckKind::Hash, OutcomeKind::Pass), CheckKind::Attest, kind).state()
+        };
+        assert_eq!((after(&tolerant), after(&strict)), (tolerated, otherwise), "{kind}");
+        // nothing else approves for it: the hash check still has to answer, and is not itself excused
+        let alone = counted(&tolerant, CheckKind::Attest, kind);
+        assert!(!alone.is_servable(), "{kind}");
+        let unhashed = counted(&alone, CheckKind::Hash, OutcomeKind::NotOffered);
+        assert!(!unhashed.is_servable(), "{kind}");
+    }
+    let excused = counted(&tolerant, CheckKind::Attest, OutcomeKind::NotOffered);
+    let denied = counted(&excused, CheckKind::Attest, OutcomeKind::Fail);
+    assert_eq!(denied.state(), ArtifactState::Rejected, "a later failure still rejects");
+}
+
 proptest! {
     /// Whatever the order and however often verdicts arrive, the end state is the same, and it is servable only if
-    /// every required check passed and none of those with a veto failed.
+    /// every required check passed, or found nothing where that is tolerated, and none of those with a veto failed.
     #[test]
     fn order_and_repetition_never_matter(
         required in 1_i64..16,
+        tolerated in 0_i64..16,
         verdicts in proptest::collection::vec((0_usize..4, 0_usize..4, any::<bool>()), 0..24),
         seed in any::<proptest::sample::Index>(),
     ) {
         let mut start = gate(&[CheckKind::Hash]);
         let checks = CheckSet::from_mask(required);
-        start.requirement = Requirement::new(checks, checks).expect("not empty");
+        let requirement = Requirement::new(checks, checks).expect("not empty");
+        start.requirement = requirement.tolerating(CheckSet::from_mask(tolerated)).unwrap_or(requirement);
         let mut forward = start;
         let mut rotated = start;
         let turn = if verdicts.is_empty() { 0 } else { seed.index(verdicts.len()) };
@@ -151,7 +198,8 @@ proptest! {
             let hits = verdicts.iter().filter(|(_, k, stale)| *k == kind && !*stale);
             hits.map(|(check, _, _)| CheckKind::ALL[*check]).collect()
         };
-        let expected = answered(0).contains_all(checks) && answered(1).intersection(checks).is_empty();
+        let absent = answered(2).intersection(start.requirement.tolerated());
+        let expected = answered(0).union(absent).contains_all(checks) && answered(1).intersection(checks).is_empty();
         prop_assert_eq!(forward.is_servable(), expected);
         prop_assert_eq!(matches!(decide(&forward), Decision::Promote(_)), expected);
     }

@@ -182,15 +182,18 @@ impl Waiver {
             return Err("`reason` is empty; whoever asks why it was let pass will read it".into());
         }
         let sha256 = raw.sha256.parse().map_err(|e| format!("sha256: {e}"))?;
-        let expires = raw.expires.parse::<Timestamp>().or_else(|_| {
-            let day: Date = raw.expires.parse()?;
-            day.to_zoned(TimeZone::UTC).map(|start| start.timestamp())
-        });
-        let expires: Timestamp = expires.map_err(|_: jiff::Error| {
-            format!("expires {:?} is neither a date such as 2027-01-31 nor a time", raw.expires)
+        let text = raw.expires.as_str();
+        let expires = text.parse::<Timestamp>().ok().or_else(|| day(text)).ok_or_else(|| {
+            format!("expires {text:?} is neither a date such as 2027-01-31 nor a time with its offset")
         })?;
         Ok(Self { sha256, reason: raw.reason, expires })
     }
+}
+
+/// The beginning of a day, UTC. A time of day without an offset is no date, though it begins like one.
+fn day(text: &str) -> Option<Timestamp> {
+    let date: Date = text.parse().ok().filter(|_| !text.contains([':', 'T', 't', ' ']))?;
+    date.to_zoned(TimeZone::UTC).ok().map(|start| start.timestamp())
 }
 
 #[cfg(test)]

@@ -112,8 +112,15 @@ fn nothing_that_is_unknown_empty_or_impossible_parses() {
 }
 
 #[test]
-fn the_default_policy_requires_the_hash_check() {
-    let requirement = Policy::default().requirement(Ecosystem::Npm, &package("a"));
-    assert_eq!(requirement.required(), CheckSet::of(CheckKind::Hash));
-    assert_eq!(requirement.veto(), CheckSet::of(CheckKind::Hash));
+fn the_default_policy_requires_the_hash_check_and_takes_attestations_by_the_ratchet() {
+    let (hash, attest) = (CheckSet::of(CheckKind::Hash), CheckSet::of(CheckKind::Attest));
+    for (ecosystem, required, tolerated) in [
+        (Ecosystem::Npm, hash.union(attest), attest),
+        (Ecosystem::Pypi, hash.union(attest), attest),
+        (Ecosystem::Cargo, hash, CheckSet::EMPTY),
+    ] {
+        let requirement = Policy::default().requirement(ecosystem, &package("a"));
+        assert_eq!((requirement.required(), requirement.veto()), (required, required), "{ecosystem}");
+        assert_eq!(requirement.tolerated(), tolerated, "{ecosystem}");
+    }
 }
