@@ -136,8 +136,12 @@ impl Mint {
         ];
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("JSON is text");
         let mut seeds: Seeds = minted.map(|(name, bundle)| (name, text(bundle.json()))).into();
-        let twice = text(self.attest().json()).replacen('{', r#"{"mediaType":"x","#, 1);
-        seeds.push(("bad-key-twice", twice));
+        let bundle = text(self.attest().json());
+        seeds.extend([
+            ("bad-key-twice", bundle.replacen('{', r#"{"mediaType":"x","#, 1)),
+            ("bad-unknown-key-twice", bundle.replacen('{', r#"{"x":[{"y":1,"\u0079":2}],"#, 1)),
+            ("good-unknown-keys", bundle.replacen('{', r#"{"x":[{"y":1}],"z":null,"#, 1)),
+        ]);
         seeds
     }
 
@@ -149,6 +153,8 @@ impl Mint {
         let forged = |bundle: Bundle<'_>| bundle.sct(|sct| sct.break_signature = true).value();
         vec![
             ("bad-key-twice", honest.replacen('{', r#"{"attestations":[],"#, 1)),
+            ("bad-unknown-key-twice", honest.replacen('{', r#"{"x":{"y":1,"y":2},"#, 1)),
+            ("good-unknown-keys", honest.replacen('{', r#"{"x":{"y":1},"z":null,"#, 1)),
             ("good-both", honest),
             ("good-publish", text(&document().edit(keep(0)).value())),
             (
@@ -173,6 +179,8 @@ impl Mint {
         let provenance = |attestations: &[Value]| pypi::provenance(&self.identity, attestations).to_string();
         vec![
             ("bad-key-twice", attestation.to_string().replacen('{', r#"{"version":1,"#, 1)),
+            ("bad-unknown-key-twice", attestation.to_string().replacen('{', r#"{"x":{"y":1,"y":2},"#, 1)),
+            ("good-unknown-keys", attestation.to_string().replacen('{', r#"{"x":{"y":1},"z":null,"#, 1)),
             ("bad-empty", provenance(&[])),
             ("bad-forged", provenance(&[forged])),
             ("good-two", provenance(&[attestation.clone(), slsa.clone()])),

@@ -2,6 +2,8 @@
 //!
 //! Bytes changed anywhere would break the JSON, the base64 or the signature nearly always, and nothing behind it be reached.
 
+use std::ops::Range;
+
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 use crate::json::{Part, parts};
@@ -36,8 +38,11 @@ fn document(text: &[u8], choice: &mut Choice, depth: usize) -> Option<Vec<u8>> {
         2 => Some(replaced(text, part, other)),
         3 => Some(replaced(text, part, CONSTANTS[choice.of(CONSTANTS.len())].as_bytes())),
         4 => {
-            // The same key again, with another value.
-            let key = part.key.clone().map(|key| [&text[key], b":"].concat()).unwrap_or_default();
+            // The same key again, or one that nobody knows, with another value.
+            let same = |key: Range<usize>| [&text[key], b":".as_slice()].concat();
+            let key =
+                part.key.clone().map(|key| if choice.of(2) == 0 { same(key) } else { b"\"x\":".to_vec() });
+            let key = key.unwrap_or_default();
             Some(with(text, part.whole().end, &[b",", key.as_slice(), other].concat()))
         }
         _ => {
