@@ -1,6 +1,7 @@
 //! One target for every conversation test: one file per promise, one per ecosystem's real clients.
 
 mod architecture;
+mod attested_clients;
 mod attestation;
 mod chaos;
 mod clients;

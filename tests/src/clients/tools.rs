@@ -50,6 +50,16 @@ impl Tools {
         }
     }
 
+    /// Node.js.
+    pub fn node(&self) -> &Path {
+        &self.node
+    }
+
+    /// npm's entry point, for Node.js.
+    pub fn npm(&self) -> &Path {
+        &self.npm
+    }
+
     /// Python, for what the machine has no program for.
     pub fn python(&self) -> &Path {
         &self.python
