@@ -1,10 +1,12 @@
 //! One target for every conversation test: one file per promise, one per ecosystem's real clients.
 
 mod architecture;
-mod attested_clients;
+mod attest;
 mod attestation;
+mod attested_clients;
 mod chaos;
 mod clients;
+mod conformance;
 mod faults;
 mod fixtures;
 mod flights;
@@ -15,3 +17,4 @@ mod policy;
 mod protocol;
 mod second_digest;
 mod storage;
+mod trust;

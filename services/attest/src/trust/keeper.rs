@@ -17,7 +17,7 @@ use touchstone_store::{Store, StoreError, TrustKind};
 use super::{
     choice::{Choice, Loaded, Origin, Standing, Trust, TrustUnavailable, at, choose, standing},
     options::TrustOptions,
-    renew::{RenewError, as_new, fetched, known, record, record_document, stored},
+    renew::{RenewError, as_new, fetched, known, record, record_document, record_pin, stored},
     set::TufSet,
 };
 
@@ -64,7 +64,7 @@ impl TrustKeeper {
     /// here: there is no trust until they are replaced.
     pub async fn start(parts: TrustParts) -> Result<Self, StoreError> {
         let TrustParts { options, store, clock, shutdown } = parts;
-        record_document(&store, TrustKind::TufRoot, &options.pin.root, pin_origin(&options)).await?;
+        record_pin(&options, &store).await?;
         let loaded = stored(&options, &store).await?;
         let choice = choose(&options, &loaded);
         let state = State { loaded: Ok(None), choice: Err(TrustUnavailable::Nothing), confirmed: None };
@@ -154,7 +154,7 @@ impl Inner {
         let floor = known(&Ok(used.clone()));
         let now = self.clock.now();
         let set = Arc::new(fetched(&self.options, floor, now).await?);
-        record(&self.store, &set, "tuf").await?;
+        record(&self.options, &self.store, &set, "tuf").await?;
         if self.store.tuf_files().await? != *set.files {
             self.store.put_tuf_files(&set.files).await?;
         }
@@ -173,7 +173,7 @@ impl Inner {
         confirmed: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         if let Ok(Some(set)) = &loaded {
-            record(&self.store, set, Origin::Tuf.as_str()).await?;
+            record(&self.options, &self.store, set, Origin::Tuf.as_str()).await?;
         }
         if let Ok(choice) = &choice {
             let (root, keys) = (choice.trust.root.document(), choice.trust.keys.document());
@@ -255,11 +255,6 @@ fn concern(standing: &Standing, loaded: &Loaded) -> Option<String> {
         }
         (Standing::Lasting | Standing::Current { .. } | Standing::Expired { .. }, Ok(_)) => None,
     }
-}
-
-/// Where the pinned TUF root is from.
-fn pin_origin(options: &TrustOptions) -> &'static str {
-    if options.own_pin { Origin::File.as_str() } else { Origin::Embedded.as_str() }
 }
 
 /// About as long: many processes do not ask at once.

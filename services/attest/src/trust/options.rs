@@ -13,6 +13,7 @@ use touchstone_runtime::config::{Config, TrustSection};
 use touchstone_upstream::{Limits, Mirror, MirrorError};
 
 use super::{
+    choice::Origin,
     document::{METADATA_BYTES_MAX, inspect},
     set::{KeysTarget, Pin, TARGET_BYTES_MAX, TufError},
 };
@@ -122,6 +123,13 @@ impl TrustOptions {
             warn_before: section.warn_before,
             grace: section.grace,
         })
+    }
+}
+
+impl TrustOptions {
+    /// Where the pinned TUF root is from.
+    pub(crate) fn pin_origin(&self) -> Origin {
+        if self.own_pin { Origin::File } else { Origin::Embedded }
     }
 }
 

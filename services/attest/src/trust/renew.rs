@@ -69,7 +69,7 @@ pub struct Renewed {
 pub async fn refresh(options: &TrustOptions, store: &Store, now: Timestamp) -> Result<Renewed, RenewError> {
     let loaded = stored(options, store).await?;
     let set = fetched(options, known(&loaded), now).await?;
-    record(store, &set, "tuf").await?;
+    record(options, store, &set, "tuf").await?;
     store.put_tuf_files(&set.files).await?;
     Ok(renewed(options, &loaded, &set, now))
 }
@@ -88,7 +88,7 @@ pub async fn import(
     let at = now.saturating_sub(options.grace).unwrap_or(Timestamp::MIN);
     let (pin, floor, directory) = (options.pin.clone(), known(&loaded), Directory(directory.to_owned()));
     let set = off_thread(move || lasting(&pin, walk_offline(&pin, directory, &floor, at)?)).await?;
-    record(store, &set, "import").await?;
+    record(options, store, &set, "import").await?;
     store.put_tuf_files(&set.files).await?;
     Ok(renewed(options, &loaded, &set, now))
 }
@@ -140,14 +140,25 @@ pub(crate) async fn as_new(
     off_thread(move || walk_offline(&pin, Stored(files), &floor, Timestamp::MIN)).await
 }
 
-/// Puts every document that verdicts may rest on into the history.
-pub(crate) async fn record(store: &Store, set: &TufSet, origin: &str) -> Result<(), StoreError> {
+/// Puts every document that verdicts may rest on into the history, the pinned root first.
+pub(crate) async fn record(
+    options: &TrustOptions,
+    store: &Store,
+    set: &TufSet,
+    origin: &str,
+) -> Result<(), StoreError> {
+    record_pin(options, store).await?;
     let keys = set.keys.as_ref().map(|keys| (TrustKind::NpmKeys, keys.document()));
     let documents = [(TrustKind::TufRoot, &set.tuf_root[..]), (TrustKind::SigstoreRoot, set.root.document())];
     for (kind, document) in documents.into_iter().chain(keys) {
         record_document(store, kind, document, origin).await?;
     }
     Ok(())
+}
+
+/// Puts the pinned TUF root into the history.
+pub(crate) async fn record_pin(options: &TrustOptions, store: &Store) -> Result<(), StoreError> {
+    record_document(store, TrustKind::TufRoot, &options.pin.root, options.pin_origin().as_str()).await
 }
 
 /// Puts one document into the history.

@@ -115,7 +115,7 @@ fn told(
         sources: chosen.map(sources).unwrap_or_default(),
         tuf: TufReport {
             url: options.mirror_url.clone(),
-            pin: if options.own_pin { Origin::File } else { Origin::Embedded },
+            pin: options.pin_origin(),
             pinned_root: Sha256::of(&options.pin.root),
             keys_target: options.pin.keys.as_ref().map(|target| target.path.clone()),
             roles: set.map(|set| set.roles.clone()).unwrap_or_default(),
