@@ -10,14 +10,15 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
-use touchstone_domain::{CheckKind, Gate, OutcomeKind, Purl, Sha256, Verdict};
+use touchstone_domain::{Purl, Sha256};
 use touchstone_ecosystems::normal;
-use touchstone_store::{DeadLetter, Incident, RecallTarget, RecordedVerdict, Story};
+use touchstone_store::{DeadLetter, Incident, RecallTarget};
 
 use crate::{
     auth::{Access, permit},
     problem::Problem,
     server::Console,
+    story::Told,
 };
 
 /// Rows per answer.
@@ -85,8 +86,7 @@ pub(crate) async fn artifacts(
     permit(console.token.as_ref(), &headers, Access::Read)?;
     let Query(ByPurl { purl }) = query.map_err(|e| Problem::bad_request(e.body_text()))?;
     let purl = parse_purl(&purl)?;
-    let stories = console.store.stories(&purl, ROWS_MAX).await?;
-    Ok(Json(json!({ "artifacts": stories.iter().map(story_json).collect::<Vec<_>>() })))
+    Ok(Json(Told::read(&console.store, &purl, ROWS_MAX).await?.json()))
 }
 
 pub(crate) async fn summary(State(console): State<Arc<Console>>, headers: HeaderMap) -> Answer {
@@ -119,9 +119,10 @@ pub(crate) async fn dead_letters(State(console): State<Arc<Console>>, headers: H
 pub(crate) async fn policy(State(console): State<Arc<Console>>, headers: HeaderMap) -> Answer {
     permit(console.token.as_ref(), &headers, Access::Read)?;
     let (rules, deny, internal) = console.policy.counts();
+    let (pins, waivers) = console.policy.exceptions();
     Ok(Json(json!({
         "sha256": console.policy.digest(), "document": console.policy.document(),
-        "rules": rules, "deny": deny, "internal": internal,
+        "rules": rules, "deny": deny, "internal": internal, "pins": pins, "waivers": waivers,
     })))
 }
 
@@ -172,53 +173,7 @@ fn parse_purl(text: &str) -> Result<Purl, Problem> {
     normal(purl).map_err(|e| Problem::bad_request(e.to_string()))
 }
 
-/// One artifact as design.md section 8 says; also what `touchstone why --json` prints.
-pub fn story_json(story: &Story) -> Value {
-    let (facts, gate) = (&story.facts, &story.gate);
-    let checks: Vec<Value> =
-        CheckKind::ALL.into_iter().filter_map(|check| check_json(story, check)).collect();
-    let promotion = story.promotions.iter().find(|promotion| promotion.epoch == gate.epoch);
-    let reason = story.recalls.first().cloned().or_else(|| deciding(gate, &story.verdicts));
-    json!({
-        "purl": facts.id.to_string(), "file": facts.id.file, "sha256": facts.sha256, "sha512": facts.sha512, "size": facts.size,
-        "state": story.state(), "reason": reason, "first_seen": story.fetched_at, "eligible_at": story.eligible_at,
-        "promoted_at": promotion.map(|p| p.promoted_at), "policy_epoch": facts.policy_epoch,
-        "upstream_url": facts.upstream_url, "claims": facts.claims, "evidence": facts.evidence, "checks": checks,
-        "incidents": story.incidents.iter().map(incident_json).collect::<Vec<_>>(),
-        "dead_letters": story.dead_letters.iter().map(dead_letter_json).collect::<Vec<_>>(),
-    })
-}
-
-/// Why the gate is where it is: the verdict of its epoch that denies, or else one that does not decide.
-fn deciding(gate: &Gate, verdicts: &[RecordedVerdict]) -> Option<String> {
-    let of_epoch = || verdicts.iter().map(|v| &v.verdict).filter(|v| v.epoch == gate.epoch);
-    let denies = |v: &&Verdict| gate.deny.contains(v.check) && v.outcome.kind == OutcomeKind::Fail;
-    let leaves_open = |v: &&Verdict| {
-        let open = matches!(v.outcome.kind, OutcomeKind::NotOffered | OutcomeKind::Inconclusive);
-        gate.undecided.contains(v.check) && open
-    };
-    let found = of_epoch().find(denies).or_else(|| of_epoch().find(leaves_open));
-    found.map(|v| v.outcome.reason.to_string())
-}
-
-fn check_json(story: &Story, check: CheckKind) -> Option<Value> {
-    let required = story.gate.requirement.required().contains(check);
-    let of_check = |v: &&RecordedVerdict| v.verdict.check == check && v.verdict.epoch == story.gate.epoch;
-    let verdict = story.verdicts.iter().find(of_check);
-    if !required && verdict.is_none() {
-        return None;
-    }
-    Some(json!({
-        "kind": check, "requirement": if required { "required" } else { "observed" },
-        "outcome": verdict.map(|v| v.verdict.outcome.kind),
-        "reason": verdict.map(|v| v.verdict.outcome.reason.to_string()),
-        "code": verdict.map(|v| v.verdict.outcome.reason.code()),
-        "verifier": verdict.map(|v| format!("{} {}", v.verdict.service, v.verdict.software)),
-        "at": verdict.map(|v| v.recorded_at),
-    }))
-}
-
-fn incident_json(incident: &Incident) -> Value {
+pub(crate) fn incident_json(incident: &Incident) -> Value {
     json!({
         "id": incident.id, "kind": incident.kind, "ecosystem": incident.ecosystem, "package": incident.package,
         "version": incident.version, "file": incident.file, "detail": incident.detail, "count": incident.count,
@@ -226,78 +181,11 @@ fn incident_json(incident: &Incident) -> Value {
     })
 }
 
-fn dead_letter_json(row: &DeadLetter) -> Value {
+pub(crate) fn dead_letter_json(row: &DeadLetter) -> Value {
     let letter = &row.letter;
     json!({
         "id": row.id, "stream": letter.stream, "consumer": letter.consumer, "stream_seq": letter.stream_seq,
         "deliveries": letter.deliveries, "check": letter.check, "artifact": letter.artifact, "detail": letter.detail,
         "at": row.at, "resolved_at": row.resolved_at,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-    use touchstone_domain::{
-        Algorithm, ArtifactDbId, CheckSet, ClaimField, HoldSet, Outcome, Reason, Requirement,
-    };
-
-    use super::*;
-
-    fn gate(deny: CheckSet, undecided: CheckSet) -> Gate {
-        let requirement = Requirement::new(CheckSet::of(CheckKind::Hash), CheckSet::EMPTY).expect("a check");
-        let (artifact, digest) = (ArtifactDbId(1), Sha256::of(b"bytes"));
-        let (ok, hold) = (CheckSet::EMPTY, HoldSet::EMPTY);
-        Gate {
-            artifact,
-            sha256: digest,
-            chunk_root: digest,
-            epoch: 1,
-            requirement,
-            ok,
-            deny,
-            undecided,
-            hold,
-        }
-    }
-
-    fn verdict(epoch: i32, outcome: Outcome) -> RecordedVerdict {
-        let verdict = Verdict {
-            artifact: ArtifactDbId(1),
-            sha256: Sha256::of(b"bytes"),
-            chunk_root: None,
-            epoch,
-            check: CheckKind::Hash,
-            check_revision: 1,
-            policy_epoch: 1,
-            outcome,
-            evidence: vec![],
-            service: "hash".into(),
-            software: "0.1.0".into(),
-            decided_at: Timestamp::UNIX_EPOCH,
-        };
-        RecordedVerdict { verdict, recorded_at: Timestamp::UNIX_EPOCH }
-    }
-
-    #[test]
-    fn the_reason_is_that_of_the_verdict_that_denied_in_this_epoch() {
-        let mismatch = |declared: &str| Reason::DigestMismatch {
-            field: ClaimField::NpmIntegrity,
-            algorithm: Algorithm::Sha512,
-            declared: declared.into(),
-            computed: "cc".into(),
-        };
-        let pass = Outcome::pass(Reason::DigestsMatch { claims: 1 });
-        // The latest first.
-        let verdicts = [
-            verdict(1, pass.clone()),
-            verdict(0, Outcome::fail(mismatch("aa"))),
-            verdict(1, Outcome::fail(mismatch("bb"))),
-        ];
-        let hash = CheckSet::of(CheckKind::Hash);
-        let none = CheckSet::EMPTY;
-        assert_eq!(deciding(&gate(hash, none), &verdicts), Some(mismatch("bb").to_string()));
-        assert_eq!(deciding(&gate(hash, none), &verdicts[..2]), None);
-        assert_eq!(deciding(&gate(none, none), &verdicts), None);
-    }
 }

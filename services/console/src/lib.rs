@@ -4,10 +4,13 @@
 
 mod api;
 mod auth;
+mod fix;
 mod listen;
 mod page;
 mod problem;
 mod server;
+mod story;
 
-pub use api::story_json;
+pub use fix::Fix;
 pub use server::{ConsoleConfig, ConsoleError, ConsoleParts, run};
+pub use story::{Asked, Told, answer};

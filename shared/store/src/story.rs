@@ -47,6 +47,8 @@ pub struct Story {
     pub incidents: Vec<Incident>,
     /// The reasons of the recalls that name it.
     pub recalls: Vec<String>,
+    /// When this was read, by Postgres' clock.
+    pub told_at: Timestamp,
 }
 
 /// A verdict, and when it came.
@@ -126,7 +128,7 @@ ORDER BY id DESC LIMIT least($5::bigint, 256)";
         const GATES: &str = r"-- story.gates
 SELECT gate.artifact_id, artifact.sha256, artifact.chunk_root, epoch, required, veto, tolerated, ok, deny, undecided,
        hold, eligible_at, fetched_at, dispatch_n, CASE WHEN pending THEN dispatch_due END AS dispatch_due,
-       ARRAY(
+       now() AS told_at, ARRAY(
            SELECT reason FROM recall
            WHERE recall.sha256 = artifact.sha256
               OR (recall.ecosystem = artifact.ecosystem AND recall.package = artifact.package
@@ -162,6 +164,7 @@ ORDER BY gate.artifact_id DESC";
                 dead_letters,
                 incidents,
                 recalls: columns.get("recalls")?,
+                told_at: columns.get("told_at")?,
             })
         };
         rows.iter().map(story).collect()

@@ -3,9 +3,9 @@
 use std::{fmt::Write as _, path::Path, process::ExitCode};
 
 use anyhow::Result;
-use touchstone_domain::Admission;
+use touchstone_domain::{Admission, AttestationMode};
 use touchstone_ecosystems::normal;
-use touchstone_runtime::Config;
+use touchstone_runtime::{Clock as _, Config, SystemClock};
 
 use crate::wiring;
 
@@ -13,11 +13,18 @@ use crate::wiring;
 pub(crate) fn run(config: &Config, file: Option<&Path>, purl: Option<&str>) -> Result<ExitCode> {
     let policy = wiring::policy(file.or(config.policy.file.as_deref()))?;
     let (rules, deny, internal) = policy.counts();
+    let (pins, waivers) = policy.exceptions();
     let mut out = format!(
-        "valid: {rules} rule(s), {deny} deny entr{}, {internal} internal namespace(s)\ndigest sha256:{}\n",
+        "valid: {rules} rule(s), {deny} deny entr{}, {internal} internal namespace(s)\ndigest sha256:{}\n\
+         {pins} pin(s), {waivers} waiver(s)\n",
         if deny == 1 { "y" } else { "ies" },
         policy.digest()
     );
+    for waiver in policy.expired_waivers(SystemClock.now()) {
+        let (sha256, expires) = (waiver.sha256, waiver.expires);
+        let _infallible =
+            writeln!(out, "warning: the waiver for sha256:{sha256} expired at {expires}; renew or remove it");
+    }
     let mut code = ExitCode::SUCCESS;
     if let Some(purl) = purl {
         let purl = normal(purl.parse()?)?;
@@ -35,8 +42,10 @@ pub(crate) fn run(config: &Config, file: Option<&Path>, purl: Option<&str>) -> R
         let age = policy.min_age(ecosystem, package);
         let _infallible = writeln!(
             out,
-            "{purl} {verdict}\n  required checks: {}\n  minimum age: {age:#}",
-            requirement.required()
+            "{purl} {verdict}\n  required checks: {}\n  minimum age: {age:#}\n  attestations: {}{}",
+            requirement.required(),
+            meaning(policy.attestations(ecosystem, package)),
+            if policy.pin(ecosystem, package).is_some() { "; pinned" } else { "" }
         );
         if verdict != "may be fetched" {
             code = ExitCode::from(2);
@@ -44,4 +53,16 @@ pub(crate) fn run(config: &Config, file: Option<&Path>, purl: Option<&str>) -> R
     }
     super::say(&out);
     Ok(code)
+}
+
+/// What a mode means.
+const fn meaning(mode: AttestationMode) -> &'static str {
+    match mode {
+        AttestationMode::Off => "off: nobody looks at them",
+        AttestationMode::Observe => "observe: verified and written down, and decide nothing",
+        AttestationMode::Ratchet => {
+            "ratchet: what is offered must verify, and what was offered once must go on; absence is tolerated"
+        }
+        AttestationMode::Require => "require: nothing is served without",
+    }
 }

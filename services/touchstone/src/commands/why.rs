@@ -3,11 +3,11 @@
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Result;
-use touchstone_console::story_json;
-use touchstone_domain::{ArtifactState, CheckKind, Purl};
+use touchstone_console::{Asked, Fix, Told, answer};
+use touchstone_domain::{ArtifactState, CheckKind, Evidence, Purl, Sha256};
 use touchstone_ecosystems::normal;
 use touchstone_runtime::Config;
-use touchstone_store::{RecordedVerdict, Story};
+use touchstone_store::{LedgerEntry, RecordedVerdict, Story};
 
 /// How many artifacts of a purl are told of.
 const STORIES_MAX: i64 = 50;
@@ -16,14 +16,15 @@ const STORIES_MAX: i64 = 50;
 pub(crate) async fn run(config: &Config, purl: &str, json: bool) -> Result<ExitCode> {
     let purl = normal(purl.parse()?)?;
     let store = super::store(config).await?;
-    let stories = store.stories(&purl, STORIES_MAX).await?;
+    let told = Told::read(&store, &purl, STORIES_MAX).await?;
+    let stories = &told.stories;
     if json {
-        let artifacts: Vec<_> = stories.iter().map(story_json).collect();
-        super::say(&format!("{:#}\n", serde_json::json!({ "artifacts": artifacts })));
+        super::say(&format!("{:#}\n", told.json()));
     } else {
-        for story in &stories {
-            super::say(&tell(story));
+        for story in stories {
+            super::say(&tell(story, &told.fixes(story)));
         }
+        super::say(&ledger(&told.identities));
         for incident in store.incidents_about(&purl, STORIES_MAX).await?.iter().filter(|_| stories.is_empty())
         {
             super::say(&format!(
@@ -40,46 +41,96 @@ pub(crate) async fn run(config: &Config, purl: &str, json: bool) -> Result<ExitC
     Ok(if stories.iter().any(refused) { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }
 
+/// Lines with a label each, in which nothing from outside moves the cursor.
+#[derive(Default)]
+struct Lines(String);
+
+impl Lines {
+    fn add(&mut self, label: &str, text: impl AsRef<str>) {
+        let clean: String =
+            text.as_ref().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        let _infallible = writeln!(self.0, "  {label:<12}{clean}");
+    }
+
+    /// Lines of a policy file, as they are to be written.
+    fn add_policy(&mut self, policy: &str) {
+        for line in policy.lines() {
+            self.add("", format!("    {line}"));
+        }
+    }
+}
+
 /// One artifact, in lines.
-fn tell(story: &Story) -> String {
+fn tell(story: &Story, fixes: &[Fix]) -> String {
     let (facts, gate) = (&story.facts, &story.gate);
-    let mut out = String::new();
-    let mut line = |label: &str, text: String| {
-        let _infallible = writeln!(out, "  {label:<11} {text}");
-    };
-    line("state", format!("{}: {}", story.state().as_str(), next_step(story)));
-    line("sha256", facts.sha256.to_string());
-    line("size", format!("{} bytes", facts.size));
-    line("fetched", format!("{} from {}", story.fetched_at, facts.upstream_url));
+    let mut lines = Lines::default();
+    lines.add("state", format!("{}: {}", story.state().as_str(), next_step(story)));
+    for fix in fixes {
+        lines.add("fix", &fix.what);
+        lines.add_policy(fix.policy.as_deref().unwrap_or_default());
+    }
+    lines.add("sha256", facts.sha256.to_string());
+    lines.add("size", format!("{} bytes", facts.size));
+    lines.add("fetched", format!("{} from {}", story.fetched_at, facts.upstream_url));
     if let Some(published) = facts.published_at {
-        line("published", format!("{published}, by the upstream's word"));
+        lines.add("published", format!("{published}, by the upstream's word"));
     }
     for claim in &facts.claims {
-        line("claim", format!("{} = {}", claim.field, claim.value));
+        lines.add("claim", format!("{} = {}", claim.field, claim.value));
     }
     for evidence in &facts.evidence {
-        line(
-            "evidence",
-            format!(
-                "{} sha256:{} ({} bytes) from {}",
-                evidence.kind, evidence.sha256, evidence.size, evidence.url
-            ),
-        );
+        lines.add("evidence", kept(evidence));
     }
-    for check in CheckKind::ALL.into_iter().filter(|check| gate.requirement.required().contains(*check)) {
-        line(&format!("{check} check"), answer(story, check));
+    for check in CheckKind::ALL {
+        tell_check(&mut lines, story, check);
     }
-    for attempt in &story.attempts {
-        line(
+    tell_history(&mut lines, story);
+    lines.add("policy", format!("number {}, epoch {}", facts.policy_epoch, gate.epoch));
+    format!("{}\n{}", facts.id, lines.0)
+}
+
+/// What a check said, and what it rests on; one that is not required only if it said something.
+fn tell_check(lines: &mut Lines, story: &Story, check: CheckKind) {
+    let asked = Asked::of(&story.gate, check);
+    let found = answer(story, check);
+    if asked == Asked::Optional && found.is_none() {
+        return;
+    }
+    let label = format!("{check} check");
+    let Some(RecordedVerdict { verdict, recorded_at }) = found else {
+        lines.add(&label, format!("no answer yet; asked {} time(s) again", story.dispatches));
+        lines.add("", asked.as_str());
+        return;
+    };
+    let (outcome, service, software) = (&verdict.outcome, &verdict.service, &verdict.software);
+    lines.add(&label, format!("{}: {} ({service} {software}, {recorded_at})", outcome.kind, outcome.reason));
+    lines.add("", asked.as_str());
+    for digest in &verdict.evidence {
+        let known = story.facts.evidence.iter().find(|evidence| evidence.sha256 == *digest);
+        let bare = |digest: &Sha256| format!("sha256:{digest}");
+        lines.add("", format!("on {}", known.map_or_else(|| bare(digest), kept)));
+    }
+    for digest in &verdict.trust {
+        lines.add("", format!("trusting sha256:{digest}"));
+    }
+}
+
+fn kept(evidence: &Evidence) -> String {
+    let Evidence { kind, url, sha256, size, .. } = evidence;
+    format!("{kind} sha256:{sha256} ({size} bytes) from {url}")
+}
+
+/// What has happened to the artifact besides.
+fn tell_history(lines: &mut Lines, story: &Story) {
+    for recorded in &story.attempts {
+        let attempt = &recorded.attempt;
+        lines.add(
             "attempt",
-            format!(
-                "{} could not answer: {} ({})",
-                attempt.attempt.check, attempt.attempt.detail, attempt.at
-            ),
+            format!("{} could not answer: {} ({})", attempt.check, attempt.detail, recorded.at),
         );
     }
     for promotion in &story.promotions {
-        line(
+        lines.add(
             "promoted",
             format!(
                 "number {} under policy {}, {}",
@@ -88,7 +139,7 @@ fn tell(story: &Story) -> String {
         );
     }
     for incident in &story.incidents {
-        line(
+        lines.add(
             "incident",
             format!(
                 "{}: {} ({} times, last {})",
@@ -97,21 +148,27 @@ fn tell(story: &Story) -> String {
         );
     }
     for letter in &story.dead_letters {
-        line("dead letter", letter.letter.detail.clone());
+        lines.add("dead letter", &letter.letter.detail);
     }
-    line("policy", format!("number {}, epoch {}", facts.policy_epoch, gate.epoch));
-    format!("{}\n{out}", facts.id)
 }
 
-/// What a required check said.
-fn answer(story: &Story, check: CheckKind) -> String {
-    let verdict =
-        story.verdicts.iter().find(|v| v.verdict.check == check && v.verdict.epoch == story.gate.epoch);
-    let Some(RecordedVerdict { verdict, recorded_at }) = verdict else {
-        return format!("no answer yet; asked {} time(s) again", story.dispatches);
-    };
-    let (outcome, service, software) = (&verdict.outcome, &verdict.service, &verdict.software);
-    format!("{}: {} ({service} {software}, {recorded_at})", outcome.kind, outcome.reason)
+/// Who signed the package, the latest first; nothing where nobody did.
+fn ledger(identities: &[LedgerEntry]) -> String {
+    let mut lines = Lines::default();
+    for LedgerEntry { line, version, observed, basis, at, .. } in identities {
+        let identity = &observed.identity;
+        lines.add(
+            &format!("line {}", line.0),
+            format!("{identity}, {}; version {version}, since {at}", observed.rank),
+        );
+        lines.add("", format!("issuer {}, signer {}", identity.issuer, identity.signer));
+        let ids = [("repository id", &identity.repository_id), ("owner id", &identity.owner_id)];
+        let ids: Vec<String> =
+            ids.iter().filter_map(|(label, id)| id.as_ref().map(|id| format!("{label} {id}"))).collect();
+        let numbered = if ids.is_empty() { String::new() } else { format!("{}; ", ids.join(", ")) };
+        lines.add("", format!("{numbered}{basis}"));
+    }
+    if identities.is_empty() { String::new() } else { format!("who signed this package\n{}", lines.0) }
 }
 
 /// What a state means for the person who asks.

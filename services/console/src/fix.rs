@@ -1,0 +1,250 @@
+//! What an operator can do about an artifact that is not served: in words, and ready for the policy file.
+//!
+//! *Invariant:* nothing here suggests to let pass what does not verify.
+
+use jiff::{SignedDuration, tz::TimeZone};
+use touchstone_domain::{
+    ArtifactState, CheckKind, Difference, Discontinuity, HoldReason, Identity, IdentityField, OutcomeKind,
+    Purl, Reason, RefClass, Version,
+};
+use touchstone_store::{LedgerEntry, Story};
+
+use crate::story::{Asked, answer};
+
+/// How long a suggested waiver lasts.
+const WAIVER_LIFE: SignedDuration = SignedDuration::from_hours(30 * 24);
+
+/// One thing that can be done.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fix {
+    /// What, when and why, in words.
+    pub what: String,
+    /// The lines for the policy file, if it is one of those.
+    pub policy: Option<String>,
+}
+
+/// What can be done about a story; nothing where nothing is refused, or where nothing should be done.
+pub(crate) fn fixes(story: &Story, identities: &[LedgerEntry]) -> Vec<Fix> {
+    let mut all = Vec::new();
+    match story.state() {
+        ArtifactState::Held | ArtifactState::Rejected => {}
+        ArtifactState::Fetched
+        | ArtifactState::Verifying
+        | ArtifactState::Servable
+        | ArtifactState::Revoked => return all,
+    }
+    if let (true, Some(at)) = (story.gate.hold.contains(HoldReason::Age), story.eligible_at) {
+        all.push(Fix::words(format!(
+            "wait until {at}, or lower `min_age` in the rule that names the package"
+        )));
+    }
+    for check in CheckKind::ALL {
+        let asked = Asked::of(&story.gate, check);
+        let Some(found) = answer(story, check).filter(|_| asked != Asked::Optional) else { continue };
+        let outcome = &found.verdict.outcome;
+        let refused = match outcome.kind {
+            OutcomeKind::Pass => false,
+            OutcomeKind::NotOffered => asked == Asked::Required,
+            OutcomeKind::Inconclusive | OutcomeKind::Fail => true,
+        };
+        if refused {
+            all.extend(for_reason(&outcome.reason, story, identities));
+        }
+    }
+    if all.iter().any(|fix| fix.policy.is_some()) {
+        let purl = Purl::from(&story.facts.id);
+        all.push(Fix::words(format!(
+            "after a change of the policy: restart, and run `touchstone recheck {purl}`"
+        )));
+    }
+    all
+}
+
+impl Fix {
+    fn words(what: impl Into<String>) -> Self {
+        Self { what: what.into(), policy: None }
+    }
+
+    fn policy(what: impl Into<String>, lines: &[String]) -> Self {
+        Self { what: what.into(), policy: Some(lines.join("\n")) }
+    }
+}
+
+fn for_reason(reason: &Reason, story: &Story, identities: &[LedgerEntry]) -> Vec<Fix> {
+    match reason {
+        Reason::Discontinued { discontinuity } => for_break(discontinuity, story, identities),
+        Reason::ForeignBuild { difference } => {
+            let what = "only if the publisher really releases like this, pin who may";
+            let base = identities.first().map(|entry| &entry.observed.identity);
+            vec![pin(what, story, base, difference)]
+        }
+        Reason::Unattested { .. } | Reason::AttestationsOff => {
+            let mut lines = rule(story);
+            lines.push("attestations = \"ratchet\"".to_owned());
+            vec![
+                waiver(
+                    "the policy requires an attestation here; to let only these bytes pass without",
+                    story,
+                ),
+                Fix::policy(
+                    "or to require attestations only where there were some, before all other rules",
+                    &lines,
+                ),
+            ]
+        }
+        Reason::AttestationIncomplete { .. } => {
+            vec![waiver(
+                "if the publisher confirms that it is missing by mistake, let only these bytes pass",
+                story,
+            )]
+        }
+        Reason::AttestationRefused { .. } | Reason::RegistrySignatureRefused { .. } => vec![Fix::words(
+            "nothing excuses evidence that does not verify: choose another version, and tell the publisher",
+        )],
+        Reason::WeakOnly { .. } => {
+            let mut lines = rule(story);
+            lines.push("weak_digests = \"legacy\"".to_owned());
+            vec![Fix::policy("to accept weak digests for its age, before all other rules", &lines)]
+        }
+        Reason::NoClaim => {
+            vec![Fix::words("the upstream has to declare a digest; without one there is nothing to compare")]
+        }
+        Reason::DigestMismatch { .. }
+        | Reason::SizeMismatch { .. }
+        | Reason::ClaimMalformed { .. }
+        | Reason::CoordinateMismatch { .. }
+        | Reason::ArchiveRejected { .. }
+        | Reason::DigestsMatch { .. }
+        | Reason::WeakAccepted { .. }
+        | Reason::Attested { .. }
+        | Reason::Waived { .. }
+        | Reason::Trivial
+        | Reason::Unreadable { .. } => vec![],
+    }
+}
+
+fn for_break(discontinuity: &Discontinuity, story: &Story, identities: &[LedgerEntry]) -> Vec<Fix> {
+    let before = |since: &Version| {
+        identities.iter().find(|entry| entry.version == *since).map(|entry| &entry.observed.identity)
+    };
+    match discontinuity {
+        Discontinuity::Downgrade { .. } | Discontinuity::Withdrawn => vec![waiver(
+            "ask the publisher why it has no attestation; if that is meant, let only these bytes pass",
+            story,
+        )],
+        Discontinuity::PinUnmet => vec![
+            Fix::words("remove the [[pin]] that names the package, if its publisher has stopped signing"),
+            waiver("or let only these bytes pass", story),
+        ],
+        Discontinuity::Changed { since, difference } => {
+            let what = format!(
+                "ask the publisher whether the {} has changed; if it has, pin who signs from now on",
+                difference.field
+            );
+            vec![pin(&what, story, before(since), difference), waiver("or let only these bytes pass", story)]
+        }
+        Discontinuity::NotPinned { difference } => vec![
+            Fix::words(format!(
+                "ask the publisher whether the {} has changed; if it has, write {} into the [[pin]] that names the package",
+                difference.field,
+                quoted(&difference.found)
+            )),
+            waiver("or let only these bytes pass", story),
+        ],
+    }
+}
+
+/// A waiver for the bytes, for a month from now.
+fn waiver(what: &str, story: &Story) -> Fix {
+    let end = story.told_at.checked_add(WAIVER_LIFE).unwrap_or(story.told_at);
+    let expires = end.to_zoned(TimeZone::UTC).date();
+    let lines = [
+        "[[waiver]]".to_owned(),
+        format!("sha256 = \"{}\"", story.facts.sha256),
+        "reason = \"say who confirmed it, and how\"".to_owned(),
+        format!("expires = \"{expires}\""),
+    ];
+    Fix::policy(what, &lines)
+}
+
+/// The head of a rule for the package.
+fn rule(story: &Story) -> Vec<String> {
+    vec!["[[rule]]".to_owned(), ecosystem(story), packages(story)]
+}
+
+fn ecosystem(story: &Story) -> String {
+    format!("ecosystem = \"{}\"", story.facts.id.ecosystem)
+}
+
+fn packages(story: &Story) -> String {
+    format!("packages = [{}]", quoted(story.facts.id.package.as_str()))
+}
+
+/// A pin on the identity of before with one thing changed; in words alone where too little is known to write one.
+fn pin(what: &str, story: &Story, before: Option<&Identity>, changed: &Difference) -> Fix {
+    let lines = before.and_then(|before| expected(before, changed));
+    let Some(expected) = lines else {
+        return Fix::words(format!("{what}, with a [[pin]] that names issuer and repository"));
+    };
+    let mut lines = vec!["[[pin]]".to_owned(), ecosystem(story), packages(story)];
+    lines.extend(expected);
+    Fix::policy(format!("{what} (what the pin leaves out is free)"), &lines)
+}
+
+/// Issuer, repository and what has changed, as a pin names them. `None` when the repository would be a guess.
+fn expected(before: &Identity, changed: &Difference) -> Option<Vec<String>> {
+    let mut lines = vec![format!("issuer = {}", quoted(&before.issuer))];
+    let found = Some(changed.found.as_str()).filter(|found| *found != "none");
+    let anchor = [
+        ("repository_id", &before.repository_id),
+        ("repository", &before.repository),
+        ("signer", &Some(before.signer.clone())),
+    ]
+    .into_iter()
+    .find_map(|(key, value)| value.as_ref().map(|value| format!("{key} = {}", quoted(value))));
+    let named = |key: &str| found.map(|found| format!("{key} = {}", quoted(found)));
+    match changed.field {
+        // another issuer numbers and names repositories in its own way
+        IdentityField::Issuer => return None,
+        IdentityField::RepositoryId => lines.push(named("repository_id")?),
+        IdentityField::Repository => lines.push(named("repository")?),
+        IdentityField::Signer => lines.push(named("signer")?),
+        IdentityField::OwnerId => lines.extend(anchor.into_iter().chain(named("owner_id"))),
+        IdentityField::Workflow => lines.extend(anchor.into_iter().chain(named("workflow"))),
+        IdentityField::Runner => lines.extend(anchor.into_iter().chain(named("runner"))),
+        IdentityField::GitRef => lines.extend(anchor.into_iter().chain(named("ref"))),
+        IdentityField::RefClass => lines.extend(anchor.into_iter().chain(refs(found?))),
+        IdentityField::Trigger => {
+            lines.extend(anchor);
+            lines.extend(found.map(|found| format!("triggers = [{}]", quoted(found))));
+        }
+        IdentityField::Rank => lines.extend(anchor),
+    }
+    Some(lines)
+}
+
+/// The refs of a class, as a pin names them.
+fn refs(class: &str) -> Option<String> {
+    [(RefClass::Tag, "refs/tags/*"), (RefClass::Branch, "refs/heads/*"), (RefClass::Pull, "refs/pull/*")]
+        .into_iter()
+        .find(|(known, _)| known.as_str() == class)
+        .map(|(_, glob)| format!("ref = \"{glob}\""))
+}
+
+/// A TOML basic string.
+fn quoted(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    out.push('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,159 @@
+//! What is on record of a purl, as design.md section 8 says: what the API answers, and what `touchstone why` prints.
+
+use serde_json::{Value, json};
+use touchstone_domain::{Basis, CheckKind, Gate, OutcomeKind, Purl, Sha256, Verdict};
+use touchstone_store::{LedgerEntry, RecordedVerdict, Store, StoreError, Story};
+
+use crate::{
+    api::{dead_letter_json, incident_json},
+    fix::{Fix, fixes},
+};
+
+/// The most entries of a package's ledger that are told.
+const IDENTITIES_MAX: i64 = 50;
+
+/// The stories of what a purl names, and who signed its package.
+#[derive(Debug)]
+pub struct Told {
+    /// The artifacts, the latest first.
+    pub stories: Vec<Story>,
+    /// The ledger of identities of the package, the latest first.
+    pub identities: Vec<LedgerEntry>,
+}
+
+/// What a check has to do with the decision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// It must approve.
+    Required,
+    /// It must approve, or find that nothing is offered to it.
+    Tolerated,
+    /// It only tells.
+    Optional,
+}
+
+impl Asked {
+    /// What a gate asks of a check.
+    pub fn of(gate: &Gate, check: CheckKind) -> Self {
+        let requirement = gate.requirement;
+        if requirement.tolerated().contains(check) {
+            Self::Tolerated
+        } else if requirement.required().contains(check) {
+            Self::Required
+        } else {
+            Self::Optional
+        }
+    }
+
+    /// The words for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Tolerated => "required, absence tolerated",
+            Self::Optional => "optional",
+        }
+    }
+
+    /// The word for programs: a check is required or it is not.
+    const fn requirement(self) -> &'static str {
+        match self {
+            Self::Required | Self::Tolerated => "required",
+            Self::Optional => "optional",
+        }
+    }
+}
+
+impl Told {
+    /// Reads at most `limit` stories of what the purl names.
+    pub async fn read(store: &Store, purl: &Purl, limit: i64) -> Result<Self, StoreError> {
+        let stories = store.stories(purl, limit).await?;
+        let identities = store.identities(purl.ecosystem, &purl.package, IDENTITIES_MAX).await?;
+        Ok(Self { stories, identities })
+    }
+
+    /// What an operator can do about one of the stories.
+    pub fn fixes(&self, story: &Story) -> Vec<Fix> {
+        fixes(story, &self.identities)
+    }
+
+    /// The answer to `GET /api/v1/artifacts`, which `touchstone why --json` prints too.
+    pub fn json(&self) -> Value {
+        json!({
+            "artifacts": self.stories.iter().map(|story| self.story_json(story)).collect::<Vec<_>>(),
+            "identities": self.identities.iter().map(identity_json).collect::<Vec<_>>(),
+        })
+    }
+
+    fn story_json(&self, story: &Story) -> Value {
+        let (facts, gate) = (&story.facts, &story.gate);
+        let checks: Vec<Value> =
+            CheckKind::ALL.into_iter().filter_map(|check| check_json(story, check)).collect();
+        let promotion = story.promotions.iter().find(|promotion| promotion.epoch == gate.epoch);
+        let reason = story.recalls.first().cloned().or_else(|| deciding(gate, &story.verdicts));
+        let fixes: Vec<Value> =
+            self.fixes(story).iter().map(|fix| json!({ "what": fix.what, "policy": fix.policy })).collect();
+        json!({
+            "purl": facts.id.to_string(), "file": facts.id.file, "sha256": facts.sha256, "sha512": facts.sha512,
+            "size": facts.size, "state": story.state(), "reason": reason, "fixes": fixes,
+            "first_seen": story.fetched_at, "eligible_at": story.eligible_at,
+            "promoted_at": promotion.map(|p| p.promoted_at), "policy_epoch": facts.policy_epoch,
+            "upstream_url": facts.upstream_url, "claims": facts.claims, "evidence": facts.evidence, "checks": checks,
+            "incidents": story.incidents.iter().map(incident_json).collect::<Vec<_>>(),
+            "dead_letters": story.dead_letters.iter().map(dead_letter_json).collect::<Vec<_>>(),
+        })
+    }
+}
+
+/// What a check last answered in the gate's epoch.
+pub fn answer(story: &Story, check: CheckKind) -> Option<&RecordedVerdict> {
+    story.verdicts.iter().find(|v| v.verdict.check == check && v.verdict.epoch == story.gate.epoch)
+}
+
+/// Why the gate is where it is: the verdict of its epoch that denies, or else one that does not decide.
+fn deciding(gate: &Gate, verdicts: &[RecordedVerdict]) -> Option<String> {
+    let of_epoch = || verdicts.iter().map(|v| &v.verdict).filter(|v| v.epoch == gate.epoch);
+    let veto = gate.requirement.veto();
+    let denies =
+        |v: &&Verdict| gate.deny.intersection(veto).contains(v.check) && v.outcome.kind == OutcomeKind::Fail;
+    let leaves_open = |v: &&Verdict| {
+        let open = matches!(v.outcome.kind, OutcomeKind::NotOffered | OutcomeKind::Inconclusive);
+        gate.undecided.intersection(veto).contains(v.check) && open
+    };
+    let found = of_epoch().find(denies).or_else(|| of_epoch().find(leaves_open));
+    found.map(|v| v.outcome.reason.to_string())
+}
+
+fn check_json(story: &Story, check: CheckKind) -> Option<Value> {
+    let asked = Asked::of(&story.gate, check);
+    let found = answer(story, check);
+    if asked == Asked::Optional && found.is_none() {
+        return None;
+    }
+    let verdict = found.map(|found| &found.verdict);
+    let evidence = |digest: &Sha256| match story.facts.evidence.iter().find(|e| e.sha256 == *digest) {
+        Some(kept) => json!(kept),
+        None => json!({ "sha256": digest }),
+    };
+    Some(json!({
+        "kind": check, "requirement": asked.requirement(), "absence_tolerated": asked == Asked::Tolerated,
+        "outcome": verdict.map(|v| v.outcome.kind),
+        "reason": verdict.map(|v| v.outcome.reason.to_string()),
+        "code": verdict.map(|v| v.outcome.reason.code()),
+        "detail": verdict.map(|v| &v.outcome.reason),
+        "evidence": verdict.map(|v| v.evidence.iter().map(evidence).collect::<Vec<_>>()),
+        "trust": verdict.map(|v| &v.trust),
+        "verifier": verdict.map(|v| format!("{} {}", v.service, v.software)),
+        "at": found.map(|found| found.recorded_at),
+    }))
+}
+
+fn identity_json(entry: &LedgerEntry) -> Value {
+    json!({
+        "line": entry.line, "version": entry.version, "file": entry.file, "identity": entry.observed.identity,
+        "rank": entry.observed.rank, "basis": entry.basis, "words": entry.basis.to_string(),
+        "binding": !matches!(entry.basis, Basis::Observed { .. }), "since": entry.at,
+    })
+}
+
+#[cfg(test)]
+mod tests;
