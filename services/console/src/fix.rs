@@ -2,6 +2,8 @@
 //!
 //! *Invariant:* nothing here suggests to let pass what does not verify.
 
+use std::fmt::Write as _;
+
 use jiff::{SignedDuration, tz::TimeZone};
 use touchstone_domain::{
     ArtifactState, CheckKind, Difference, Discontinuity, HoldReason, Identity, IdentityField, OutcomeKind,
@@ -238,7 +240,9 @@ fn quoted(text: &str) -> String {
     for c in text.chars() {
         match c {
             '"' | '\\' => out.extend(['\\', c]),
-            c if c.is_control() => out.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if c.is_control() => {
+                let _infallible = write!(out, "\\u{:04X}", u32::from(c));
+            }
             c => out.push(c),
         }
     }

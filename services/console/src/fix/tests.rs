@@ -158,7 +158,7 @@ fn what_changed_can_be_pinned_or_waived_and_the_lines_are_ready() {
     let cases: [(Field, &str, Change); 10] = [
         (Field::RepositoryId, "101", |i| i.repository_id = Some("101".into())),
         (Field::Repository, "https://forge.example/b/c", |i| {
-            i.repository = Some("https://forge.example/b/c".into())
+            i.repository = Some("https://forge.example/b/c".into());
         }),
         (Field::Signer, "a\"b\\\u{7f}", |i| i.signer = "a\"b\\\u{7f}".into()),
         (Field::OwnerId, "8", |i| i.owner_id = Some("8".into())),
