@@ -17,7 +17,7 @@ use touchstone_store::{Store, StoreError, TrustKind};
 use super::{
     choice::{Choice, Loaded, Origin, Standing, Trust, TrustUnavailable, at, choose, standing},
     options::TrustOptions,
-    renew::{RenewError, as_new, fetched, known, record, record_document, record_pin, stored},
+    renew::{RenewError, as_new, fetched, known, record, record_document, record_pin, stored, verified},
     set::TufSet,
 };
 
@@ -124,10 +124,13 @@ impl Inner {
     /// Takes what another process has stored, if it is good and no older than what is in use.
     async fn reload(&self) -> Result<(), StoreError> {
         let used = self.in_use();
-        let refused = match (&used, stored(&self.options, &self.store).await?) {
+        let files = Arc::new(self.store.tuf_files().await?);
+        if used.as_ref().is_some_and(|used| used.files == files) {
+            return Ok(());
+        }
+        let refused = match (&used, verified(&self.options, files).await) {
             (None, loaded) if self.is_known(&loaded) => return Ok(()),
             (None, loaded) => return self.take(None, loaded).await,
-            (Some(used), Ok(Some(found))) if used.files == found.files => return Ok(()),
             (Some(used), Ok(Some(found))) => {
                 let (found, floor) = (Arc::clone(&found.files), Arc::clone(&used.files));
                 match as_new(&self.options, found, floor).await {

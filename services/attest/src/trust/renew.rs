@@ -95,13 +95,17 @@ pub async fn import(
 
 /// What is stored, verified from the pinned root.
 pub(crate) async fn stored(options: &TrustOptions, store: &Store) -> Result<Loaded, StoreError> {
-    let files = Arc::new(store.tuf_files().await?);
+    Ok(verified(options, Arc::new(store.tuf_files().await?)).await)
+}
+
+/// Stored documents, verified from the pinned root.
+pub(crate) async fn verified(options: &TrustOptions, files: Arc<Files>) -> Loaded {
     if files.is_empty() {
-        return Ok(Ok(None));
+        return Ok(None);
     }
     let pin = options.pin.clone();
     let verified = off_thread(move || verify(&pin, &files)).await;
-    Ok(verified.map(|set| Some(Arc::new(set))).map_err(|e| Chain(&e).to_string()))
+    verified.map(|set| Some(Arc::new(set))).map_err(|e| Chain(&e).to_string())
 }
 
 /// Goes over the mirror. Nothing is older than the floor, and nothing has expired by `now`.
