@@ -5,7 +5,7 @@ use serde_json::value::RawValue;
 
 use crate::{
     JsonLimits, Problem, Refused,
-    strict_json::{Text, read, strict_text},
+    strict_json::{Object, Text, read, strict_text},
     wire::ENTRIES_MAX,
 };
 
@@ -13,9 +13,9 @@ use crate::{
 struct Attestation<'a> {
     version: u64,
     #[serde(borrow)]
-    verification_material: Material<'a>,
+    verification_material: Object<Material<'a>>,
     #[serde(borrow)]
-    envelope: Envelope<'a>,
+    envelope: Object<Envelope<'a>>,
 }
 
 #[derive(Deserialize)]
@@ -78,13 +78,13 @@ pub fn bundle_from_pep740(attestation: &[u8]) -> Result<Vec<u8>, Refused> {
             format!("attestation {}", attestation.version),
         ));
     }
-    let material = attestation.verification_material;
+    let Object(material) = attestation.verification_material;
     match material.transparency_entries.len() {
         0 => return Err(Refused::new(Problem::LogInclusion, "there is no log entry")),
         1..=ENTRIES_MAX => {}
         many => return Err(Refused::new(Problem::Limit, format!("{many} log entries"))),
     }
-    let envelope = attestation.envelope;
+    let Object(envelope) = attestation.envelope;
     let bundle = Bundle {
         media_type: "application/vnd.dev.sigstore.bundle.v0.3+json",
         verification_material: BundleMaterial {

@@ -13,7 +13,7 @@ use touchstone_domain::Sha256;
 
 use crate::{
     JsonLimits,
-    strict_json::{read, strict_text},
+    strict_json::{Object, read, strict_text},
 };
 
 /// The bounds of a key document.
@@ -144,7 +144,7 @@ enum WireKey {
     Target {
         key_id: String,
         key_usage: String,
-        public_key: PublicKey,
+        public_key: Object<PublicKey>,
     },
     Endpoint {
         keyid: String,
@@ -160,7 +160,7 @@ enum WireKey {
 struct PublicKey {
     raw_bytes: String,
     key_details: String,
-    valid_for: ValidFor,
+    valid_for: Object<ValidFor>,
 }
 
 #[derive(Deserialize)]
@@ -173,9 +173,9 @@ impl WireKey {
     /// Nothing, for a key of a kind or usage that is not known.
     fn read(self) -> Result<Option<RegistryKey>, RegistryKeysError> {
         let (id, usage, known, key, start, end) = match self {
-            Self::Target { key_id, key_usage, public_key } => {
+            Self::Target { key_id, key_usage, public_key: Object(public_key) } => {
                 let known = public_key.key_details == "PKIX_ECDSA_P256_SHA_256";
-                let window = public_key.valid_for;
+                let Object(window) = public_key.valid_for;
                 (
                     key_id,
                     KeyUsage::parse(&key_usage),

@@ -10,7 +10,7 @@ use touchstone_domain::{Sha256, Sha512};
 
 use crate::{
     ArtifactDigests, Certificate, EvidenceLevel, JsonLimits, LogEntry, Problem, Refused,
-    strict_json::{Text, read, strict_text},
+    strict_json::{Object, Text, read, strict_text},
     verify::Facts,
 };
 
@@ -113,7 +113,7 @@ struct Subject {
 struct WireStatement<'a> {
     #[serde(borrow, rename = "_type")]
     kind: Option<Text<'a>>,
-    subject: Option<Vec<WireSubject>>,
+    subject: Option<Vec<Object<WireSubject>>>,
     #[serde(borrow)]
     predicate_type: Option<Text<'a>>,
     predicate: Option<Box<RawValue>>,
@@ -186,7 +186,7 @@ impl Statement {
         if subjects.len() > SUBJECTS_MAX {
             return Err(Refused::new(Problem::Limit, format!("{} subjects", subjects.len())));
         }
-        let subjects = subjects.into_iter().map(WireSubject::read).collect::<Result<Vec<_>, _>>()?;
+        let subjects = subjects.into_iter().map(|subject| subject.0.read()).collect::<Result<Vec<_>, _>>()?;
         if subjects.iter().all(|subject| subject.sha256.is_none() && subject.sha512.is_none()) {
             return Err(Refused::new(Problem::SubjectDigest, "no subject has a SHA-256 or SHA-512"));
         }
@@ -220,7 +220,9 @@ impl Statement {
             return Err(Refused::new(Problem::SubjectDigest, "none that has its name has its digests"));
         };
         let subject_name = subject.name.clone();
-        let predicate = self.predicate.map(|raw| read(raw.get(), "the predicate")).transpose()?;
+        let predicate = self.predicate.map(|raw| serde_json::from_str(raw.get())).transpose();
+        let predicate =
+            predicate.map_err(|e| Refused::new(Problem::Malformed, format!("the predicate: {e}")))?;
         let predicate = predicate.unwrap_or(Value::Null);
         Ok(VerifiedStatement { predicate_type: self.predicate_type, subject_name, predicate, facts })
     }

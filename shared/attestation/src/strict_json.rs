@@ -1,10 +1,10 @@
 //! JSON with one reading only.
 
-use std::{borrow::Cow, cell::Cell, collections::HashSet, fmt};
+use std::{borrow::Cow, cell::Cell, collections::HashSet, fmt, marker::PhantomData};
 
 use serde::{
     Deserialize, Deserializer,
-    de::{DeserializeSeed, MapAccess, SeqAccess, Visitor},
+    de::{DeserializeSeed, MapAccess, SeqAccess, Visitor, value::MapAccessDeserializer},
 };
 
 use crate::refused::{Problem, Refused};
@@ -177,9 +177,34 @@ impl<'de> Keys<'de> {
 #[derive(Deserialize)]
 pub(crate) struct Text<'a>(#[serde(borrow)] pub(crate) Cow<'a, str>);
 
-/// Reads what [`strict_text`] has passed.
+/// What is read from an object. A derived reader alone would also take an array of the fields in their order, which no other
+/// reader takes for the same.
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
+/// Reads an object that [`strict_text`] has passed.
 pub(crate) fn read<'a, T: Deserialize<'a>>(text: &'a str, what: &str) -> Result<T, Refused> {
-    serde_json::from_str(text).map_err(|e| Refused::new(Problem::Malformed, format!("{what}: {e}")))
+    let read = serde_json::from_str::<Object<T>>(text);
+    read.map(|object| object.0).map_err(|e| Refused::new(Problem::Malformed, format!("{what}: {e}")))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use sigstore_verify::types::{
 
 use crate::{
     JsonLimits, Problem, Refused,
-    strict_json::{Text, read, strict_text},
+    strict_json::{Object, Text, read, strict_text},
 };
 use shape::{Entry, Envelope, Int, Material, Message, Proof, RawCertificate, WireBundle};
 
@@ -50,13 +50,13 @@ pub(crate) fn parse(bytes: &[u8]) -> Result<Bundle, Refused> {
     let wire: WireBundle<'_> = read(strict_text(bytes, JsonLimits::BUNDLE)?, "the bundle")?;
     let media_type = media_type(wire.media_type.as_ref())?;
     let content = match (wire.message_signature, wire.dsse_envelope) {
-        (Some(message), None) => SignatureContent::MessageSignature(message.into_library()?),
-        (None, Some(envelope)) => SignatureContent::DsseEnvelope(envelope.into_library()?),
+        (Some(Object(message)), None) => SignatureContent::MessageSignature(message.into_library()?),
+        (None, Some(Object(envelope))) => SignatureContent::DsseEnvelope(envelope.into_library()?),
         (Some(_), Some(_)) | (None, None) => {
             return Err(malformed("a bundle has a message signature or an envelope, and not both"));
         }
     };
-    let material = wire.verification_material.into_library(media_type)?;
+    let material = wire.verification_material.0.into_library(media_type)?;
     Ok(Bundle::new(media_type, material, content))
 }
 
@@ -74,7 +74,7 @@ fn media_type(text: Option<&Text<'_>>) -> Result<MediaType, Refused> {
 impl Message<'_> {
     fn into_library(self) -> Result<MessageSignature, Refused> {
         let message = MessageSignature::new(self.signature.0.into());
-        let Some(digest) = self.message_digest else { return Ok(message) };
+        let Some(Object(digest)) = self.message_digest else { return Ok(message) };
         let algorithm = match digest.algorithm.0.as_ref() {
             "SHA2_256" => HashAlgorithm::Sha2256,
             "SHA2_384" => HashAlgorithm::Sha2384,
@@ -88,7 +88,7 @@ impl Message<'_> {
 impl Envelope<'_> {
     fn into_library(self) -> Result<DsseEnvelope, Refused> {
         at_most(self.signatures.len(), 1, "signatures")?;
-        let Some(signature) = self.signatures.into_iter().next() else {
+        let Some(Object(signature)) = self.signatures.into_iter().next() else {
             return Err(malformed("an envelope has one signature"));
         };
         let keyid = KeyId::new(signature.keyid.map(|text| text.0.into_owned()).unwrap_or_default());
@@ -107,34 +107,34 @@ impl RawCertificate {
 impl Material<'_> {
     fn into_library(self, media_type: MediaType) -> Result<VerificationMaterial, Refused> {
         let content = match (self.certificate, self.x509_certificate_chain, self.public_key) {
-            (Some(leaf), None, None) => {
+            (Some(Object(leaf)), None, None) => {
                 VerificationMaterialContent::Certificate(CertificateContent::new(leaf.der()?.into()))
             }
             (None, Some(_), None) if media_type == MediaType::Bundle0_3 => {
                 return Err(malformed("a bundle v0.3 has one certificate, and no chain"));
             }
-            (None, Some(chain), None) => {
+            (None, Some(Object(chain)), None) => {
                 at_most(chain.certificates.len(), CHAIN_MAX, "certificates")?;
                 if chain.certificates.is_empty() {
                     return Err(malformed("the certificate chain is empty"));
                 }
                 let certificates =
-                    chain.certificates.into_iter().map(|c| Ok(X509Certificate::new(c.der()?.into())));
+                    chain.certificates.into_iter().map(|c| Ok(X509Certificate::new(c.0.der()?.into())));
                 let certificates = certificates.collect::<Result<_, Refused>>()?;
                 VerificationMaterialContent::X509CertificateChain { certificates }
             }
-            (None, None, Some(key)) => {
+            (None, None, Some(Object(key))) => {
                 VerificationMaterialContent::PublicKey(PublicKeyIdentifier::new(key.hint.0.into_owned()))
             }
             _ => return Err(malformed("a bundle has one certificate, chain or key hint")),
         };
         let entries = self.tlog_entries.unwrap_or_default();
         at_most(entries.len(), ENTRIES_MAX, "log entries")?;
-        let entries = entries.into_iter().map(Entry::into_library).collect::<Result<_, _>>()?;
+        let entries = entries.into_iter().map(|entry| entry.0.into_library()).collect::<Result<_, _>>()?;
         let timestamps =
-            self.timestamp_verification_data.and_then(|data| data.rfc3161_timestamps).unwrap_or_default();
+            self.timestamp_verification_data.and_then(|data| data.0.rfc3161_timestamps).unwrap_or_default();
         at_most(timestamps.len(), TIMESTAMPS_MAX, "timestamps")?;
-        let timestamps = timestamps.into_iter().map(|timestamp| {
+        let timestamps = timestamps.into_iter().map(|Object(timestamp)| {
             at_most(timestamp.signed_timestamp.0.len(), TIMESTAMP_BYTES_MAX, "bytes of timestamp")?;
             Ok(Rfc3161Timestamp::new(timestamp.signed_timestamp.0.into()))
         });
@@ -156,7 +156,8 @@ fn hash(bytes: &[u8], what: &str) -> Result<Sha256Hash, Refused> {
 
 impl Entry<'_> {
     fn into_library(self) -> Result<TransparencyLogEntry, Refused> {
-        let kind = match (self.kind_version.kind.0.as_ref(), self.kind_version.version.0.as_ref()) {
+        let Object(kind) = self.kind_version;
+        let kind = match (kind.kind.0.as_ref(), kind.version.0.as_ref()) {
             ("hashedrekord", "0.0.1") => KindVersion::HashedRekordV001,
             ("hashedrekord", "0.0.2") => KindVersion::HashedRekordV002,
             ("dsse", "0.0.1") => KindVersion::DsseV001,
@@ -168,18 +169,19 @@ impl Entry<'_> {
                 ));
             }
         };
-        hash(&self.log_id.key_id.0, "a log id")?;
+        let Object(log_id) = self.log_id;
+        hash(&log_id.key_id.0, "a log id")?;
         let body = self.canonicalized_body.0.into();
-        let log_id = LogId::new(self.log_id.key_id.0.into());
+        let log_id = LogId::new(log_id.key_id.0.into());
         let mut entry = TransparencyLogEntry::new(index(self.log_index.as_ref())?, log_id, kind, body);
         if let Some(time) = integrated_time(self.integrated_time.as_ref())? {
             entry = entry.with_integrated_time(time);
         }
-        if let Some(promise) = self.inclusion_promise {
+        if let Some(Object(promise)) = self.inclusion_promise {
             entry =
                 entry.with_inclusion_promise(InclusionPromise::new(promise.signed_entry_timestamp.0.into()));
         }
-        if let Some(proof) = self.inclusion_proof {
+        if let Some(Object(proof)) = self.inclusion_proof {
             entry = entry.with_inclusion_proof(proof.into_library()?);
         }
         Ok(entry)
@@ -203,7 +205,7 @@ impl Proof<'_> {
         at_most(hashes.len(), PATH_MAX, "hashes in an inclusion proof")?;
         let hashes = hashes.iter().map(|bytes| hash(&bytes.0, "a hash")).collect::<Result<_, _>>()?;
         let tree_size = u64::try_from(self.tree_size.0).map_err(|_| malformed("a negative tree size"))?;
-        let note = self.checkpoint.and_then(|note| note.envelope).map(|text| text.0).unwrap_or_default();
+        let note = self.checkpoint.and_then(|note| note.0.envelope).map(|text| text.0).unwrap_or_default();
         at_most(note.len(), CHECKPOINT_BYTES_MAX, "bytes of checkpoint")?;
         let checkpoint =
             CheckpointData::new(note).map_err(|e| Refused::new(Problem::Checkpoint, e.to_string()))?;
@@ -216,3 +218,6 @@ impl Proof<'_> {
         Ok(InclusionProof::new(index(self.log_index.as_ref())?, root, tree_size, hashes, checkpoint))
     }
 }
+
+#[cfg(test)]
+mod tests;

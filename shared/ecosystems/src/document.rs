@@ -7,7 +7,10 @@ use serde::{
     de::{DeserializeSeed, Error as _, MapAccess, SeqAccess, Visitor},
 };
 
-use crate::{index::shortened, json};
+use crate::{
+    index::shortened,
+    json::{self, Object},
+};
 
 /// The largest document, in bytes.
 pub(crate) const DOCUMENT_BYTES_MAX: usize = 4 * 1024 * 1024;
@@ -47,8 +50,8 @@ impl DocumentError {
     }
 }
 
-/// Reads a whole document, in which no object has a key twice, at any depth. Keys that `T` does not know are ignored, since
-/// registries add some.
+/// Reads a whole document: an object, in which no object has a key twice, at any depth. Keys that `T` does not know are
+/// ignored, since registries add some.
 pub(crate) fn read<'a, T: Deserialize<'a>>(document: &'a [u8]) -> Result<T, DocumentError> {
     check_size(document)?;
     let text = std::str::from_utf8(document).map_err(|e| DocumentError::malformed(e.to_string()))?;
@@ -56,17 +59,14 @@ pub(crate) fn read<'a, T: Deserialize<'a>>(document: &'a [u8]) -> Result<T, Docu
         return Err(DocumentError::limit("it is nested too deeply"));
     }
     check_keys(text)?;
-    serde_json::from_str(text).map_err(|e| DocumentError::malformed(e.to_string()))
+    let read = serde_json::from_str::<Object<T>>(text);
+    read.map(|object| object.0).map_err(|e| DocumentError::malformed(e.to_string()))
 }
 
 /// Whether a document that is passed through may be: a JSON object within the bounds, without a key that comes twice. What it
 /// says is for clients to judge.
 pub fn check_document(document: &[u8]) -> Result<(), DocumentError> {
-    read::<serde::de::IgnoredAny>(document)?;
-    if document.trim_ascii_start().starts_with(b"{") {
-        return Ok(());
-    }
-    Err(DocumentError::malformed("it is no object"))
+    read::<serde::de::IgnoredAny>(document).map(|_| ())
 }
 
 /// Refuses a document over the limit, before anything is read of it.
@@ -195,13 +195,13 @@ mod tests {
     #[test]
     fn a_document_to_be_passed_through_is_an_object() {
         assert_eq!(check_document(b" {\"attestations\":[]}\n"), Ok(()));
-        for other in ["[]", "1", "\"{}\"", "null"] {
-            let problem = "it is no object".to_owned();
-            assert_eq!(
-                check_document(other.as_bytes()),
-                Err(DocumentError::Malformed { problem }),
-                "{other}"
-            );
+        for (other, what) in
+            [("[]", "sequence"), ("1", "integer `1`"), ("\"{}\"", "string \"{}\""), ("null", "null")]
+        {
+            let Err(DocumentError::Malformed { problem }) = check_document(other.as_bytes()) else {
+                panic!("{other}");
+            };
+            assert!(problem.starts_with(&format!("invalid type: {what}, expected an object")), "{problem}");
         }
         let twice = check_document(br#"{"keys":[],"keys":[]}"#);
         assert_eq!(twice, Err(DocumentError::DuplicateKey { key: "keys".into() }));

@@ -1,11 +1,11 @@
 //! Reading JSON in place, so that what is passed on is passed on byte for byte.
 
-use std::{borrow::Cow, fmt, ops::Range};
+use std::{borrow::Cow, fmt, marker::PhantomData, ops::Range};
 
 use bytes::Bytes;
 use serde::{
-    Deserialize, Deserializer as _,
-    de::{MapAccess, Visitor},
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor, value::MapAccessDeserializer},
 };
 use serde_json::value::RawValue;
 
@@ -121,6 +121,31 @@ pub(crate) fn is_shallow(document: &[u8]) -> bool {
     true
 }
 
+/// What is read from a JSON object. A derived reader alone would also take an array of the fields in their order, which no
+/// other reader takes for the same.
+#[derive(Debug, Default)]
+pub(crate) struct Object<T>(pub(crate) T);
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for Object<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Fields<T>(PhantomData<T>);
+
+        impl<'de, T: Deserialize<'de>> Visitor<'de> for Fields<T> {
+            type Value = T;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
+                T::deserialize(MapAccessDeserializer::new(map))
+            }
+        }
+
+        deserializer.deserialize_map(Fields(PhantomData)).map(Self)
+    }
+}
+
 #[derive(Deserialize)]
 #[serde(transparent)]
 struct Key<'a>(#[serde(borrow)] Cow<'a, str>);
@@ -193,6 +218,21 @@ mod tests {
         {
             assert!(members(text.as_bytes(), 0..text.len()).is_err(), "{text}");
         }
+    }
+
+    #[test]
+    fn an_object_is_not_read_from_an_array() {
+        #[derive(Debug, Deserialize)]
+        struct Two {
+            a: u8,
+            b: Option<u8>,
+        }
+        let read = |text| serde_json::from_str::<Object<Two>>(text).map(|Object(two)| (two.a, two.b));
+        assert_eq!(read(r#"{"a":1,"b":2}"#).ok(), Some((1, Some(2))));
+        assert_eq!(read(r#"{"a":1,"c":2}"#).ok(), Some((1, None)));
+        let problem = read("[1,2]").expect_err("an array").to_string();
+        assert!(problem.starts_with("invalid type: sequence, expected an object"), "{problem}");
+        assert!(serde_json::from_str::<Two>("[1,2]").is_ok(), "serde no longer takes arrays, so this can go");
     }
 
     #[test]

@@ -48,6 +48,9 @@ fn other_versions_and_shapes_are_refused() {
     for bad in [json!("1"), json!(1.0), json!(-1), json!(true), Value::Null] {
         assert_eq!(problem(|a| a["version"] = bad.clone()), Some(Problem::Malformed), "{bad}");
     }
+    assert_eq!(problem(|a| a["envelope"] = json!(["e30=", "c2ln"])), Some(Problem::Malformed));
+    let material = json!(["Y2VydA==", [{ "logIndex": "1" }]]);
+    assert_eq!(problem(|a| a["verification_material"] = material), Some(Problem::Malformed));
     for field in ["version", "verification_material", "envelope"] {
         let remove = |a: &mut Value| drop(a.as_object_mut().expect("an object").remove(field));
         assert_eq!(problem(remove), Some(Problem::Malformed), "{field}");

@@ -154,6 +154,8 @@ fn only_known_statements_are_read() {
     assert_eq!(with("subject", json!([])), Some(Problem::SubjectCount));
     assert_eq!(with("subject", Value::Null), Some(Problem::SubjectCount));
     assert_eq!(with("subject", json!({})), Some(Problem::Malformed));
+    let subject = sha256("ours", ours());
+    assert_eq!(with("subject", json!([["ours", subject["digest"]]])), Some(Problem::Malformed));
     let text = about(&json!([sha256("ours", ours())])).to_string();
     let problem = |payload_type: &str, text: &str| parse_text(payload_type, text).err().map(|r| r.problem);
     assert_eq!(problem(PAYLOAD_TYPE, &text), None);

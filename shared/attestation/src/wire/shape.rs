@@ -5,7 +5,7 @@ use std::fmt;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Deserializer, de::Visitor};
 
-use crate::strict_json::Text;
+use crate::strict_json::{Object, Text};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -13,23 +13,23 @@ pub(super) struct WireBundle<'a> {
     #[serde(borrow)]
     pub(super) media_type: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(super) verification_material: Material<'a>,
+    pub(super) verification_material: Object<Material<'a>>,
     #[serde(borrow)]
-    pub(super) message_signature: Option<Message<'a>>,
+    pub(super) message_signature: Option<Object<Message<'a>>>,
     #[serde(borrow)]
-    pub(super) dsse_envelope: Option<Envelope<'a>>,
+    pub(super) dsse_envelope: Option<Object<Envelope<'a>>>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Material<'a> {
-    pub(super) certificate: Option<RawCertificate>,
-    pub(super) x509_certificate_chain: Option<Chain>,
+    pub(super) certificate: Option<Object<RawCertificate>>,
+    pub(super) x509_certificate_chain: Option<Object<Chain>>,
     #[serde(borrow)]
-    pub(super) public_key: Option<Hint<'a>>,
+    pub(super) public_key: Option<Object<Hint<'a>>>,
     #[serde(borrow)]
-    pub(super) tlog_entries: Option<Vec<Entry<'a>>>,
-    pub(super) timestamp_verification_data: Option<Timestamps>,
+    pub(super) tlog_entries: Option<Vec<Object<Entry<'a>>>>,
+    pub(super) timestamp_verification_data: Option<Object<Timestamps>>,
 }
 
 #[derive(Deserialize)]
@@ -40,7 +40,7 @@ pub(super) struct RawCertificate {
 
 #[derive(Deserialize)]
 pub(super) struct Chain {
-    pub(super) certificates: Vec<RawCertificate>,
+    pub(super) certificates: Vec<Object<RawCertificate>>,
 }
 
 #[derive(Deserialize)]
@@ -52,7 +52,7 @@ pub(super) struct Hint<'a> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Timestamps {
-    pub(super) rfc3161_timestamps: Option<Vec<SignedTimestamp>>,
+    pub(super) rfc3161_timestamps: Option<Vec<Object<SignedTimestamp>>>,
 }
 
 #[derive(Deserialize)]
@@ -65,13 +65,13 @@ pub(super) struct SignedTimestamp {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Entry<'a> {
     pub(super) log_index: Option<Int>,
-    pub(super) log_id: KeyIdOfLog,
+    pub(super) log_id: Object<KeyIdOfLog>,
     #[serde(borrow)]
-    pub(super) kind_version: Kind<'a>,
+    pub(super) kind_version: Object<Kind<'a>>,
     pub(super) integrated_time: Option<Int>,
-    pub(super) inclusion_promise: Option<Promise>,
+    pub(super) inclusion_promise: Option<Object<Promise>>,
     #[serde(borrow)]
-    pub(super) inclusion_proof: Option<Proof<'a>>,
+    pub(super) inclusion_proof: Option<Object<Proof<'a>>>,
     pub(super) canonicalized_body: Base64,
 }
 
@@ -103,7 +103,7 @@ pub(super) struct Proof<'a> {
     pub(super) tree_size: Int,
     pub(super) hashes: Option<Vec<Base64>>,
     #[serde(borrow)]
-    pub(super) checkpoint: Option<Note<'a>>,
+    pub(super) checkpoint: Option<Object<Note<'a>>>,
 }
 
 #[derive(Deserialize)]
@@ -116,7 +116,7 @@ pub(super) struct Note<'a> {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Message<'a> {
     #[serde(borrow)]
-    pub(super) message_digest: Option<Digest<'a>>,
+    pub(super) message_digest: Option<Object<Digest<'a>>>,
     pub(super) signature: Base64,
 }
 
@@ -134,7 +134,7 @@ pub(super) struct Envelope<'a> {
     pub(super) payload_type: Text<'a>,
     pub(super) payload: Base64,
     #[serde(borrow)]
-    pub(super) signatures: Vec<DsseSig<'a>>,
+    pub(super) signatures: Vec<Object<DsseSig<'a>>>,
 }
 
 #[derive(Deserialize)]

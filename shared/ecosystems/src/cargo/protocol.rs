@@ -8,7 +8,7 @@ use url::Url;
 use super::name;
 use crate::{
     ArtifactRequest, IndexError, IndexForm, RawRequest, ReadRequest, Rendered, RequestError, StaticReply,
-    UpstreamBase, UpstreamPath, index::shortened,
+    UpstreamBase, UpstreamPath, index::shortened, json::Object,
 };
 
 const READ: &str = "GET, HEAD";
@@ -73,7 +73,7 @@ struct Config {
 
 /// The upstream's `dl`.
 pub(super) fn parse_download_template(config_json: &[u8]) -> Result<String, IndexError> {
-    let Config { dl } = serde_json::from_slice(config_json)
+    let Object(Config { dl }) = serde_json::from_slice(config_json)
         .map_err(|e| IndexError::Malformed { problem: format!("config.json: {e}") })?;
     match dl.len() {
         1..=TEMPLATE_BYTES_MAX => Ok(dl),

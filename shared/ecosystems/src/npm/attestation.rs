@@ -21,6 +21,7 @@ use super::protocol;
 use crate::{
     UpstreamPath,
     document::{self, DocumentError},
+    json::Object,
 };
 
 /// The predicate type of the registry's own attestation that it published a version.
@@ -57,7 +58,7 @@ pub fn document(bytes: &[u8]) -> Result<Vec<NpmAttestation>, DocumentError> {
     #[derive(Deserialize)]
     struct Document<'a> {
         #[serde(borrow)]
-        attestations: Vec<Entry<'a>>,
+        attestations: Vec<Object<Entry<'a>>>,
     }
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
@@ -72,7 +73,7 @@ pub fn document(bytes: &[u8]) -> Result<Vec<NpmAttestation>, DocumentError> {
     if attestations.is_empty() {
         return Err(DocumentError::malformed("it lists no attestation"));
     }
-    let entry = |Entry { predicate_type, bundle }: Entry<'_>| {
+    let entry = |Object(Entry { predicate_type, bundle }): Object<Entry<'_>>| {
         document::check_text("predicateType", &predicate_type)?;
         if !bundle.get().starts_with('{') {
             return Err(DocumentError::malformed("a bundle is no object"));

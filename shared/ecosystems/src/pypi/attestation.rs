@@ -17,6 +17,7 @@ use super::protocol;
 use crate::{
     UpstreamPath,
     document::{self, DocumentError},
+    json::Object,
 };
 
 /// The predicate type of the index's publish attestation, which has no predicate. This is its name, not an address to ask.
@@ -50,7 +51,7 @@ pub fn provenance(bytes: &[u8]) -> Result<Vec<PypiAttestation>, DocumentError> {
     struct Provenance<'a> {
         version: u64,
         #[serde(borrow)]
-        attestation_bundles: Vec<Bundle<'a>>,
+        attestation_bundles: Vec<Object<Bundle<'a>>>,
     }
     #[derive(Deserialize)]
     struct Bundle<'a> {
@@ -64,13 +65,13 @@ pub fn provenance(bytes: &[u8]) -> Result<Vec<PypiAttestation>, DocumentError> {
         return Err(DocumentError::malformed(format!("its version is {version}, and 1 is known")));
     }
     document::check_count("bundles", bundles.len(), BUNDLES_MAX)?;
-    let attestations = bundles.iter().map(|bundle| bundle.attestations.len()).sum();
+    let attestations = bundles.iter().map(|bundle| bundle.0.attestations.len()).sum();
     document::check_count("attestations", attestations, ATTESTATIONS_MAX)?;
     if bundles.is_empty() {
         return Err(DocumentError::malformed("it lists no bundle"));
     }
     let mut found = Vec::with_capacity(attestations);
-    for Bundle { publisher, attestations } in bundles {
+    for Object(Bundle { publisher, attestations }) in bundles {
         let publisher = Publisher::parse(publisher)?;
         if attestations.is_empty() {
             return Err(DocumentError::malformed("a bundle lists no attestation"));

@@ -11,6 +11,7 @@ use serde_json::value::RawValue;
 use touchstone_domain::{Claim, ClaimField, Sha256};
 
 use super::name;
+use crate::json::Object;
 
 /// How many hashes a file may have.
 const HASHES_MAX: usize = 16;
@@ -47,7 +48,7 @@ pub(super) struct File<'a> {
 impl<'a> File<'a> {
     /// Parses a file object.
     pub(super) fn parse(raw: &'a [u8]) -> Result<Self, serde_json::Error> {
-        serde_json::from_slice(raw)
+        serde_json::from_slice::<Object<Self>>(raw).map(|object| object.0)
     }
 
     /// The declared SHA-256, if it is one.

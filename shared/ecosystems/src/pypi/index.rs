@@ -17,7 +17,7 @@ use super::{file::File, html, name, protocol, render};
 use crate::{
     Amendments, Index, IndexEntry, IndexError, IndexForm, Located, Rendered,
     index::{expect_media_type, media_type, shortened},
-    json,
+    json::{self, Object},
 };
 
 /// How many files a project may have.
@@ -48,12 +48,12 @@ pub(super) struct Status {
 #[derive(Deserialize)]
 #[serde(rename_all = "kebab-case")]
 struct Document<'a> {
-    meta: Meta,
+    meta: Object<Meta>,
     #[serde(borrow)]
     name: Cow<'a, str>,
     #[serde(borrow)]
     files: &'a RawValue,
-    project_status: Option<Status>,
+    project_status: Option<Object<Status>>,
 }
 
 #[derive(Deserialize)]
@@ -89,15 +89,16 @@ impl Project {
         if !json::is_shallow(document) {
             return Err(IndexError::Limit { problem: "nested too deeply".to_owned() });
         }
-        let top: Document<'_> = serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?;
+        let Object(top): Object<Document<'_>> =
+            serde_json::from_str(text).map_err(|e| malformed(e.to_string()))?;
         if name::package(&top.name).as_ref() != Ok(package) {
             return Err(IndexError::OtherPackage {
                 expected: package.to_string(),
                 found: shortened(&top.name),
             });
         }
-        if top.meta.api_version.strip_prefix("1.").is_none_or(|minor| minor.parse::<u16>().is_err()) {
-            return Err(malformed(format!("api-version {:?} is not 1.x", top.meta.api_version)));
+        if top.meta.0.api_version.strip_prefix("1.").is_none_or(|minor| minor.parse::<u16>().is_err()) {
+            return Err(malformed(format!("api-version {:?} is not 1.x", top.meta.0.api_version)));
         }
         let listed: Listed<'_> =
             serde_json::from_str(top.files.get()).map_err(|e| malformed(format!("files: {e}")))?;
@@ -108,8 +109,8 @@ impl Project {
         let mut project = Self {
             package: package.clone(),
             files,
-            api_version: top.meta.api_version,
-            status: top.project_status,
+            api_version: top.meta.0.api_version,
+            status: top.project_status.map(|status| status.0),
             entries: vec![],
             objects: vec![],
             by_name: HashMap::new(),

@@ -6,7 +6,10 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use touchstone_domain::{PackageName, TrustRank, Version};
 
-use crate::document::{self, DocumentError};
+use crate::{
+    document::{self, DocumentError},
+    json::Object,
+};
 
 /// How many registry signatures a version may have.
 const SIGNATURES_MAX: usize = 16;
@@ -54,16 +57,17 @@ impl Dist {
 /// Reads a version's metadata entry: the object in the packument, as it was received.
 pub fn dist(entry: &[u8]) -> Result<Dist, DocumentError> {
     document::check_size(entry)?;
-    let read: Entry<'_> =
+    let Object(read): Object<Entry<'_>> =
         serde_json::from_slice(entry).map_err(|e| DocumentError::malformed(e.to_string()))?;
-    let RawDist { integrity, shasum, signatures, attestations } = read.dist;
-    let signatures = signatures.unwrap_or_default();
+    let Object(RawDist { integrity, shasum, signatures, attestations }) = read.dist;
+    let signatures: Vec<_> =
+        signatures.unwrap_or_default().into_iter().map(|signature| signature.0).collect();
     document::check_count("registry signatures", signatures.len(), SIGNATURES_MAX)?;
     for RegistrySignature { keyid, sig } in &signatures {
         document::check_text("a keyid", keyid)?;
         document::check_text("a signature", sig)?;
     }
-    let publisher: Publisher =
+    let Object(publisher): Object<Publisher> =
         read.npm_user.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
     let rank = match (publisher.approver, publisher.trusted_publisher) {
         (Some(_), _) => TrustRank::StagedPublish,
@@ -76,7 +80,7 @@ pub fn dist(entry: &[u8]) -> Result<Dist, DocumentError> {
 
 #[derive(Deserialize)]
 struct Entry<'a> {
-    dist: RawDist,
+    dist: Object<RawDist>,
     /// Old versions have other things there.
     #[serde(rename = "_npmUser", borrow)]
     npm_user: Option<&'a RawValue>,
@@ -88,7 +92,7 @@ struct Entry<'a> {
 struct RawDist {
     integrity: Option<String>,
     shasum: Option<String>,
-    signatures: Option<Vec<RegistrySignature>>,
+    signatures: Option<Vec<Object<RegistrySignature>>>,
     attestations: Option<serde::de::IgnoredAny>,
 }
 
@@ -103,9 +107,9 @@ struct Publisher {
 /// which name no repository.
 pub(super) fn repository_text(raw: &RawValue) -> Option<String> {
     #[derive(Deserialize)]
-    struct Object {
+    struct Repository {
         url: String,
     }
     let text = serde_json::from_str::<String>(raw.get());
-    text.or_else(|_| serde_json::from_str::<Object>(raw.get()).map(|object| object.url)).ok()
+    text.or_else(|_| serde_json::from_str::<Object<Repository>>(raw.get()).map(|object| object.0.url)).ok()
 }

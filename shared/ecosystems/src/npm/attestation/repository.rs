@@ -8,6 +8,7 @@ use super::dist::repository_text;
 use crate::{
     InspectError, ReadSeek,
     archive::{Limits, Links, Root, Tar, read_rooted, refuse, shown},
+    json::Object,
 };
 
 const MANIFEST: &str = "package.json";
@@ -31,7 +32,7 @@ pub fn package_repository(archive: &mut dyn ReadSeek) -> Result<Option<String>, 
     let limits = Limits::SOURCE;
     let rooted = read_rooted(&mut Tar::open(archive, limits, Links::Refused)?, Root::Any, MANIFEST, &limits)?;
     let document = rooted.manifest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&rooted.manifest);
-    let manifest: Manifest<'_> = serde_json::from_slice(document).map_err(|error| {
+    let Object(manifest): Object<Manifest<'_>> = serde_json::from_slice(document).map_err(|error| {
         let detail = format!("{MANIFEST} cannot be read: {}", shown(error.to_string()));
         refuse(ArchiveRule::Malformed, detail)
     })?;

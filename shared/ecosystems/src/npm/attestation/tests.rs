@@ -56,6 +56,11 @@ fn a_document_of_another_shape_is_refused() {
     assert_eq!(problem(r#""bundle":{},"#, ""), malformed("missing field `bundle`"));
     let other = problem(r#""predicateType":"b""#, r#""predicateType":null"#);
     assert_eq!(other, malformed("invalid type: null, expected a string"));
+    let array =
+        problem(r#"{"bundle":{}, "signedAccessSignatureUrl": "", "predicateType":"b"}"#, r#"["b",{}]"#);
+    assert_eq!(array, malformed("invalid type: sequence, expected an object"));
+    let array = document(br#"[[{"predicateType":"b","bundle":{}}]]"#).map_err(placeless);
+    assert_eq!(array, Err(malformed("invalid type: sequence, expected an object")));
     assert_eq!(problem(r#""attestations""#, r#""attestation""#), malformed("missing field `attestations`"));
     assert_eq!(document(br#"{"attestations":[]}"#), Err(malformed("it lists no attestation")));
     assert_eq!(document(b"").map_err(placeless), Err(malformed("EOF while parsing a value")));
@@ -170,6 +175,7 @@ fn a_metadata_entry_that_could_mean_two_things_is_refused() {
         ("\"keyid\":", "\"keyId\":"),
         ("\"sha512-AAAA\"", "1"),
         ("[{\"keyid\"", "{\"x\":[{\"keyid\""),
+        (r#"{"keyid":"SHA256:k","sig":"c2ln"}"#, r#"["SHA256:k","c2ln"]"#),
     ] {
         assert!(matches!(changed(old, new), Err(DocumentError::Malformed { .. })), "{new}");
     }

@@ -3,7 +3,10 @@
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
 
-use crate::document::{self, DocumentError};
+use crate::{
+    document::{self, DocumentError},
+    json::Object,
+};
 
 const GITHUB_ISSUER: &str = "https://token.actions.githubusercontent.com";
 const GITLAB_ISSUER: &str = "https://gitlab.com";
@@ -117,7 +120,8 @@ struct CircleCi {
 }
 
 fn fields<T: DeserializeOwned>(text: &str) -> Result<T, DocumentError> {
-    serde_json::from_str(text).map_err(|e| DocumentError::malformed(format!("publisher: {e}")))
+    let read = serde_json::from_str::<Object<T>>(text);
+    read.map(|object| object.0).map_err(|e| DocumentError::malformed(format!("publisher: {e}")))
 }
 
 /// The index writes an empty text for what is not set.

@@ -58,6 +58,16 @@ fn an_object_of_another_shape_is_refused() {
         ("[{}]", "[\"{}\"]", "an attestation is no object"),
         ("\"workflow\":", "\"Workflow\":", "publisher: missing field `workflow`"),
         ("\"o/r\"", "null", "publisher: invalid type: null, expected a string"),
+        (
+            "{\"publisher\":{\"kind\":\"Google\",\"claims\":{\"x\":1},\"email\":\"a@b.example\"},\"attestations\":[{}],\"new\":1}",
+            "[{\"kind\":\"Google\",\"email\":\"a@b.example\"},[{}]]",
+            "invalid type: sequence, expected an object",
+        ),
+        (
+            "{\"kind\":\"Google\",\"claims\":{\"x\":1},\"email\":\"a@b.example\"}",
+            "[\"Google\"]",
+            "publisher: invalid type: sequence, expected an object",
+        ),
         ("\"kind\":\"GitHub\",", "", "publisher: missing field `kind`"),
         ("\"kind\":\"Google\"", "\"kind\":\"CircleCI\"", "publisher: missing field `project_id`"),
         ("\"kind\":\"Google\"", "\"kind\":\"GitLab\"", "publisher: missing field `repository`"),
@@ -76,7 +86,7 @@ fn an_object_of_another_shape_is_refused() {
     assert_eq!(empty, Err(malformed("it lists no bundle")));
     assert_eq!(
         provenance(b"null").map_err(placeless),
-        Err(malformed("invalid type: null, expected struct Provenance"))
+        Err(malformed("invalid type: null, expected an object"))
     );
 }
 

@@ -75,14 +75,21 @@ fn what_is_no_index_of_this_project_is_refused() {
             r#"{"filename":"x","url":"x","hashes":{},"core-metadata":{"sha256":"a","sha256":"b"}}"#,
             "files[0]: `core-metadata` is neither a flag nor digests",
         ),
-        ("[]", "files[0]: "),
+        ("[]", "files[0]: invalid type: sequence, expected an object"),
+        (
+            r#"["foo-1.0.zip","x",{},null,null,null,null,null,null,null,null]"#,
+            "files[0]: invalid type: sequence, expected an object",
+        ),
     ] {
         let problem = problem(with_files(bad));
         assert!(problem.starts_with(expected), "{bad}: {problem}");
     }
     let mut bom = vec![0xef, 0xbb, 0xbf];
     bom.extend(sample().as_bytes());
-    for bad in [b"".to_vec(), b"{}".to_vec(), b"\xff".to_vec(), bom, format!("{} x", sample()).into_bytes()] {
+    let array = br#"[["1.1"],"foo",[],null]"#.to_vec();
+    for bad in
+        [array, b"".to_vec(), b"{}".to_vec(), b"\xff".to_vec(), bom, format!("{} x", sample()).into_bytes()]
+    {
         assert!(matches!(parse(&foo(), protocol::JSON, &bad.into()), Err(IndexError::Malformed { .. })));
     }
     for version in ["2.0", "1", "1.x", ""] {
