@@ -186,7 +186,7 @@ fn policy_check_says_what_a_policy_means() {
         (
             "pkg:npm/left-pad@1.3.0",
             0,
-            "pkg:npm/left-pad@1.3.0 may be fetched\n  required checks: hash\n  minimum age: 168h\n",
+            "pkg:npm/left-pad@1.3.0 may be fetched\n  required checks: hash, attest\n  minimum age: 168h\n",
         ),
         ("pkg:pypi/Sample.Project@1.0-RC1", 2, "pkg:pypi/sample-project@1.0rc1 is denied: malware\n"),
         ("pkg:pypi/sample-project@1.0.0rc1", 2, "is denied: malware\n"),
@@ -197,10 +197,31 @@ fn policy_check_says_what_a_policy_means() {
         assert_eq!((found, problem.as_str()), (Some(code), ""), "{purl}");
         assert!(said.starts_with(valid) && said.contains(expected), "{said}");
     }
+    let digest = "ab".repeat(32);
+    let exceptions = format!(
+        "[[pin]]\necosystem = \"npm\"\npackages = [\"left-*\"]\nissuer = \"https://issuer.example\"\nrepository_id = \"1\"\n\
+         [[waiver]]\nsha256 = \"{digest}\"\nreason = \"r\"\nexpires = \"2026-01-31\"\n\
+         [[waiver]]\nsha256 = \"{digest}\"\nreason = \"r\"\nexpires = \"9000-01-31\"\n"
+    );
+    fs::write(directory.path().join("exceptions.toml"), exceptions).expect("written");
+    let (code, said, _) = check(&["exceptions.toml", "--purl", "pkg:npm/left-pad"]);
+    assert_eq!(code, Some(0), "an expired waiver is no error");
+    let counts = format!(
+        "\n1 pin(s), 2 waiver(s)\nwarning: the waiver for sha256:{digest} expired at 2026-01-31T00:00:00Z; renew or remove it\npkg:"
+    );
+    assert!(said.contains(&counts) && said.matches("warning").count() == 1, "{said}");
+    assert!(
+        said.contains("\n  attestations: ratchet: ") && said.ends_with("absence is tolerated; pinned\n"),
+        "{said}"
+    );
     for (document, expected) in [
         ("[[rule]]\nrequires = [\"hash\"]\n", "unknown field `requires`"),
         ("[[rule]]\nrequire = []\n", "rule number 1: `require` is empty"),
-        ("[[rule]]\nrequire = [\"attest\"]\n", "the check \"attest\" has no worker in this version"),
+        ("[[rule]]\nrequire = [\"sumdb\"]\n", "the check \"sumdb\" has no worker in this version"),
+        (
+            "[[rule]]\nrequire = [\"attest\"]\n",
+            "the check \"attest\" needs an `ecosystem` that has attestations",
+        ),
         (
             "[[deny]]\necosystem = \"pypi\"\npackage = \"a\"\nversions = [\"1.0-rc1\"]\nreason = \"x\"\n",
             "policy.toml is refused: write the pypi version 1.0-rc1 as 1.0rc1",

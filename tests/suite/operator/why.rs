@@ -46,6 +46,7 @@ async fn why_tells_every_state_with_its_exit_code_and_what_to_do() {
     assert!(mirror.command(&["recall", "pkg:npm/left-pad@1.5.0", "--reason", "malware"]).status.success());
     mirror.kill(Role::Hash(0));
     mirror.kill(Role::Hash(1));
+    mirror.kill(Role::Attest(0));
     let url = mirror.url.join(&format!("pypi/files/-/sample-project/{}", wheel.file)).expect("a path");
     let left = http().get(url).timeout(Duration::from_millis(500)).send().await;
     assert!(left.is_err_and(|error| error.is_timeout()), "the client goes away, and the fetch goes on");
@@ -67,7 +68,12 @@ async fn why_tells_every_state_with_its_exit_code_and_what_to_do() {
              pkg:npm/weak-pad@1.0.0`",
         ),
         ("pkg:pypi/Sample_Project@4.0.0.0", 1, "", ""),
-        ("pkg:pypi/Sample_Project@4.0.0", 0, "fetched", "waiting for hash; try again in a few seconds"),
+        (
+            "pkg:pypi/Sample_Project@4.0.0",
+            0,
+            "fetched",
+            "waiting for hash, attest; try again in a few seconds",
+        ),
     ] {
         let (found, story, problem) = said(mirror.command(&["why", purl]));
         assert_eq!(found, Some(code), "{purl}: {story}{problem}");
@@ -83,6 +89,12 @@ async fn why_tells_every_state_with_its_exit_code_and_what_to_do() {
         }
         assert!(story.contains(&format!("  state       {state}: {sentence}\n")), "{story}");
         assert_eq!(json["artifacts"][0]["state"], state);
+        let fix = "  fix         to accept weak digests for its age, before all other rules\n                  [[rule]]\n";
+        assert_eq!(story.contains(fix), state == "held", "{story}");
+        let again = format!(
+            "  fix         after a change of the policy: restart, and run `touchstone recheck {purl}@1.0.0`\n"
+        );
+        assert_eq!(story.contains(&again), state == "held", "{story}");
     }
     let (code, _, problem) = said(mirror.command(&["why", "left-pad"]));
     assert_eq!(code, Some(1));
@@ -116,6 +128,10 @@ async fn a_story_names_bytes_claims_checks_incidents_and_the_policy() {
         format!("= {}\n", good.shasum()),
         format!("bytes) from {}npm/left-pad\n", registry.origin()),
         "  hash check  pass: the bytes match 1 declared strong digest(s) (hash touchstone/".to_owned(),
+        "\n              required\n              on metadata_entry sha256:".to_owned(),
+        "\n  attest check not_offered: it has no attestation; registry signature absent (attest touchstone/"
+            .to_owned(),
+        "\n              required, absence tolerated\n              on metadata_entry sha256:".to_owned(),
         "  promoted    number 1 under policy 1, ".to_owned(),
         "  policy      number 1, epoch 0\n".to_owned(),
     ] {
@@ -141,4 +157,13 @@ async fn a_story_names_bytes_claims_checks_incidents_and_the_policy() {
     assert_eq!(check["reason"], "the bytes match 1 declared strong digest(s)");
     assert!(check["verifier"].as_str().is_some_and(|v| v.starts_with("hash touchstone/")), "{check}");
     assert!(check["at"].is_string(), "{check}");
+    assert_eq!(check["absence_tolerated"], false);
+    assert_eq!(check["evidence"][0]["kind"], "metadata_entry");
+    let attest = &artifact["checks"][1];
+    assert_eq!(
+        (&attest["kind"], &attest["requirement"], &attest["outcome"], &attest["code"]),
+        (&"attest".into(), &"required".into(), &"not_offered".into(), &"unattested".into())
+    );
+    assert_eq!(attest["absence_tolerated"], true);
+    assert_eq!((&artifact["fixes"], &told["identities"]), (&Value::Array(vec![]), &Value::Array(vec![])));
 }

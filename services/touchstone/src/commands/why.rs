@@ -49,7 +49,7 @@ impl Lines {
     fn add(&mut self, label: &str, text: impl AsRef<str>) {
         let clean: String =
             text.as_ref().chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
-        let _infallible = writeln!(self.0, "  {label:<12}{clean}");
+        let _infallible = writeln!(self.0, "  {label:<11} {clean}");
     }
 
     /// Lines of a policy file, as they are to be written.
@@ -191,5 +191,63 @@ fn next_step(story: &Story) -> String {
         ArtifactState::Revoked => {
             format!("recalled: {}", story.recalls.first().map_or("no reason is on record", String::as_str))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use touchstone_domain::{
+        ArtifactDbId, Basis, Difference, FileName, Identity, IdentityField, Observed, ReleaseLine, TrustRank,
+        Version,
+    };
+
+    use super::*;
+
+    fn entry(identity: Identity, basis: Basis) -> LedgerEntry {
+        LedgerEntry {
+            artifact: ArtifactDbId(1),
+            version: Version::new("1.0.0").expect("a version"),
+            file: FileName::new("widget.tgz").expect("a name"),
+            line: ReleaseLine(1),
+            observed: Observed { identity, rank: TrustRank::TrustedPublisher },
+            basis,
+            at: jiff::Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn the_ledger_names_who_signed_since_when_and_why_it_was_accepted() {
+        let workflow = Identity {
+            issuer: "https://issuer.example".into(),
+            signer: "https://forge.example/acme/widget/release.yml".into(),
+            repository: Some("https://forge.example/acme/widget".into()),
+            repository_id: Some("100".into()),
+            owner_id: Some("7".into()),
+            workflow: Some("release.yml".into()),
+            git_ref: Some("refs/tags/v1.0.0".into()),
+            trigger: None,
+            runner: None,
+        };
+        let person = Identity {
+            signer: "mallory@acme.example\n  state       servable".into(),
+            repository: None,
+            repository_id: None,
+            owner_id: None,
+            workflow: None,
+            git_ref: None,
+            ..workflow.clone()
+        };
+        let difference = Difference { field: IdentityField::Issuer, expected: "a".into(), found: "b".into() };
+        let told = ledger(&[entry(workflow, Basis::FirstUse), entry(person, Basis::Observed { difference })]);
+        let expected = "who signed this package
+  line 1      https://forge.example/acme/widget (release.yml) at refs/tags/v1.0.0, trusted_publisher; version 1.0.0, since 1970-01-01T00:00:00Z
+              issuer https://issuer.example, signer https://forge.example/acme/widget/release.yml
+              repository id 100, owner id 7; the first of its package, pinned now
+  line 1      mallory@acme.example\u{fffd}  state       servable (https://issuer.example), trusted_publisher; version 1.0.0, since 1970-01-01T00:00:00Z
+              issuer https://issuer.example, signer mallory@acme.example\u{fffd}  state       servable
+              only observed: the issuer is \"b\", and was \"a\"
+";
+        assert_eq!(told, expected);
+        assert_eq!(ledger(&[]), "");
     }
 }
