@@ -6,7 +6,7 @@ use std::{
 };
 
 use tokio::{sync::Semaphore, task::JoinSet};
-use touchstone_domain::ArtifactState;
+use touchstone_domain::{ArtifactState, CheckKind};
 use touchstone_runtime::ManualClock;
 use touchstone_testkit::{Fault, Package, Registry, TestMirror, eventually, npm_package, wheel};
 
@@ -53,7 +53,7 @@ async fn two_hundred_callers_for_one_cold_artifact_cost_the_upstream_one_request
     }
     let story =
         mirror.store.stories(&"pkg:npm/left-pad@1.3.0".parse().expect("a purl"), 9).await.expect("one");
-    assert_eq!((story[0].verdicts.len(), story[0].promotions.len()), (1, 1));
+    assert_eq!((story[0].verdicts.len(), story[0].promotions.len()), (2, 1), "one of each check");
     assert_eq!(mirror.incidents().await, Vec::<String>::new());
 }
 
@@ -126,9 +126,11 @@ async fn five_hundred_cold_artifacts_are_shared_by_two_workers_and_promoted_once
         let stories = mirror.store.stories(&purl, 9).await.expect("stories");
         let story = stories.first().expect("on record");
         assert_eq!((stories.len(), story.state()), (1, ArtifactState::Servable), "{}", package.name);
-        assert_eq!((story.verdicts.len(), story.promotions.len()), (1, 1), "{}", package.name);
+        assert_eq!((story.verdicts.len(), story.promotions.len()), (2, 1), "{}", package.name);
         serials.insert(story.promotions[0].serial);
-        *by_worker.entry(story.verdicts[0].verdict.decided_at.to_string()[..4].to_owned()).or_default() += 1;
+        let hash =
+            story.verdicts.iter().find(|found| found.verdict.check == CheckKind::Hash).expect("a verdict");
+        *by_worker.entry(hash.verdict.decided_at.to_string()[..4].to_owned()).or_default() += 1;
     }
     assert_eq!(serials.len(), packages.len(), "every promotion is another one");
     let shares: Vec<usize> = by_worker.values().copied().collect();

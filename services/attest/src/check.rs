@@ -97,22 +97,13 @@ impl AttestCheck {
             AttestationMode::Observe | AttestationMode::Ratchet | AttestationMode::Require => {}
         }
         let case = Case::read(job, mode).await?;
-        let trust = self
-            .trust
-            .current()
-            .map_err(|error| CheckError::retry_because("no trust root can be used", error))?;
+        let signed = self.signed(&case, used)?;
         let seen = self.store.seen(case.id.ecosystem, &case.id.package, &case.id.version).await?;
-        let signed = match &case.entry {
-            Entry::Npm(dist) => {
-                used.trust(trust.keys.digest());
-                Some(npm::verify(dist, &case.id, case.digests.sha512, &trust.keys, self.clock.now())?)
-            }
-            Entry::Pypi(_) => None,
-        };
-        let knows = self.store.has_identity(case.id.ecosystem, &case.id.package).await?;
-        let listed_before = seen.as_ref().is_some_and(|seen| seen.listed_attested);
-        let asks = knows || listed_before || case.is_listed_attested() || case.is_required();
-        let attested = if asks { self.attestations(&case, trust, used).await? } else { None };
+        let listed = case.is_listed_attested() || seen.as_ref().is_some_and(|seen| seen.listed_attested);
+        let asks = listed
+            || case.is_required()
+            || self.store.has_identity(case.id.ecosystem, &case.id.package).await?;
+        let attested = if asks { self.attestations(&case, used).await? } else { None };
         let signature = match signed {
             Some(signed) => {
                 let times = npm::Times {
@@ -131,13 +122,27 @@ impl AttestCheck {
         }
     }
 
+    /// What signatures count now; asked for only where there are some, so that the rest goes on without a usable root.
+    fn trusted(&self) -> Result<Trust, CheckError> {
+        self.trust.current().map_err(|error| CheckError::retry_because("no trust root can be used", error))
+    }
+
+    /// What the registry's signatures come to; `None` where registries sign nothing.
+    fn signed(&self, case: &Case<'_>, used: &mut Used) -> Result<Option<npm::Signed>, Stop> {
+        match &case.entry {
+            Entry::Npm(dist) if dist.signatures.is_empty() => Ok(Some(npm::Signed::Absent)),
+            Entry::Npm(dist) => {
+                let keys = self.trusted()?.keys;
+                used.trust(keys.digest());
+                Ok(Some(npm::verify(dist, &case.id, case.digests.sha512, &keys, self.clock.now())?))
+            }
+            Entry::Pypi(_) => Ok(None),
+        }
+    }
+
     /// The attestations that the upstream has, verified; `None` when it says that there are none.
-    async fn attestations(
-        &self,
-        case: &Case<'_>,
-        trust: Trust,
-        used: &mut Used,
-    ) -> Result<Option<Attested>, Stop> {
+    async fn attestations(&self, case: &Case<'_>, used: &mut Used) -> Result<Option<Attested>, Stop> {
+        let trust = self.trusted()?;
         let (sha256, bytes) = match self.document(case.job, &case.id).await? {
             Answer::Document { sha256, bytes } => (sha256, bytes),
             Answer::Absent if case.is_listed_attested() => {
@@ -150,10 +155,16 @@ impl AttestCheck {
             }
         };
         used.document = Some(sha256);
-        used.trust(trust.root.digest());
         let attested = match &case.entry {
-            Entry::Npm(dist) => npm_judged(case, dist, (sha256, bytes), trust).await?,
-            Entry::Pypi(_) => pypi_judged(case, (sha256, bytes), trust).await?,
+            Entry::Npm(dist) => {
+                used.trust(trust.keys.digest());
+                used.trust(trust.root.digest());
+                npm_judged(case, dist, (sha256, bytes), trust).await?
+            }
+            Entry::Pypi(_) => {
+                used.trust(trust.root.digest());
+                pypi_judged(case, (sha256, bytes), trust).await?
+            }
         };
         Ok(Some(attested))
     }

@@ -5,8 +5,10 @@
 //! *Invariant:* only an upstream that answers that there is none makes it absent. Whatever else goes wrong is tried again.
 
 use bytes::Bytes;
+use serde_json::json;
 use touchstone_domain::{ArtifactId, Ecosystem, Evidence, EvidenceKind, Sha256};
 use touchstone_ecosystems::{UpstreamBase, UpstreamPath, npm, pypi};
+use touchstone_store::{IncidentKind, NewIncident};
 use touchstone_upstream::{FetchError, MetadataDocument, MetadataReply, Upstream, Validators};
 use touchstone_worker::{CheckError, Job};
 
@@ -44,10 +46,14 @@ impl AttestCheck {
     /// Asks the upstream. What it no longer has, and once gave us for this artifact, still proves what it proved.
     pub(crate) async fn document(&self, job: &Job, id: &ArtifactId) -> Result<Answer, CheckError> {
         let upstream = self.upstream(id.ecosystem)?;
-        match fetch(upstream, id).await? {
-            Fetched::Document(document) => self.keep(job, document).await,
-            Fetched::TooLarge => Ok(Answer::TooLarge),
-            Fetched::Absent => {
+        match fetch(upstream, id).await {
+            Err(error) => {
+                self.tell_of_egress(job, &error).await;
+                Err(unavailable(error))
+            }
+            Ok(Fetched::Document(document)) => self.keep(job, usable(document)?).await,
+            Ok(Fetched::TooLarge) => Ok(Answer::TooLarge),
+            Ok(Fetched::Absent) => {
                 let kept = job.facts.evidence.iter().rev().find(|e| e.kind == EvidenceKind::Attestations);
                 let Some(kept) = kept else { return Ok(Answer::Absent) };
                 tracing::warn!(artifact.id = %job.facts.artifact, "the upstream withdrew attestations; those on record are used");
@@ -56,6 +62,17 @@ impl AttestCheck {
                 })?;
                 Ok(Answer::Document { sha256: kept.sha256, bytes })
             }
+        }
+    }
+
+    /// An upstream that sends us elsewhere is worth a look.
+    async fn tell_of_egress(&self, job: &Job, error: &FetchError) {
+        let FetchError::Egress(_) = error else { return };
+        let facts = json!({ "found_by": "attest", "problem": error.to_string() });
+        let kind = IncidentKind::EgressRefused;
+        let incident = NewIncident::about(kind, &job.facts.id, Some(job.facts.artifact), facts);
+        if let Err(error) = self.store.record_incident(&incident).await {
+            tracing::error!(artifact.id = %job.facts.artifact, %error, "an incident is not recorded");
         }
     }
 
@@ -87,19 +104,20 @@ enum Fetched {
     TooLarge,
 }
 
-async fn fetch(upstream: &Upstream, id: &ArtifactId) -> Result<Fetched, CheckError> {
+async fn fetch(upstream: &Upstream, id: &ArtifactId) -> Result<Fetched, FetchError> {
     let Some(path) = path(id) else { return Ok(Fetched::Absent) };
     let url = match path.base {
-        UpstreamBase::Attestations => upstream.attestations_url(&path.path),
-        UpstreamBase::Index => upstream.index_url(&path.path),
+        UpstreamBase::Attestations => upstream.attestations_url(&path.path)?,
+        UpstreamBase::Index => upstream.index_url(&path.path)?,
     };
-    let url = url.map_err(|error| CheckError::poison(error.to_string()))?;
     match upstream.metadata(&url, path.accept, &Validators::default()).await {
-        Ok(MetadataReply::Document(document)) => usable(document).map(Fetched::Document),
-        Ok(MetadataReply::NotModified) => Err(CheckError::retry("the attestations are said to be unchanged")),
+        Ok(MetadataReply::Document(document)) => Ok(Fetched::Document(document)),
+        Ok(MetadataReply::NotModified) => Err(FetchError::Request {
+            problem: "no validators were sent, and nothing is said to have changed",
+        }),
         Err(FetchError::NotFound { .. }) => Ok(Fetched::Absent),
         Err(FetchError::TooLarge { .. }) => Ok(Fetched::TooLarge),
-        Err(error) => Err(unavailable(error)),
+        Err(error) => Err(error),
     }
 }
 

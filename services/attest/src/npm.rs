@@ -26,7 +26,7 @@ use crate::{
 use build::Build;
 use equalities::Unequal;
 
-pub(crate) use signature::{SignatureRefused, Times, settle, verify};
+pub(crate) use signature::{SignatureRefused, Signed, Times, settle, verify};
 
 /// What the attestations must be about.
 pub(crate) struct Release<'a> {

@@ -176,7 +176,7 @@ async fn metrics_and_dead_letters_show_what_was_given_up() {
     let address = mirror.servers.nats.url();
     let mut nats = TcpStream::connect(address.trim_start_matches("nats://")).await.expect("connected");
     let message =
-        "CONNECT {\"verbose\":false}\r\nPUB touchstone.v1.artifact-fetched.npm 6\r\npoison\r\nPING\r\n";
+        "CONNECT {\"verbose\":false}\r\nPUB touchstone.v1.artifact-fetched.cargo 6\r\npoison\r\nPING\r\n";
     nats.write_all(message.as_bytes()).await.expect("sent");
     let mut said_back = vec![0; 4096];
     while !String::from_utf8_lossy(&said_back).contains("PONG") {
