@@ -133,6 +133,7 @@ impl Mint {
             ("bad-no-time", by_key(&self.sigstore.registry_key).edit(without(entry("promise")))),
             ("bad-signature", self.attest().signature(|signature| signature[20] ^= 1)),
             ("bad-no-entry", self.attest().entries(&[])),
+            ("bad-arrays", self.attest().edit(|bundle| bundle["dsseEnvelope"] = envelope_as_array(bundle))),
         ];
         let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("JSON is text");
         let mut seeds: Seeds = minted.map(|(name, bundle)| (name, text(bundle.json()))).into();
@@ -162,6 +163,7 @@ impl Mint {
                 text(&document().provenance(|b| b.entries(&[EntryKind::HashedRekordV2])).value()),
             ),
             ("bad-empty", r#"{"attestations":[]}"#.to_owned()),
+            ("bad-arrays", json!({ "attestations": [[PROVENANCE, self.attest().value()]] }).to_string()),
             (
                 "bad-forged",
                 json!({ "attestations": [{ "predicateType": PROVENANCE, "bundle": forged(self.attest()) }] })
@@ -176,19 +178,32 @@ impl Mint {
         let attestation = pypi::attestation(&bundle().value());
         let slsa = pypi::attestation(&self.attest().value());
         let forged = pypi::attestation(&bundle().signature(|signature| signature[20] ^= 1).value());
+        let mut with_array = attestation.clone();
+        let envelope = &attestation["envelope"];
+        with_array["envelope"] = json!([envelope["statement"], envelope["signature"]]);
+        let listed = json!([pypi::publisher(&self.identity), [&attestation]]);
         let provenance = |attestations: &[Value]| pypi::provenance(&self.identity, attestations).to_string();
         vec![
             ("bad-key-twice", attestation.to_string().replacen('{', r#"{"version":1,"#, 1)),
             ("bad-unknown-key-twice", attestation.to_string().replacen('{', r#"{"x":{"y":1,"y":2},"#, 1)),
             ("good-unknown-keys", attestation.to_string().replacen('{', r#"{"x":{"y":1},"z":null,"#, 1)),
             ("bad-empty", provenance(&[])),
+            ("bad-arrays", with_array.to_string()),
+            ("bad-provenance-arrays", json!({ "version": 1, "attestation_bundles": [listed] }).to_string()),
             ("bad-forged", provenance(&[forged])),
             ("good-two", provenance(&[attestation.clone(), slsa.clone()])),
-            ("good-provenance", provenance(&[attestation.clone()])),
+            ("good-provenance", provenance(std::slice::from_ref(&attestation))),
             ("good-slsa", slsa.to_string()),
             ("good-publish", attestation.to_string()),
         ]
     }
+}
+
+/// An envelope's fields in their order, which is no envelope.
+fn envelope_as_array(bundle: &Value) -> Value {
+    let envelope = &bundle["dsseEnvelope"];
+    let signature = &envelope["signatures"][0];
+    json!([envelope["payloadType"], envelope["payload"], [[signature["sig"], signature["keyid"]]]])
 }
 
 /// Keeps one attestation of an npm document.
