@@ -38,7 +38,7 @@ pub(crate) fn attested<'o>(
     observed: &'o [Observed],
 ) -> Result<(&'o Observed, Basis), Broken> {
     let Some(pin) = pin else {
-        return match observed.iter().find_map(|observed| foreign(observed)) {
+        return match observed.iter().find_map(foreign) {
             Some(difference) => Err(Broken::Foreign(difference)),
             None => judge_attested(history, line, observed).map_err(Broken::Discontinued),
         };

@@ -7,9 +7,12 @@ use std::{sync::atomic::Ordering, time::Duration};
 use futures::StreamExt as _;
 use tokio::time::timeout;
 use touchstone_bus::{ArtifactEvent, MAX_DELIVER};
-use touchstone_domain::{ArtifactDbId, CheckKind, Ecosystem, Outcome, Reason, Sha256, Verdict, count};
+use touchstone_domain::{
+    ArtifactDbId, CheckKind, Ecosystem, Outcome, Policy, Reason, Sha256, Verdict, count,
+};
 use touchstone_store::{Attempt, AttemptClass};
 
+use crate::{CheckError, policies::Policies};
 use world::{PATIENCE, Scripted, World};
 
 /// Delivers a message so often, and gives it back, that it comes next with this number.
@@ -50,6 +53,22 @@ async fn a_finding_is_recorded_rung_and_acknowledged() {
     world.shutdown.soft.cancel();
     world.ended().await;
     assert_eq!(world.pending().await, []);
+}
+
+#[tokio::test]
+async fn a_check_is_given_the_policy_that_asks_by_its_number() {
+    let world = World::new().await;
+    let policies = Policies::default();
+    for document in ["", "[attestations]\nnpm = \"require\"\n"] {
+        let policy = Policy::parse(document).expect("a policy");
+        let epoch = world.store.register_policy(&policy).await.expect("registered");
+        for _ in 0..2 {
+            assert_eq!(policies.of(&world.store, epoch).await.expect("on record").document(), document);
+        }
+    }
+    let missing = policies.of(&world.store, 77).await.expect_err("never registered");
+    assert!(matches!(missing, CheckError::Poison { .. }), "{missing}");
+    assert_eq!(missing.to_string(), "policy 77 is not on record");
 }
 
 #[tokio::test]

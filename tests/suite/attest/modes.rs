@@ -169,16 +169,11 @@ async fn a_waiver_lets_these_bytes_pass_until_it_ends() {
     world.registry.attest(&broken.file, document.json());
     let clock = Arc::new(ManualClock::new(world.sigstore.now));
     let expires = world.sigstore.now + jiff::Span::new().hours(1);
-    let waivers: String = held
-        .iter()
-        .chain([&broken])
-        .map(|package| {
-            format!(
-                "[[waiver]]\nsha256 = \"{}\"\nreason = \"we asked them\"\nexpires = \"{expires}\"\n",
-                package.sha256()
-            )
-        })
-        .collect();
+    let waiver = |package: &Package| {
+        let sha256 = package.sha256();
+        format!("[[waiver]]\nsha256 = \"{sha256}\"\nreason = \"we asked them\"\nexpires = \"{expires}\"\n")
+    };
+    let waivers = held.iter().chain([&broken]).map(waiver).collect::<Vec<_>>().concat();
     let mirror = world.mirror().policy(&waivers).clock(Arc::clone(&clock) as Arc<_>).start().await;
     get(&mirror, &first).await.attested();
     for (package, code) in [(&held[0], "discontinued"), (&held[1], "discontinued")] {

@@ -13,72 +13,74 @@ use super::{World, get, publisher};
 
 type Change = for<'a> fn(&'a World, &Package) -> NpmDocument<'a>;
 
+/// Each with one lie in it.
+const LIES: [(&str, Change, &str); 7] = [
+    (
+        "evil-issuer",
+        |world, package| {
+            let evil = "https://token.actions.githubusercontent.com.evil.example";
+            world.document(package, &publisher().claim(8, Some(evil)))
+        },
+        "issuer",
+    ),
+    (
+        "other-workflow",
+        |world, package| {
+            let honest = slsa_provenance(&publisher());
+            let other = publisher().workflow("other.yml");
+            world.document(package, &other).provenance_statement(|s| s["predicate"] = honest)
+        },
+        "workflow_path",
+    ),
+    (
+        "swapped-kinds",
+        |world, package| {
+            world.document(package, &publisher()).edit(|d| {
+                let kinds = [0, 1].map(|at| d["attestations"][at]["predicateType"].clone());
+                d["attestations"][0]["predicateType"] = kinds[1].clone();
+                d["attestations"][1]["predicateType"] = kinds[0].clone();
+            })
+        },
+        "signer_kind",
+    ),
+    (
+        "unknown-version",
+        |world, package| {
+            let unknown = "https://slsa.dev/provenance/v2";
+            world
+                .document(package, &publisher())
+                .edit(|d| d["attestations"][1]["predicateType"] = unknown.into())
+        },
+        "predicate_type",
+    ),
+    (
+        "broken",
+        |world, package| {
+            world.document(package, &publisher()).provenance(|bundle| bundle.signature(|s| s[20] ^= 1))
+        },
+        "signature",
+    ),
+    (
+        "other-registry",
+        |world, package| {
+            world
+                .document(package, &publisher())
+                .publish_statement(|s| s["predicate"]["registry"] = "https://other.example".into())
+        },
+        "publish_registry",
+    ),
+    (
+        "other-repository",
+        |world, package| world.document(package, &Identity::github("org/elsewhere")),
+        "repository_manifest",
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn documents_that_lie_are_rejected_and_kept() {
     let world = World::new().await;
     let mirror = world.mirror().start().await;
-    let cases: [(&str, Change, &str); 7] = [
-        (
-            "evil-issuer",
-            |world, package| {
-                let evil = "https://token.actions.githubusercontent.com.evil.example";
-                world.document(package, &publisher().claim(8, Some(evil)))
-            },
-            "issuer",
-        ),
-        (
-            "other-workflow",
-            |world, package| {
-                let honest = slsa_provenance(&publisher());
-                let other = publisher().workflow("other.yml");
-                world.document(package, &other).provenance_statement(|s| s["predicate"] = honest)
-            },
-            "workflow_path",
-        ),
-        (
-            "swapped-kinds",
-            |world, package| {
-                world.document(package, &publisher()).edit(|d| {
-                    let kinds = [0, 1].map(|at| d["attestations"][at]["predicateType"].clone());
-                    d["attestations"][0]["predicateType"] = kinds[1].clone();
-                    d["attestations"][1]["predicateType"] = kinds[0].clone();
-                })
-            },
-            "signer_kind",
-        ),
-        (
-            "unknown-version",
-            |world, package| {
-                let unknown = "https://slsa.dev/provenance/v2";
-                world
-                    .document(package, &publisher())
-                    .edit(|d| d["attestations"][1]["predicateType"] = unknown.into())
-            },
-            "predicate_type",
-        ),
-        (
-            "broken",
-            |world, package| {
-                world.document(package, &publisher()).provenance(|bundle| bundle.signature(|s| s[20] ^= 1))
-            },
-            "signature",
-        ),
-        (
-            "other-registry",
-            |world, package| {
-                world
-                    .document(package, &publisher())
-                    .publish_statement(|s| s["predicate"]["registry"] = "https://other.example".into())
-            },
-            "publish_registry",
-        ),
-        (
-            "other-repository",
-            |world, package| world.document(package, &Identity::github("org/elsewhere")),
-            "repository_manifest",
-        ),
-    ];
-    for (name, document, expected) in cases {
+    for (name, document, expected) in LIES {
         let package = world.publish(name, "1.0.0", "org/name");
         world.registry.attest(&package.file, document(&world, &package).json());
         let release = get(&mirror, &package).await;
