@@ -8,7 +8,7 @@ use touchstone_domain::{
 /// Why a release that is attested is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Broken {
-    /// A stranger's doing started the build, or it ran on a stranger's code.
+    /// What may be a stranger's doing started the build, or it ran on a stranger's code.
     Foreign(Difference),
     /// Somebody else signed.
     Discontinued(Discontinuity),

@@ -126,8 +126,14 @@ pub struct Identity {
     pub runner: Option<String>,
 }
 
-/// Triggers that run with what a stranger wrote (ecosystems.md 2.4).
-const FOREIGN_TRIGGERS: [&str; 4] = ["pull_request", "pull_request_target", "issue_comment", "workflow_run"];
+/// Triggers that are a publisher's own doing, as GitHub (the first two lines) and GitLab name them (ecosystems.md 2.4). All
+/// others may run with what a stranger wrote: a pull request, a comment, or what no one has thought of yet.
+#[rustfmt::skip]
+const OWN_TRIGGERS: [&str; 14] = [
+    "push", "release", "workflow_dispatch", "schedule",
+    "create", "repository_dispatch", "deployment", "merge_group",
+    "web", "api", "trigger", "pipeline", "parent_pipeline", "webide",
+];
 
 impl Identity {
     /// The class of the ref that was built; `None` when the certificate names none.
@@ -135,17 +141,17 @@ impl Identity {
         self.git_ref.as_deref().map(RefClass::of)
     }
 
-    /// Why nobody releases like this, unless a pin says that they do: the build was started by a stranger's doing, or ran on
-    /// a stranger's code.
+    /// Why nobody releases like this, unless a pin says that they do: the build was not started by what is known to be the
+    /// publisher's own doing, or ran on a stranger's code. A certificate that names no trigger, a person's, is no build's.
     pub fn foreign(&self) -> Option<(IdentityField, &str)> {
         self.foreign_trigger()
             .map(|trigger| (IdentityField::Trigger, trigger))
             .or_else(|| self.foreign_ref().map(|git_ref| (IdentityField::GitRef, git_ref)))
     }
 
-    /// The trigger, when it is a stranger's doing.
+    /// The trigger, when it may be a stranger's doing.
     pub(crate) fn foreign_trigger(&self) -> Option<&str> {
-        self.trigger.as_deref().filter(|trigger| FOREIGN_TRIGGERS.contains(trigger))
+        self.trigger.as_deref().filter(|trigger| !OWN_TRIGGERS.contains(trigger))
     }
 
     /// The ref, when it is a stranger's code.

@@ -120,7 +120,7 @@ pub enum Reason {
         /// What is missing, in words.
         detail: String,
     },
-    /// A stranger's doing started the build, or it ran on a stranger's code; no pin allows it.
+    /// What may be a stranger's doing started the build, or it ran on a stranger's code; no pin allows it.
     ForeignBuild {
         /// The part that says so, and its value.
         difference: Difference,

@@ -73,6 +73,7 @@ fn a_foreign_build_is_refused_unless_a_pin_allows_it() {
     let (allows, silent) = (policy("triggers = [\"pull_request_target\"]\n"), policy(""));
     for (trigger, git_ref, field) in [
         ("pull_request", "refs/tags/v1", IdentityField::Trigger),
+        ("discussion_comment", "refs/heads/main", IdentityField::Trigger),
         ("pull_request_target", "refs/heads/main", IdentityField::Trigger),
         ("push", "refs/pull/7/merge", IdentityField::GitRef),
     ] {

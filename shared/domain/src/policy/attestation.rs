@@ -131,8 +131,8 @@ impl Pin {
         self.ecosystem == ecosystem && self.packages.iter().any(|p| p.matches(&name))
     }
 
-    /// Whether the identity is the one that is pinned. Whatever the pin leaves out is free, except that a build on a stranger's
-    /// doing must be allowed by name ([`Identity::foreign`]).
+    /// Whether the identity is the one that is pinned. Whatever the pin leaves out is free, except that a build on what may be
+    /// a stranger's doing must be allowed by name ([`Identity::foreign`]).
     pub fn check(&self, identity: &Identity) -> Result<(), Difference> {
         use IdentityField as Field;
         let pin = &self.expected;

@@ -143,7 +143,10 @@ fn a_strangers_build_must_be_allowed_by_name() {
         with(|i| (i.trigger, i.git_ref) = (Some(event.into()), Some(built.into())))
     };
     let by_id = "repository_id = \"100\"\n";
-    for event in ["pull_request", "pull_request_target", "issue_comment", "workflow_run"] {
+    let github =
+        ["pull_request", "pull_request_target", "issue_comment", "workflow_run", "discussion", "fork"];
+    let gitlab = ["merge_request_event", "external_pull_request_event", "external", "chat"];
+    for event in github.into_iter().chain(gitlab).chain(["Push", "push ", ""]) {
         let foreign = build(event, "refs/heads/main");
         assert_eq!(foreign.foreign(), Some((trigger, event)));
         assert_eq!(checked(by_id, &foreign), differs(trigger, allowed, event));
@@ -164,7 +167,10 @@ fn a_strangers_build_must_be_allowed_by_name() {
         assert_eq!(checked(by_id, &foreign), differs(git_ref, allowed, built));
         assert_eq!(checked(&format!("{by_id}ref = \"{built}\""), &foreign), Ok(()));
     }
-    for event in ["push", "release", "workflow_dispatch", "schedule"] {
+    let github =
+        ["release", "workflow_dispatch", "create", "repository_dispatch", "deployment", "merge_group"];
+    let gitlab = ["web", "api", "trigger", "pipeline", "parent_pipeline", "webide"];
+    for event in github.into_iter().chain(gitlab).chain(["push", "schedule"]) {
         let own = build(event, "refs/heads/main");
         assert_eq!((own.foreign(), checked(by_id, &own)), (None, Ok(())), "{event}");
     }
