@@ -4,7 +4,7 @@ use std::io::{self, Read, Seek};
 
 use tokio_util::sync::CancellationToken;
 use touchstone_blobs::{Digests, Reread, digest};
-use touchstone_domain::{Outcome, OutcomeKind, Policy, Sha256};
+use touchstone_domain::{Outcome, OutcomeKind, Policy, Reason, Sha256};
 use touchstone_ecosystems::{Adapter, Computed, InspectError, adapter};
 use touchstone_store::Facts;
 use touchstone_worker::Finding;
@@ -29,30 +29,57 @@ pub(crate) enum ExamineError {
     Io(#[from] io::Error),
 }
 
+/// What was found of one file.
+#[derive(Debug)]
+pub(crate) struct Examined {
+    /// What becomes the verdict.
+    pub(crate) finding: Finding,
+    /// The digest of the manifest inside, unless the archive is refused.
+    pub(crate) manifest: Option<Sha256>,
+}
+
 /// Hashes the file, compares with what is on record, then with what the upstream declared, then looks into the archive.
 pub(crate) fn examine(
     mut file: impl Read + Seek,
     facts: &Facts,
     policy: &Policy,
     stop: &CancellationToken,
-) -> Result<Finding, ExamineError> {
+) -> Result<Examined, ExamineError> {
     let adapter = adapter(facts.id.ecosystem);
     let found = digest(&mut file, facts.size, &adapter.extra_algorithms(&facts.claims), stop)?;
     on_record(&found, facts)?;
     let computed = Computed { size: found.chunks.size(), digests: found.all() };
     let accept_weak = accepts_weak(adapter, facts, policy);
     let mut outcome = adapter.declared(&facts.claims).judge(&computed, facts.published_at, accept_weak);
+    let mut manifest = None;
     // What is held for its digests is looked into all the same: a refusal outweighs a hold.
     if outcome.kind != OutcomeKind::Fail {
         let mut archive = Reread::new(file, &found.chunks, stop);
         match adapter.inspect(&facts.id, &facts.claims, &mut archive) {
-            Ok(_) => {}
+            Ok(inspected) => manifest = Some(inspected.manifest),
             Err(InspectError::Refused(reason)) => outcome = Outcome::fail(reason),
             Err(InspectError::Io(error)) => return Err(error.into()),
         }
     }
     let evidence = facts.evidence.iter().map(|evidence| evidence.sha256).collect();
-    Ok(Finding { outcome, chunk_root: Some(found.chunks.root()), evidence, trust: vec![] })
+    let finding = Finding { outcome, chunk_root: Some(found.chunks.root()), evidence, trust: vec![] };
+    Ok(Examined { finding, manifest })
+}
+
+/// The digest of the manifest in an archive on record, whatever was declared of it; why it is refused, if it is.
+pub(crate) fn manifest(
+    mut file: impl Read + Seek,
+    facts: &Facts,
+    stop: &CancellationToken,
+) -> Result<Result<Sha256, Reason>, ExamineError> {
+    let found = digest(&mut file, facts.size, &[], stop)?;
+    on_record(&found, facts)?;
+    let mut archive = Reread::new(file, &found.chunks, stop);
+    match adapter(facts.id.ecosystem).inspect(&facts.id, &[], &mut archive) {
+        Ok(inspected) => Ok(Ok(inspected.manifest)),
+        Err(InspectError::Refused(reason)) => Ok(Err(reason)),
+        Err(InspectError::Io(error)) => Err(error.into()),
+    }
 }
 
 /// Whether these are the artifact's bytes at all.

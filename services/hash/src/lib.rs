@@ -7,9 +7,12 @@
 //! tried again later; the fault is our disk's, not the artifact's.
 //!
 //! *Invariant:* the archive that is inspected is, byte for byte, what was hashed.
+//!
+//! *Invariant:* a Python distribution and its core metadata sidecar are never both approved when they differ.
 
 mod check;
 mod examine;
+mod sidecar;
 
 use std::{sync::Arc, time::Duration};
 

@@ -3,15 +3,18 @@
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt as _,
+    path::PathBuf,
 };
 
 use tempfile::TempDir;
-use touchstone_domain::{Outcome, Reason, Sha256, Sha512};
+use touchstone_domain::{
+    Algorithm, ArtifactDbId, ChunkList, ClaimField, Ecosystem, Outcome, Policy, Reason, Sha256, Sha512,
+};
 use touchstone_runtime::{Environment, Postgres, PostgresOptions, Search};
-use touchstone_store::StoreOptions;
+use touchstone_store::{Ingested, NewArtifact, StoreOptions};
 
 use super::*;
-use crate::examine::tests::{Sample, npm};
+use crate::examine::tests::{PKG_INFO, Sample, npm, pypi, sidecar};
 
 async fn database(directory: &TempDir) -> (Postgres, Store) {
     let bin_dir = Search::new(&Environment::of_process()).postgres_bin_dir().expect("Postgres");
@@ -21,6 +24,11 @@ async fn database(directory: &TempDir) -> (Postgres, Store) {
     let options = StoreOptions { url: postgres.url(), pool_size: 1, application_name: "test".into() };
     let store = Store::connect(options).await.expect("a database");
     (postgres, store)
+}
+
+fn blobs_path(directory: &TempDir, sha256: Sha256) -> PathBuf {
+    let hex = sha256.to_string();
+    directory.path().join("blobs/sha256").join(&hex[..2]).join(&hex[2..4]).join(&hex)
 }
 
 #[tokio::test]
@@ -43,8 +51,7 @@ async fn a_damaged_blob_is_set_aside_once_and_its_replacement_is_judged() {
     let found = check.check(&job).await.expect("a finding");
     assert_eq!(found.outcome, Outcome::pass(Reason::DigestsMatch { claims: 1 }));
 
-    let hex = sha256.to_string();
-    let path = directory.path().join("blobs/sha256").join(&hex[..2]).join(&hex[2..4]).join(&hex);
+    let path = blobs_path(&directory, sha256);
     let mut flipped = bytes.clone();
     flipped[20] ^= 1;
     fs::remove_file(&path).expect("our own file");
@@ -70,4 +77,96 @@ async fn a_damaged_blob_is_set_aside_once_and_its_replacement_is_judged() {
     let poison = check.check(&contradicted).await.expect_err("the row is wrong");
     assert!(matches!(poison, CheckError::Poison { .. }), "{poison}");
     assert!(blobs.contains(sha256).await.expect("readable"), "the blob is right, and stays");
+}
+
+/// Puts an artifact on record, without its bytes.
+async fn record(store: &Store, Sample { bytes, facts }: &Sample) -> ArtifactDbId {
+    let policy = Policy::default();
+    let policy_epoch = store.register_policy(&policy).await.expect("registered");
+    let new = NewArtifact {
+        id: facts.id.clone(),
+        sha256: facts.sha256,
+        sha512: facts.sha512,
+        size: facts.size,
+        chunks: ChunkList::of(bytes),
+        upstream_url: facts.upstream_url.clone(),
+        published_at: facts.published_at,
+        claims: facts.claims.clone(),
+        evidence: facts.evidence.clone(),
+        requirement: policy.requirement(Ecosystem::Pypi, &facts.id.package),
+        policy_epoch,
+        eligible_at: None,
+    };
+    match store.ingest(&new).await.expect("recorded") {
+        Ingested::Inserted { artifact, .. } => artifact,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_sidecar_is_what_the_distribution_on_record_holds() {
+    let directory =
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().expect("a directory");
+    let (_postgres, store) = database(&directory).await;
+    let blobs = BlobStore::open(&directory.path().join("blobs")).await.expect("a directory");
+    let check = HashCheck::new(store.clone());
+    let (sdist, honest) = (pypi(), sidecar(PKG_INFO));
+    let forged = sidecar(&PKG_INFO.replace("\n\n", "\nRequires-Dist: evil\n\n"));
+    for sample in [&honest, &forged] {
+        blobs.put_bytes(sample.bytes.clone().into()).await.expect("stored");
+    }
+    let job = |facts: Facts| Job { facts, blobs: blobs.clone(), policy: Arc::default() };
+    let passed = Outcome::pass(Reason::DigestsMatch { claims: 1 });
+    let (honest_job, forged_job) = (job(honest.facts.clone()), job(forged.facts.clone()));
+    for alone in [&honest_job, &forged_job] {
+        assert_eq!(check.check(alone).await.expect("a finding").outcome, passed, "nothing is on record yet");
+    }
+
+    let artifact = record(&store, &sdist).await;
+    let missing = check.check(&honest_job).await.expect_err("the distribution's blob is lost");
+    assert!(matches!(missing, CheckError::Retry { .. }), "{missing}");
+
+    blobs.put_bytes(sdist.bytes.clone().into()).await.expect("stored");
+    assert_eq!(check.check(&honest_job).await.expect("a finding").outcome, passed);
+    assert!(store.incidents(10).await.expect("incidents").is_empty());
+    let differs = Reason::DigestMismatch {
+        field: ClaimField::PypiCoreMetadata,
+        algorithm: Algorithm::Sha256,
+        declared: forged.facts.sha256.to_string(),
+        computed: honest.facts.sha256.to_string(),
+    };
+    assert_eq!(check.check(&forged_job).await.expect("a finding").outcome, Outcome::fail(differs));
+    let incidents = store.incidents(10).await.expect("incidents");
+    assert_eq!((incidents.len(), incidents[0].kind.as_str()), (1, "upstream_mismatch"));
+    assert_eq!(incidents[0].file.as_ref(), Some(&forged.facts.id.file));
+
+    let path = blobs_path(&directory, sdist.facts.sha256);
+    fs::remove_file(&path).expect("our own file");
+    fs::write(&path, b"damaged").expect("our own file");
+    let damaged = check.check(&honest_job).await.expect_err("the distribution's blob is damaged");
+    assert!(matches!(damaged, CheckError::Retry { .. }), "{damaged}");
+    assert!(!blobs.contains(sdist.facts.sha256).await.expect("readable"), "it is out of service");
+    let latest = &store.incidents(10).await.expect("incidents")[0];
+    assert_eq!((latest.kind.as_str(), latest.artifact), ("blob_damaged", Some(artifact)));
+}
+
+/// While the other's sidecar may still be approved, the distribution waits for it.
+#[tokio::test]
+async fn a_distribution_does_not_overtake_a_sidecar_that_differs() {
+    let directory =
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().expect("a directory");
+    let (_postgres, store) = database(&directory).await;
+    let blobs = BlobStore::open(&directory.path().join("blobs")).await.expect("a directory");
+    let check = HashCheck::new(store.clone());
+    let sdist = pypi();
+    record(&store, &sidecar("Name: left-pad\nVersion: 2.0.0\n")).await;
+    blobs.put_bytes(sdist.bytes.clone().into()).await.expect("stored");
+    let job = Job { facts: sdist.facts, blobs, policy: Arc::default() };
+    let waits = check.check(&job).await.expect_err("the sidecar is not decided");
+    assert!(matches!(waits, CheckError::Retry { .. }), "{waits}");
+    assert_eq!(
+        waits.to_string(),
+        "the sidecar on record differs from the metadata inside, and is not decided"
+    );
+    assert!(store.incidents(10).await.expect("incidents").is_empty());
 }

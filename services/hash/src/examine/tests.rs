@@ -14,11 +14,12 @@ use touchstone_store::Facts;
 use touchstone_worker::Finding;
 
 use super::{ExamineError, examine};
-pub(crate) use archive::{Sample, npm};
-use archive::{cargo, pypi};
+use archive::cargo;
+pub(crate) use archive::{PKG_INFO, Sample, npm, pypi, sidecar};
 
 fn judge(bytes: &[u8], facts: &Facts) -> Result<Finding, ExamineError> {
     examine(Cursor::new(bytes), facts, &Policy::default(), &CancellationToken::new())
+        .map(|examined| examined.finding)
 }
 
 fn outcome(sample: &Sample) -> Outcome {
@@ -105,8 +106,9 @@ fn weak_digests_suffice_only_where_and_when_the_policy_says_so() {
         let Sample { bytes, mut facts } = npm();
         facts.claims.remove(0);
         facts.published_at = published_at;
-        let found =
-            examine(Cursor::new(&bytes), &facts, policy, &CancellationToken::new()).expect("a finding");
+        let found = examine(Cursor::new(&bytes), &facts, policy, &CancellationToken::new())
+            .expect("a finding")
+            .finding;
         let expected = if accepted {
             Outcome::pass(Reason::WeakAccepted { algorithms: algorithms.clone() })
         } else {

@@ -17,7 +17,7 @@ use crate::{
     archive::{Entries, Limits, Links, Root, Tar, Zip, mismatch, read_rooted, read_whole},
 };
 
-/// Reads the whole distribution, or the sidecar of a wheel.
+/// Reads the whole distribution, or a sidecar.
 pub(super) fn inspect(
     id: &ArtifactId,
     claims: &[Claim],
@@ -30,25 +30,32 @@ pub(super) fn inspect(
     let foreign = |_| mismatch("file", id.package.as_str(), id.file.as_str());
     match name::distribution(&id.package, &id.file).map_err(foreign)?.kind {
         Kind::Wheel => wheel::inspect(id, claims, archive, &limits),
-        Kind::TarGz => sdist(id, &mut Tar::open(archive, limits, Links::Inside)?, &limits),
-        Kind::Zip => sdist(id, &mut Zip::open(archive, &limits)?, &limits),
+        Kind::TarGz => sdist(id, claims, &mut Tar::open(archive, limits, Links::Inside)?, &limits),
+        Kind::Zip => sdist(id, claims, &mut Zip::open(archive, &limits)?, &limits),
     }
 }
 
-fn sdist(id: &ArtifactId, archive: &mut dyn Entries, limits: &Limits) -> Result<Inspected, InspectError> {
+fn sdist(
+    id: &ArtifactId,
+    claims: &[Claim],
+    archive: &mut dyn Entries,
+    limits: &Limits,
+) -> Result<Inspected, InspectError> {
     let rooted = read_rooted(archive, Root::Any, "PKG-INFO", limits)?;
     Metadata::parse("PKG-INFO", &rooted.manifest)?.check(id)?;
+    check_core_metadata(claims, &rooted.manifest)?;
     Ok(rooted.inspected)
 }
 
-/// The sidecar is no archive: it is the METADATA of the wheel that it is named after (PEP 658).
+/// The sidecar is no archive: it is the METADATA of the wheel, or the PKG-INFO of the sdist, that it is named after (PEP 658).
+/// Whether it is that one's is for whoever has both to say: [`Inspected::manifest`] is the digest of either.
 fn sidecar(id: &ArtifactId, file: &mut dyn ReadSeek, limits: &Limits) -> Result<Inspected, InspectError> {
     let document = read_whole(file, limits.manifest_bytes_max)?;
     Metadata::parse("the metadata", &document)?.check(id)?;
     Ok(Inspected { entries: 1, unpacked_bytes: document.len() as u64, manifest: Sha256::of(&document) })
 }
 
-/// Compares the METADATA inside a wheel with what the index declares of its sidecar, which resolvers read instead.
+/// Compares the METADATA of a wheel, or the PKG-INFO of an sdist, with what the index declares of its sidecar, which resolvers read instead.
 fn check_core_metadata(claims: &[Claim], document: &[u8]) -> Result<(), InspectError> {
     let computed = Sha256::of(document);
     for claim in claims.iter().filter(|claim| claim.field == ClaimField::PypiCoreMetadata) {

@@ -23,6 +23,8 @@ mod render;
 #[cfg(test)]
 mod samples;
 
+pub use name::{distribution_of, sidecar_of};
+
 /// The PyPI adapter.
 pub(crate) struct Pypi;
 

@@ -70,6 +70,19 @@ pub(super) fn file_version(package: &PackageName, file: &FileName) -> Result<Ver
     }
 }
 
+/// The name of the core metadata sidecar of a distribution; `None` for what is a sidecar itself.
+pub fn sidecar_of(distribution: &FileName) -> Option<FileName> {
+    match distribution_of(distribution) {
+        None => FileName::new(format!("{distribution}{SIDECAR}")).ok(),
+        Some(_) => None,
+    }
+}
+
+/// The name of the distribution that a core metadata sidecar belongs to; `None` for what is no sidecar.
+pub fn distribution_of(sidecar: &FileName) -> Option<FileName> {
+    FileName::new(sidecar.as_str().strip_suffix(SIDECAR)?).ok()
+}
+
 fn wheel_version(package: &PackageName, stem: &str, file: &str) -> Result<Version, NameError> {
     let parts: Vec<&str> = stem.splitn(7, '-').collect();
     let (name, number, build, tags) = match parts.as_slice() {

@@ -87,8 +87,7 @@ fn links<'a>(
         };
         let file = File::parse(raw).ok().filter(|f| f.filename == entry.file.as_str())?;
         let sidecar = !file.sidecar_claims().is_empty()
-            && FileName::new(format!("{}{}", entry.file, name::SIDECAR))
-                .is_ok_and(|s| !by_name.contains_key(&s));
+            && name::sidecar_of(&entry.file).is_some_and(|s| !by_name.contains_key(&s));
         let provenance = file.provenance.is_some();
         Some(Link {
             entry,

@@ -100,9 +100,17 @@ pub(crate) fn cargo() -> Sample {
     Sample::new(Ecosystem::Cargo, ["left-pad", "1.0.0", "left-pad-1.0.0.crate"], bytes)
 }
 
+/// What the archive of [`pypi`] says of itself.
+pub(crate) const PKG_INFO: &str = "Metadata-Version: 2.1\nName: left-pad\nVersion: 2.0.0\n\n";
+
+/// A document under the name of the sidecar of [`pypi`], declared as it is.
+pub(crate) fn sidecar(document: &str) -> Sample {
+    let coordinate = ["left-pad", "2.0.0", "left_pad-2.0.0.tar.gz.metadata"];
+    Sample::new(Ecosystem::Pypi, coordinate, document.as_bytes().to_vec())
+}
+
 pub(crate) fn pypi() -> Sample {
-    let manifest = "Metadata-Version: 2.1\nName: left-pad\nVersion: 2.0.0\n\n";
-    let bytes = tar_gz(&[("left_pad-2.0.0/PKG-INFO", manifest), ("left_pad-2.0.0/setup.py", "")]);
+    let bytes = tar_gz(&[("left_pad-2.0.0/PKG-INFO", PKG_INFO), ("left_pad-2.0.0/setup.py", "")]);
     Sample::new(Ecosystem::Pypi, ["left-pad", "2.0.0", "left_pad-2.0.0.tar.gz"], bytes)
 }
 

@@ -13,8 +13,8 @@ pub fn subject_matches(package: &PackageName, file: &FileName, subject: &str) ->
     said.is_some() && said == parsed(package, file)
 }
 
-/// Whether a file is the core metadata of a wheel (PEP 658), which has no attestations of its own: the wheel has them, and the
-/// hash check compares it with the wheel's own.
+/// Whether a file is a core metadata sidecar (PEP 658), which nothing attests: its distribution has attestations, and the
+/// hash check compares it with the metadata in there.
 pub fn is_sidecar(file: &FileName) -> bool {
     file.as_str().ends_with(name::SIDECAR)
 }

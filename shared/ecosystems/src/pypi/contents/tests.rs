@@ -217,6 +217,20 @@ fn an_sdist_has_one_directory_with_its_core_metadata() {
     let other = METADATA.replace("1.0RC1", "1.0");
     assert_eq!(mismatched(tar(TarFile::default().file("f/PKG-INFO", other))), "version");
 
+    let declared = |of: &str| {
+        let value = format!("sha256={}", Sha256::of(of));
+        let claims = [Claim { field: ClaimField::PypiCoreMetadata, value }];
+        inspect(&coordinate("Foo.Bar-1.0rc1.tar.gz"), &claims, &mut Cursor::new(sound().tgz()))
+    };
+    assert_eq!(declared(METADATA).expect("sound"), expected);
+    let other = Reason::DigestMismatch {
+        field: ClaimField::PypiCoreMetadata,
+        algorithm: Algorithm::Sha256,
+        declared: Sha256::of("other").to_string(),
+        computed: Sha256::of(METADATA).to_string(),
+    };
+    assert_eq!(reason(declared("other")), other);
+
     let zipped =
         |files: &[ZipEntry]| inspect(&coordinate("Foo.Bar-1.0rc1.zip"), &[], &mut Cursor::new(zip(files)));
     let info = || ZipEntry::new("Foo.Bar-1.0rc1/PKG-INFO", METADATA);

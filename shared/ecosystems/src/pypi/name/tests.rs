@@ -136,4 +136,9 @@ fn a_sidecar_has_the_version_of_its_distribution() {
     assert_eq!(of("x-1.0.tar.gz"), Ok("1.0".to_owned()));
     assert!(of("x-1.0-py3-none-any.whl.metadata.metadata").is_err());
     assert!(of("x-1.0.egg.metadata").is_err());
+    let name = |text: &str| FileName::new(text).expect(text);
+    let (sdist, beside) = (name("x-1.0.tar.gz"), name("x-1.0.tar.gz.metadata"));
+    assert_eq!((sidecar_of(&sdist), distribution_of(&sdist)), (Some(beside.clone()), None));
+    assert_eq!((sidecar_of(&beside), distribution_of(&beside)), (None, Some(sdist)));
+    assert_eq!(sidecar_of(&name(&"x".repeat(255))), None);
 }
