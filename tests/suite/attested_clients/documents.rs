@@ -116,7 +116,12 @@ async fn a_failing_upstream_is_never_an_absent_document() {
         (Fault::Html, 502, "upstream_broken", "instead of application/json"),
         (bytes(""), 502, "upstream_broken", "the document is malformed: EOF"),
         (bytes("<html></html>"), 502, "upstream_broken", "the document is malformed: expected value"),
-        (bytes("[]"), 502, "upstream_broken", "it is no object"),
+        (
+            bytes("[]"),
+            502,
+            "upstream_broken",
+            "the document is malformed: invalid type: sequence, expected an object",
+        ),
         (bytes(twice), 502, "upstream_broken", "attestations"),
         (Fault::Truncate, 502, "upstream_unreachable", ""),
         (redirect(), 502, "upstream_broken", ""),
