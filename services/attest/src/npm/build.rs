@@ -92,8 +92,9 @@ fn github_v1(read: Predicate<'_>) -> Result<Build, Unequal> {
 fn github_v0_2(read: Predicate<'_>) -> Result<Build, Unequal> {
     let environment = |name: &str| read.text(&format!("/invocation/environment/{name}"));
     let source = read.text("/invocation/configSource/uri")?;
+    // A repository's address has no `@`, and a tag may have several.
     let (repository, git_ref) =
-        source.strip_prefix("git+").and_then(|uri| uri.rsplit_once('@')).ok_or_else(|| missing("ref"))?;
+        source.strip_prefix("git+").and_then(|uri| uri.split_once('@')).ok_or_else(|| missing("ref"))?;
     let commit = read.text("/invocation/configSource/digest/sha1")?;
     let (run, attempt) = (environment("GITHUB_RUN_ID")?, environment("GITHUB_RUN_ATTEMPT")?);
     // It says most things twice, and may not contradict itself.
@@ -128,7 +129,7 @@ fn gitlab_v0_2(read: Predicate<'_>) -> Result<Build, Unequal> {
     let parameter = |name: &str| read.maybe(&format!("/invocation/parameters/{name}")).map(str::to_owned);
     let source = read.text("/invocation/configSource/uri")?;
     let source = source.strip_prefix("git+").ok_or_else(|| missing("git+"))?;
-    let repository = source.rsplit_once('@').map_or(source, |(repository, _)| repository);
+    let repository = source.split_once('@').map_or(source, |(repository, _)| repository);
     let commit = read.text("/invocation/configSource/digest/sha1")?;
     let material = read.commit("/materials", "sha1", repository)?;
     if material != commit {

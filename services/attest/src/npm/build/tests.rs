@@ -46,6 +46,25 @@ fn every_form_says_the_same() {
     assert_eq!(Build::parse(PROVENANCE_V0_2, &older), Ok(says_less));
 }
 
+/// Monorepos release from such tags.
+#[test]
+fn a_ref_may_have_at_signs() {
+    let tag = "refs/tags/@scope/pkg@1.2.3";
+    let moved = |predicate: Value| {
+        serde_json::from_str(&predicate.to_string().replace("refs/tags/v1.0.0", tag)).expect("JSON")
+    };
+    let at_tag = Build { git_ref: Some(tag.into()), ..github_build() };
+    assert_eq!(Build::parse(PROVENANCE_V1, &moved(github_v1())), Ok(at_tag.clone()));
+    let without_runner = Build { runner: None, ..at_tag };
+    assert_eq!(Build::parse(PROVENANCE_V0_2, &moved(github_v0_2())), Ok(without_runner));
+    let mut gitlab = gitlab_v0_2();
+    gitlab["invocation"]["configSource"]["uri"] = format!("git+https://gitlab.com/group/name@{tag}").into();
+    assert_eq!(
+        Build::parse(PROVENANCE_V0_2, &gitlab).map(|build| build.repository),
+        Ok("https://gitlab.com/group/name".to_owned())
+    );
+}
+
 #[test]
 fn an_unknown_build_type_is_refused_also_one_of_the_other_version() {
     for (predicate_type, predicate, pointer) in [
