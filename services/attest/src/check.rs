@@ -17,7 +17,7 @@ use touchstone_upstream::Upstream;
 use touchstone_worker::{Check, CheckError, Finding, Job};
 
 use crate::{
-    case::{Case, Entry, Ledger, entry_evidence, sidecar},
+    case::{Case, Entry, entry_evidence, sidecar},
     conclude, continuity,
     documents::Answer,
     judged::{Attested, Rejection},
@@ -90,11 +90,11 @@ impl AttestCheck {
     async fn judge(&self, job: &Job, mode: AttestationMode, used: &mut Used) -> Result<Outcome, Stop> {
         match mode {
             AttestationMode::Off => return Ok(not_offered(Reason::AttestationsOff)),
-            // What is only the metadata of a file neither has an attestation nor says anything about the ledger.
-            AttestationMode::Observe | AttestationMode::Ratchet if sidecar(&job.facts.id) => {
-                return Ok(unattested(SignatureNote::NotApplicable));
-            }
             AttestationMode::Observe | AttestationMode::Ratchet | AttestationMode::Require => {}
+        }
+        // What is only the metadata of a file neither has an attestation nor says anything about the ledger.
+        if sidecar(&job.facts.id) {
+            return Ok(unattested(SignatureNote::NotApplicable));
         }
         let case = Case::read(job, mode).await?;
         let signed = self.signed(&case, used)?;
@@ -134,7 +134,7 @@ impl AttestCheck {
             Entry::Npm(dist) => {
                 let keys = self.trusted()?.keys;
                 used.trust(keys.digest());
-                Ok(Some(npm::verify(dist, &case.id, case.digests.sha512, &keys, self.clock.now())?))
+                Ok(Some(npm::verify(dist, case.id, case.digests.sha512, &keys, self.clock.now())?))
             }
             Entry::Pypi(_) => Ok(None),
         }
@@ -143,7 +143,7 @@ impl AttestCheck {
     /// The attestations that the upstream has, verified; `None` when it says that there are none.
     async fn attestations(&self, case: &Case<'_>, used: &mut Used) -> Result<Option<Attested>, Stop> {
         let trust = self.trusted()?;
-        let (sha256, bytes) = match self.document(case.job, &case.id).await? {
+        let (sha256, bytes) = match self.document(case.job).await? {
             Answer::Document { sha256, bytes } => (sha256, bytes),
             Answer::Absent if case.is_listed_attested() => {
                 let detail = "the metadata lists attestations, and the upstream says that there are none";
@@ -183,11 +183,7 @@ impl AttestCheck {
                 match continuity::attested(case.pin, history, line, &attested.observed) {
                     Ok((observed, basis)) => {
                         let accepted = Accepted { observed: observed.clone(), basis: basis.clone() };
-                        let entry = match case.ledger {
-                            Ledger::Written => Some(accepted.clone()),
-                            Ledger::Read => None,
-                        };
-                        (Ok(accepted), entry)
+                        (Ok(accepted.clone()), Some(accepted))
                     }
                     Err(broken) => (Err(broken), None),
                 }
@@ -279,7 +275,7 @@ async fn pypi_judged(
 
 fn subject<'a>(case: &'a Case<'_>) -> LedgerSubject<'a> {
     let line = release_line(case.id.ecosystem, &case.id.version);
-    LedgerSubject { artifact: case.job.facts.artifact, id: &case.id, line }
+    LedgerSubject { artifact: case.job.facts.artifact, id: case.id, line }
 }
 
 fn unattested(registry_signature: SignatureNote) -> Outcome {

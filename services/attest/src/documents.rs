@@ -33,7 +33,7 @@ pub(crate) enum Answer {
     TooLarge,
 }
 
-/// Where the attestations of an artifact are; `None` where an ecosystem has none. `id` is the distribution's.
+/// Where the attestations of an artifact are; `None` where an ecosystem has none.
 fn path(id: &ArtifactId) -> Option<UpstreamPath> {
     match id.ecosystem {
         Ecosystem::Npm => Some(npm::attestation::path(&id.package, &id.version)),
@@ -44,7 +44,8 @@ fn path(id: &ArtifactId) -> Option<UpstreamPath> {
 
 impl AttestCheck {
     /// Asks the upstream. What it no longer has, and once gave us for this artifact, still proves what it proved.
-    pub(crate) async fn document(&self, job: &Job, id: &ArtifactId) -> Result<Answer, CheckError> {
+    pub(crate) async fn document(&self, job: &Job) -> Result<Answer, CheckError> {
+        let id = &job.facts.id;
         let upstream = self.upstream(id.ecosystem)?;
         match fetch(upstream, id).await {
             Err(error) => {

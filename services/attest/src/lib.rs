@@ -12,9 +12,9 @@
 //! *Invariant:* what the upstream says without a signature never makes anything pass that would not pass without it, but for
 //! the time of a registry signature by a key that has ended, which is marked as weak.
 //!
-//! A PyPI core metadata sidecar is an artifact of its own, and no attestation is about it. Under the ratchet it is answered
-//! as unattested, and the ledger is not asked. Where attestations are required, it passes when those of the distribution
-//! that it belongs to verify for the digest that the index declares of it.
+//! A PyPI core metadata sidecar is an artifact of its own, and no attestation is about it: it is answered as unattested, and the
+//! ledger is not asked. The ratchet tolerates that, since the hash check holds it to the metadata in its distribution. Where
+//! attestations are required it is held, and the edge does not offer it.
 
 mod case;
 mod check;

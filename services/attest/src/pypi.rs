@@ -31,13 +31,6 @@ pub(crate) struct Distribution<'a> {
 #[derive(Debug, Deserialize)]
 pub(crate) struct Entry {
     provenance: Option<Value>,
-    #[serde(default)]
-    hashes: Hashes,
-}
-
-#[derive(Debug, Default, Deserialize)]
-struct Hashes {
-    sha256: Option<String>,
 }
 
 impl Entry {
@@ -49,11 +42,6 @@ impl Entry {
     /// Whether the index lists provenance.
     pub(crate) fn is_attested(&self) -> bool {
         self.provenance.is_some()
-    }
-
-    /// The digest of the distribution that the entry is about.
-    pub(crate) fn sha256(&self) -> Option<Sha256> {
-        self.hashes.sha256.as_ref()?.parse().ok()
     }
 }
 

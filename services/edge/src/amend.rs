@@ -1,14 +1,15 @@
-//! What a package's metadata says differently at the mirror: refused artifacts, and entries that no longer fit what is on
-//! record.
+//! What a package's metadata says differently at the mirror: refused artifacts, sidecars that could only be refused, and entries
+//! that no longer fit what is on record.
 
 use std::{collections::HashMap, sync::Arc};
 
 use serde_json::json;
 use sha2::{Digest as _, Sha256 as Hasher};
 use touchstone_domain::{
-    Admission, ArtifactState, Digest, Ecosystem, FileName, PackageName, Refusal, Sha256, Sighting, Version,
+    Admission, ArtifactState, AttestationMode, Digest, Ecosystem, FileName, PackageName, Refusal, Sha256,
+    Sighting, Version,
 };
-use touchstone_ecosystems::{Amendment, Amendments, Computed, adapter};
+use touchstone_ecosystems::{Amendment, Amendments, Computed, adapter, pypi};
 use touchstone_store::{IncidentKind, NewIncident, PackageArtifact};
 
 use crate::{
@@ -38,6 +39,7 @@ pub(crate) async fn amendments(
     let mut amendments = Amendments::new();
     young(edge, ecosystem, package, listing, &known, &mut amendments).await?;
     denied(edge, ecosystem, package, listing, &mut amendments);
+    unattestable(edge, ecosystem, package, listing, &mut amendments);
     for artifact in &known {
         let key = (artifact.version.clone(), artifact.file.clone());
         if let Some(reason) = refused(edge, ecosystem, package, artifact) {
@@ -160,6 +162,28 @@ fn denied(
         if let Admission::Denied { reason } = edge.policy.admit_version(ecosystem, package, &entry.version) {
             let reason = format!("denied by mirror policy: {reason}");
             amendments.insert((entry.version.clone(), entry.file.clone()), Amendment::Refuse { reason });
+        }
+    }
+}
+
+/// Core metadata sidecars where attestations are required: nothing attests them, so they would be held. Clients read the
+/// metadata in the attested files instead.
+fn unattestable(
+    edge: &Edge,
+    ecosystem: Ecosystem,
+    package: &PackageName,
+    listing: &Listing,
+    amendments: &mut Amendments,
+) {
+    match (ecosystem, edge.policy.attestations(ecosystem, package)) {
+        (Ecosystem::Pypi, AttestationMode::Require) => {}
+        (Ecosystem::Pypi, AttestationMode::Off | AttestationMode::Observe | AttestationMode::Ratchet)
+        | (Ecosystem::Cargo | Ecosystem::Npm, _) => return,
+    }
+    for entry in listing.index.entries() {
+        if let Some(sidecar) = pypi::sidecar_of(&entry.file) {
+            let reason = "attestations are required, and nothing attests core metadata".to_owned();
+            amendments.insert((entry.version.clone(), sidecar), Amendment::Refuse { reason });
         }
     }
 }

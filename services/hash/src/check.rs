@@ -87,7 +87,7 @@ impl HashCheck {
     async fn tell(&self, facts: &Facts, reason: &Reason) {
         tracing::warn!(artifact.id = %facts.artifact, purl = %facts.id, %reason, "a distribution and its sidecar differ");
         let about = json!({ "sha256": facts.sha256, "found_by": "hash", "problem": reason.to_string() });
-        let kind = IncidentKind::UpstreamMismatch;
+        let kind = IncidentKind::SecondDigest;
         let incident = NewIncident::about(kind, &facts.id, Some(facts.artifact), about);
         if let Err(error) = self.store.record_incident(&incident).await {
             tracing::error!(artifact.id = %facts.artifact, %error, "an incident is not recorded");

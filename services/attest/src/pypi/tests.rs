@@ -220,15 +220,9 @@ fn what_is_no_provenance_object_is_refused() {
 }
 
 #[test]
-fn an_entry_of_the_index_says_whether_there_is_provenance_and_of_what() {
-    let hex = Sha256::of(BYTES).to_string();
-    let entry = |text: &Value| Entry::parse(text.to_string().as_bytes()).expect("an object");
-    let listed = entry(&json!({ "provenance": "https://x.example/", "hashes": { "sha256": hex } }));
-    assert_eq!((listed.is_attested(), listed.sha256()), (true, Some(Sha256::of(BYTES))));
-    for nothing in
-        [json!({}), json!({ "provenance": null, "hashes": {} }), json!({ "hashes": { "sha256": "x" } })]
-    {
-        assert_eq!((entry(&nothing).is_attested(), entry(&nothing).sha256()), (false, None));
-    }
+fn an_entry_of_the_index_says_whether_there_is_provenance() {
+    let attested = |text: &Value| Entry::parse(text.to_string().as_bytes()).expect("an object").is_attested();
+    assert!(attested(&json!({ "provenance": "https://x.example/", "hashes": {} })));
+    assert!(!attested(&json!({})) && !attested(&json!({ "provenance": null })));
     Entry::parse(b"[").expect_err("no object");
 }

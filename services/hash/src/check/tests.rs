@@ -137,7 +137,7 @@ async fn a_sidecar_is_what_the_distribution_on_record_holds() {
     };
     assert_eq!(check.check(&forged_job).await.expect("a finding").outcome, Outcome::fail(differs));
     let incidents = store.incidents(10).await.expect("incidents");
-    assert_eq!((incidents.len(), incidents[0].kind.as_str()), (1, "upstream_mismatch"));
+    assert_eq!((incidents.len(), incidents[0].kind.as_str()), (1, "second_digest"));
     assert_eq!(incidents[0].file.as_ref(), Some(&forged.facts.id.file));
 
     let path = blobs_path(&directory, sdist.facts.sha256);
