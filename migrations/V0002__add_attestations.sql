@@ -10,6 +10,11 @@ ALTER TABLE verdict
     ADD COLUMN trust bytea NOT NULL DEFAULT '', -- digests of 32 bytes, one after the other
     ADD CONSTRAINT verdict_trust_check CHECK (octet_length(trust) % 32 = 0 AND octet_length(trust) <= 2048) NOT VALID;
 
+-- those whose judgement may end by itself
+CREATE INDEX verdict_waived ON verdict (artifact_id, epoch) WHERE reason ->> 'code' = 'waived';
+CREATE INDEX verdict_unknown_authority ON verdict (artifact_id, epoch)
+    WHERE outcome = 'inconclusive' AND reason ->> 'code' IN ('attestation_refused', 'registry_signature_refused');
+
 ALTER TABLE sighting
     ADD COLUMN attested boolean NOT NULL DEFAULT false; -- whether the upstream listed it with attestations at first sight
 
@@ -25,11 +30,11 @@ CREATE TABLE identity (
     identity    jsonb       NOT NULL CHECK (jsonb_typeof(identity) = 'object' AND octet_length(identity::text) <= 16384),
     rank        text        COLLATE "C" NOT NULL CHECK (rank IN ('provenance', 'trusted_publisher', 'staged_publish')),
     basis       jsonb       NOT NULL CHECK (jsonb_typeof(basis -> 'basis') = 'string' AND octet_length(basis::text) <= 16384),
-    -- what was only observed, and would have been held, is nothing that later releases may refer to
-    binding     boolean     NOT NULL GENERATED ALWAYS AS (basis ->> 'basis' <> 'observed') STORED,
+    -- an older release of the same repository, asked for late, is nothing that others are compared with
+    binding     boolean     NOT NULL GENERATED ALWAYS AS (basis ->> 'basis' <> 'earlier') STORED,
     at          timestamptz NOT NULL DEFAULT now()
 );
-CREATE UNIQUE INDEX identity_once ON identity (artifact_id, rank, hashtextextended(identity::text, 0));
+CREATE UNIQUE INDEX identity_once ON identity (artifact_id, binding, rank, hashtextextended(identity::text, 0));
 CREATE INDEX identity_line ON identity (ecosystem, package, line, id);
 
 -- trust_material: every root and key set that verdicts ever rested on.

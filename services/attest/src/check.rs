@@ -116,7 +116,7 @@ impl AttestCheck {
             None => SignatureNote::NotApplicable,
         };
         match attested {
-            Some(attested) => self.attested(&case, attested, signature).await,
+            Some(attested) => self.attested(&case, attested, seen.as_ref(), signature).await,
             None if asks => self.absent(&case, seen.as_ref(), signature).await,
             None => Ok(unattested(signature)),
         }
@@ -174,13 +174,16 @@ impl AttestCheck {
         &self,
         case: &Case<'_>,
         attested: Attested,
+        seen: Option<&Seen>,
         signature: SignatureNote,
     ) -> Result<Outcome, Stop> {
         let line = release_line(case.id.ecosystem, &case.id.version);
+        let first_seen = seen.map(|seen| seen.first_seen);
+        let lower = |other: &Version| is_lower(case, other);
         let settled = self
             .store
             .settle_identity(&subject(case), |history| {
-                match continuity::attested(case.pin, history, line, &attested.observed) {
+                match continuity::attested(case.pin, history, line, &attested.observed, first_seen, &lower) {
                     Ok((observed, basis)) => {
                         let accepted = Accepted { observed: observed.clone(), basis: basis.clone() };
                         (Ok(accepted.clone()), Some(accepted))
@@ -206,8 +209,7 @@ impl AttestCheck {
         seen: Option<&Seen>,
         signature: SignatureNote,
     ) -> Result<Outcome, Stop> {
-        let (ecosystem, version) = (case.id.ecosystem, &case.id.version);
-        let line = release_line(ecosystem, version);
+        let line = release_line(case.id.ecosystem, &case.id.version);
         let absence = Absence {
             listed_with: seen.is_some_and(|seen| seen.listed_attested),
             first_seen: seen.map(|seen| seen.first_seen),
@@ -215,7 +217,7 @@ impl AttestCheck {
         let settled = self
             .store
             .settle_identity(&subject(case), |history| {
-                let lower = |other: &Version| version_lower(ecosystem, version, other).unwrap_or(false);
+                let lower = |other: &Version| is_lower(case, other);
                 (continuity::absent(case.pin, history, line, absence, &lower), None)
             })
             .await?;
@@ -271,6 +273,11 @@ async fn pypi_judged(
         pypi::judge(&bytes, sha256, &file, &trust)
     };
     Ok(blocking(judging).await??)
+}
+
+/// Whether the release is lower than another version; not when they do not compare.
+fn is_lower(case: &Case<'_>, other: &Version) -> bool {
+    version_lower(case.id.ecosystem, &case.id.version, other).unwrap_or(false)
 }
 
 fn subject<'a>(case: &'a Case<'_>) -> LedgerSubject<'a> {

@@ -1,5 +1,6 @@
 //! Whether a release was signed by whoever it should be: the policy's pin before the ledger. Pure.
 
+use jiff::Timestamp;
 use touchstone_domain::{
     Absence, Basis, Difference, Discontinuity, LineHistory, Observed, Outcome, Pin, Reason, ReleaseLine,
     Version, judge_absent, judge_attested,
@@ -36,11 +37,13 @@ pub(crate) fn attested<'o>(
     history: &[LineHistory],
     line: ReleaseLine,
     observed: &'o [Observed],
+    first_seen: Option<Timestamp>,
+    lower: &dyn Fn(&Version) -> bool,
 ) -> Result<(&'o Observed, Basis), Broken> {
     let Some(pin) = pin else {
         return match observed.iter().find_map(foreign) {
             Some(difference) => Err(Broken::Foreign(difference)),
-            None => judge_attested(history, line, observed).map_err(Broken::Discontinued),
+            None => judge_attested(history, line, observed, first_seen, lower).map_err(Broken::Discontinued),
         };
     };
     let mut first = None;

@@ -1,7 +1,7 @@
 //! What is on record of a purl, as design.md section 8 says: what the API answers, and what `touchstone why` prints.
 
 use serde_json::{Value, json};
-use touchstone_domain::{Basis, CheckKind, Gate, OutcomeKind, Purl, Sha256, Verdict};
+use touchstone_domain::{CheckKind, Gate, OutcomeKind, Purl, Sha256, Verdict};
 use touchstone_store::{LedgerEntry, RecordedVerdict, Store, StoreError, Story};
 
 use crate::{
@@ -151,7 +151,7 @@ fn identity_json(entry: &LedgerEntry) -> Value {
     json!({
         "line": entry.line, "version": entry.version, "file": entry.file, "identity": entry.observed.identity,
         "rank": entry.observed.rank, "basis": entry.basis, "words": entry.basis.to_string(),
-        "binding": !matches!(entry.basis, Basis::Observed { .. }), "since": entry.at,
+        "binding": entry.basis.binds(), "since": entry.at,
     })
 }
 

@@ -5,6 +5,10 @@
 //! or of a lower rank, is held. A release line without entries of its own answers to the nearest line below it, so that
 //! a new major version is no way out; where there is none below, to the nearest above, of which only issuer, signer and repository bind.
 //!
+//! Old versions are asked for after new ones, and a publisher's workflow changes over time. So what is lower than the version
+//! that it is compared with, and was listed to us before the line had any entry, needs only the same issuer, signer and
+//! repository; it never becomes what others are compared with. What appears in a line later is compared closely.
+//!
 //! *Invariant:* numbers of repositories and owners decide before names: a renamed repository is the same, a registered-again
 //! one is not.
 //!
@@ -33,12 +37,22 @@ pub struct Observed {
     pub rank: TrustRank,
 }
 
+impl Observed {
+    /// Whether both are the same but for the name of the ref: another tag is another release of the same publisher.
+    pub fn is_alike(&self, other: &Self) -> bool {
+        let nameless = |identity: &Identity| Identity { git_ref: None, ..identity.clone() };
+        self.rank == other.rank
+            && self.identity.ref_class() == other.identity.ref_class()
+            && nameless(&self.identity) == nameless(&other.identity)
+    }
+}
+
 /// What the ledger knows of one release line of a package; there is no such value for a line without entries.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineHistory {
     /// The line.
     pub line: ReleaseLine,
-    /// What was accepted last.
+    /// What releases are compared with: what was accepted for this very artifact, else for its version, else last.
     pub latest: Observed,
     /// The version that it was accepted for.
     pub latest_version: Version,
@@ -46,6 +60,8 @@ pub struct LineHistory {
     pub versions: Vec<Version>,
     /// When the first entry was made, by Postgres' clock.
     pub since: Timestamp,
+    /// What was accepted for this very artifact last, and why, if it was judged before.
+    pub own: Option<(Observed, Basis)>,
 }
 
 /// Why an identity is accepted.
@@ -68,11 +84,23 @@ pub enum Basis {
     },
     /// A pin of the policy names it.
     Pinned,
-    /// The policy only observes, and would have held it.
-    Observed {
-        /// The difference.
-        difference: Difference,
+    /// It is older than what is known of its line, was listed before that, and is of the same repository. Nothing is compared
+    /// with it.
+    Earlier {
+        /// The version that it was compared with.
+        since: Version,
     },
+}
+
+impl Basis {
+    /// Whether later releases may be compared with what was accepted on it; the same expression as the generated column
+    /// `identity.binding`.
+    pub const fn binds(&self) -> bool {
+        match self {
+            Self::FirstUse | Self::Continued { .. } | Self::Renamed { .. } | Self::Pinned => true,
+            Self::Earlier { .. } => false,
+        }
+    }
 }
 
 impl fmt::Display for Basis {
@@ -84,7 +112,7 @@ impl fmt::Display for Basis {
                 write!(f, "the same repository as version {since}, which was called {was}")
             }
             Self::Pinned => f.write_str("pinned by the policy"),
-            Self::Observed { difference } => write!(f, "only observed: {difference}"),
+            Self::Earlier { since } => write!(f, "the same repository as version {since}, and older"),
         }
     }
 }
@@ -148,20 +176,29 @@ fn baseline(history: &[LineHistory], line: ReleaseLine) -> Option<Baseline<'_>> 
         .or(above.map(|entry| Baseline { entry, closely: false }))
 }
 
-/// Judges a release with verified identities: one of them has to be the one before. Without a history the first is accepted.
-/// Returns which identity it was, and why. The slice must not be empty.
+/// Judges a release with verified identities: one of them has to be the one before. Without a history the first is accepted,
+/// and what was accepted for this very artifact is accepted again for the same reason. `first_seen` is when the version was
+/// first listed to us, by our clock; `lower` says whether it is lower than another, by the ecosystem's order, and `false` when
+/// they do not compare. Returns which identity it was, and why. The slice must not be empty.
 pub fn judge_attested<'o>(
     history: &[LineHistory],
     line: ReleaseLine,
     observed: &'o [Observed],
+    first_seen: Option<Timestamp>,
+    lower: &dyn Fn(&Version) -> bool,
 ) -> Result<(&'o Observed, Basis), Discontinuity> {
-    let Some(baseline) = baseline(history, line) else {
+    if let Some(settled) = settled(history, line, observed) {
+        return Ok(settled);
+    }
+    let Some(Baseline { entry, closely }) = baseline(history, line) else {
         return observed.first().map(|first| (first, Basis::FirstUse)).ok_or(Discontinuity::Withdrawn);
     };
-    let since = baseline.entry.latest_version.clone();
+    let since = entry.latest_version.clone();
+    let earlier = entry.line == line && listed_before(first_seen, entry) && lower(&since);
     let mut first_difference = None;
     for candidate in observed {
-        match compare(&baseline.entry.latest, candidate, baseline.closely) {
+        match compare(&entry.latest, candidate, closely && !earlier) {
+            Ok(_) if earlier => return Ok((candidate, Basis::Earlier { since })),
             Ok(None) => return Ok((candidate, Basis::Continued { since })),
             Ok(Some(was)) => return Ok((candidate, Basis::Renamed { since, was })),
             Err(difference) => first_difference = first_difference.or(Some(difference)),
@@ -171,6 +208,28 @@ pub fn judge_attested<'o>(
         Some(difference) => Err(Discontinuity::Changed { since, difference }),
         None => Err(Discontinuity::Withdrawn),
     }
+}
+
+/// What was accepted for this very artifact before. A pin is asked again each time, so what only a pin accepted is a
+/// baseline and no answer.
+fn settled<'o>(
+    history: &[LineHistory],
+    line: ReleaseLine,
+    observed: &'o [Observed],
+) -> Option<(&'o Observed, Basis)> {
+    let (accepted, basis) = history.iter().find(|entry| entry.line == line)?.own.as_ref()?;
+    let again = observed.iter().find(|candidate| candidate.is_alike(accepted))?;
+    match basis {
+        Basis::FirstUse | Basis::Continued { .. } | Basis::Renamed { .. } | Basis::Earlier { .. } => {
+            Some((again, basis.clone()))
+        }
+        Basis::Pinned => None,
+    }
+}
+
+/// Whether a version was listed to us before its line had any entry.
+fn listed_before(first_seen: Option<Timestamp>, entry: &LineHistory) -> bool {
+    first_seen.is_some_and(|seen| seen <= entry.since)
 }
 
 /// Judges a release without any attestation. `lower` says whether its version is lower than another, by the ecosystem's
@@ -189,8 +248,7 @@ pub fn judge_absent(
         return Ok(());
     };
     // Older than every attested version of its line, and listed before the first of them came in: from the time before.
-    let listed_before = absence.first_seen.is_some_and(|seen| seen <= entry.since);
-    if entry.line == line && listed_before && entry.versions.iter().all(lower) {
+    if entry.line == line && listed_before(absence.first_seen, entry) && entry.versions.iter().all(lower) {
         return Ok(());
     }
     Err(Discontinuity::Downgrade {

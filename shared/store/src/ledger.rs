@@ -4,23 +4,28 @@
 //! history after taking it, lets the pure judge of the domain decide, and writes what it accepts in the same transaction. Of
 //! many concurrent first uses exactly one finds no history.
 //!
-//! A row is written only when it says something new: the first of a line, another identity (another ref of the same class
-//! is the same one) or another rank than the line's latest, or a version that has no row on its line. So there is at most
-//! one row per artifact and identity, and usually one per version.
+//! Each attested artifact has a row of its own, and another one only when it is accepted anew with another identity (another
+//! ref of the same class is the same one) or another rank. So there is at most one row per artifact and identity.
 //!
-//! What `judge_absent` asks, whether a version is older than *every* attested one of its line, stays exact since each
-//! attested version has its row. Reading is bounded all the same: a line with more than [`LINE_VERSIONS_MAX`] versions lists,
+//! Rows of an artifact that is rejected or recalled are history, and count for nothing: they are nobody's baseline, and a
+//! package without any other has no ledger. Since each attested artifact has its row, recalling one leaves the others as
+//! the baseline. What is undecided or too young counts all the same, or two first uses at once would both be the first; and
+//! what is checked again is undecided.
+//!
+//! What `judge_absent` asks, whether a version is older than *every* attested one of its line, is exact for the same reason.
+//! Reading is bounded all the same: a line with more than [`LINE_VERSIONS_MAX`] versions lists,
 //! in place of the rest, the very version that is judged, and no version is lower than itself. Beyond the bound nothing
 //! counts as older: it closes, and never opens.
 //!
 //! What was accepted for an artifact stays its own baseline: an artifact that is judged again is compared with its own latest
-//! row, and not with what its line has moved on to.
+//! row, and not with what its line has moved on to. Else the row of another file of its version is the baseline, and else
+//! the latest of its line.
 //!
-//! *Invariant:* rows are only ever added. Those on the basis `observed` are history, and never a baseline.
+//! *Invariant:* rows are only ever added. Those on a basis that does not bind ([`Basis::binds`]) are never a baseline.
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
-use tokio_postgres::{Row, types::Json};
+use tokio_postgres::Row;
 use touchstone_domain::{
     ArtifactDbId, ArtifactId, Basis, Ecosystem, FileName, Identity, LineHistory, Observed, PackageName,
     ReleaseLine, Version,
@@ -116,14 +121,16 @@ ORDER BY id DESC LIMIT $3";
         rows.iter().map(LedgerEntry::try_from).collect()
     }
 
-    /// Whether anything is on the ledger of a package.
+    /// Whether anything that counts is on the ledger of a package.
     pub async fn has_identity(
         &self,
         ecosystem: Ecosystem,
         package: &PackageName,
     ) -> Result<bool, StoreError> {
         const HAS: &str = r"-- ledger.has
-SELECT FROM identity WHERE ecosystem = $1 AND package = $2 LIMIT 1";
+SELECT FROM identity JOIN gate ON gate.artifact_id = identity.artifact_id
+WHERE ecosystem = $1 AND package = $2 AND (deny & veto) = 0 AND (hold & 2) = 0
+LIMIT 1";
         Ok(self.query_opt(HAS, &[&ecosystem.as_str(), &package.as_str()]).await?.is_some())
     }
 }
@@ -144,26 +151,33 @@ async fn history(
     subject: &LedgerSubject<'_>,
 ) -> Result<Vec<LineHistory>, StoreError> {
     const HISTORY: &str = r"-- ledger.history
-WITH near AS (
-    (SELECT DISTINCT line FROM identity
-     WHERE ecosystem = $1 AND package = $2 AND line <= $3 AND binding ORDER BY line DESC LIMIT $5)
+WITH counted AS NOT MATERIALIZED (
+    SELECT identity.id, identity.artifact_id, version, line, identity, rank, basis, binding, at
+    FROM identity JOIN gate ON gate.artifact_id = identity.artifact_id
+    WHERE ecosystem = $1 AND package = $2 AND (deny & veto) = 0 AND (hold & 2) = 0
+), near AS (
+    (SELECT DISTINCT line FROM counted WHERE line <= $3 AND binding ORDER BY line DESC LIMIT $5)
     UNION ALL
-    (SELECT DISTINCT line FROM identity
-     WHERE ecosystem = $1 AND package = $2 AND line > $3 AND binding ORDER BY line LIMIT $5)
+    (SELECT DISTINCT line FROM counted WHERE line > $3 AND binding ORDER BY line LIMIT $5)
 )
-SELECT near.line, latest.version, latest.identity, latest.rank, known.versions, known.since
-FROM near, LATERAL (
-    SELECT version, identity, rank FROM identity
-    WHERE ecosystem = $1 AND package = $2 AND identity.line = near.line AND binding
-    ORDER BY (artifact_id = $4) DESC, id DESC LIMIT 1
-) AS latest, LATERAL (
+SELECT near.line, latest.version, latest.identity, latest.rank, known.versions, known.since,
+       own.identity AS own_identity, own.rank AS own_rank, own.basis AS own_basis
+FROM near CROSS JOIN LATERAL (
+    SELECT version, identity, rank FROM counted
+    WHERE counted.line = near.line AND binding
+    ORDER BY (artifact_id = $4) DESC, (version = $7) DESC, id DESC LIMIT 1
+) AS latest CROSS JOIN LATERAL (
     SELECT array_agg(version ORDER BY first) AS versions, min(first_at) AS since
     FROM (
-        SELECT version, min(id) AS first, min(at) AS first_at FROM identity
-        WHERE ecosystem = $1 AND package = $2 AND identity.line = near.line
+        SELECT version, min(id) AS first, min(at) AS first_at FROM counted
+        WHERE counted.line = near.line
         GROUP BY version ORDER BY first LIMIT $6
     ) AS each
-) AS known
+) AS known LEFT JOIN LATERAL (
+    SELECT identity, rank, basis FROM counted
+    WHERE counted.line = near.line AND artifact_id = $4
+    ORDER BY id DESC LIMIT 1
+) AS own ON true
 ORDER BY near.line";
     let id = subject.id;
     let limit = i64::try_from(LINE_VERSIONS_MAX).unwrap_or(i64::MAX).saturating_add(1);
@@ -177,6 +191,7 @@ ORDER BY near.line";
             &subject.artifact.0,
             &LINES_MAX,
             &limit,
+            &id.version.as_str(),
         ],
     )
     .await?;
@@ -195,25 +210,23 @@ fn line_history(columns: Columns<'_>, subject: &LedgerSubject<'_>) -> Result<Lin
     }
     Ok(LineHistory {
         line: ReleaseLine(columns.get("line")?),
-        latest: observed(columns)?,
+        latest: observed(columns, ("identity", "rank"))?,
         latest_version: columns.version()?,
         versions,
         since: columns.get("since")?,
+        own: match columns.get::<Option<&str>>("own_rank")? {
+            Some(_) => Some((observed(columns, ("own_identity", "own_rank"))?, columns.json("own_basis")?)),
+            None => None,
+        },
     })
 }
 
-/// Whether a row would say something that the ledger does not say yet.
+/// Whether a row would say something that the artifact's own latest one does not say.
 fn adds(known: &[LineHistory], subject: &LedgerSubject<'_>, accepted: &Accepted) -> bool {
-    let Some(line) = known.iter().find(|entry| entry.line == subject.line) else { return true };
-    !line.versions.contains(&subject.id.version) || !alike(&line.latest, &accepted.observed)
-}
-
-/// Whether two releases have the same identity but for the name of the ref.
-fn alike(was: &Observed, now: &Observed) -> bool {
-    let nameless = |identity: &Identity| Identity { git_ref: None, ..identity.clone() };
-    was.rank == now.rank
-        && was.identity.ref_class() == now.identity.ref_class()
-        && nameless(&was.identity) == nameless(&now.identity)
+    let own = known.iter().find(|entry| entry.line == subject.line).and_then(|entry| entry.own.as_ref());
+    !own.is_some_and(|(observed, basis)| {
+        observed.is_alike(&accepted.observed) && (basis.binds() || !accepted.basis.binds())
+    })
 }
 
 /// Takes the coordinate from the artifact's own row, so that no row of the ledger names another package's.
@@ -262,9 +275,9 @@ fn json(what: &'static str, value: &impl serde::Serialize) -> Result<String, Sto
     Ok(text)
 }
 
-fn observed(columns: Columns<'_>) -> Result<Observed, StoreError> {
-    let identity: Json<Identity> = columns.get("identity")?;
-    Ok(Observed { identity: identity.0, rank: columns.parse("rank")? })
+/// Reads an identity and its rank from the columns of these names.
+fn observed(columns: Columns<'_>, (identity, rank): (&str, &str)) -> Result<Observed, StoreError> {
+    Ok(Observed { identity: columns.json::<Identity>(identity)?, rank: columns.parse(rank)? })
 }
 
 impl TryFrom<&Row> for LedgerEntry {
@@ -277,7 +290,7 @@ impl TryFrom<&Row> for LedgerEntry {
             version: columns.version()?,
             file: columns.file()?,
             line: ReleaseLine(columns.get("line")?),
-            observed: observed(columns)?,
+            observed: observed(columns, ("identity", "rank"))?,
             basis: columns.json("basis")?,
             at: columns.get("at")?,
         })

@@ -197,8 +197,7 @@ fn next_step(story: &Story) -> String {
 #[cfg(test)]
 mod tests {
     use touchstone_domain::{
-        ArtifactDbId, Basis, Difference, FileName, Identity, IdentityField, Observed, ReleaseLine, TrustRank,
-        Version,
+        ArtifactDbId, Basis, FileName, Identity, Observed, ReleaseLine, TrustRank, Version,
     };
 
     use super::*;
@@ -237,15 +236,15 @@ mod tests {
             git_ref: None,
             ..workflow.clone()
         };
-        let difference = Difference { field: IdentityField::Issuer, expected: "a".into(), found: "b".into() };
-        let told = ledger(&[entry(workflow, Basis::FirstUse), entry(person, Basis::Observed { difference })]);
+        let earlier = Basis::Earlier { since: Version::new("1.3.0").expect("a version") };
+        let told = ledger(&[entry(workflow, Basis::FirstUse), entry(person, earlier)]);
         let expected = "who signed this package
   line 1      https://forge.example/acme/widget (release.yml) at refs/tags/v1.0.0, trusted_publisher; version 1.0.0, since 1970-01-01T00:00:00Z
               issuer https://issuer.example, signer https://forge.example/acme/widget/release.yml
               repository id 100, owner id 7; the first of its package, pinned now
   line 1      mallory@acme.example\u{fffd}  state       servable (https://issuer.example), trusted_publisher; version 1.0.0, since 1970-01-01T00:00:00Z
               issuer https://issuer.example, signer mallory@acme.example\u{fffd}  state       servable
-              only observed: the issuer is \"b\", and was \"a\"
+              the same repository as version 1.3.0, and older
 ";
         assert_eq!(told, expected);
         assert_eq!(ledger(&[]), "");

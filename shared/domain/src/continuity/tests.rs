@@ -1,6 +1,7 @@
 use super::*;
 
 mod absence;
+mod order;
 
 const WIDGET: &str = "https://forge.example/acme/widget";
 
@@ -45,7 +46,16 @@ const fn observed(identity: Identity) -> Observed {
 fn line(number: i64, versions: &[&str], latest: Observed) -> LineHistory {
     let versions: Vec<Version> = versions.iter().map(|v| version(v)).collect();
     let latest_version = versions.last().expect("a version").clone();
-    LineHistory { line: ReleaseLine(number), latest, latest_version, versions, since: at(1000) }
+    LineHistory { line: ReleaseLine(number), latest, latest_version, versions, since: at(1000), own: None }
+}
+
+/// Judges a release that is newly listed and not lower than any.
+fn judge<'o>(
+    history: &[LineHistory],
+    line: i64,
+    observed: &'o [Observed],
+) -> Result<(&'o Observed, Basis), Discontinuity> {
+    judge_attested(history, ReleaseLine(line), observed, None, &|_| false)
 }
 
 fn differs(since: &str, field: IdentityField, expected: &str, found: &str) -> Discontinuity {
@@ -58,7 +68,7 @@ type Judged = Result<Basis, Discontinuity>;
 /// What becomes of one identity after another in the same line.
 fn judged(was: Observed, now: &Observed) -> Judged {
     let history = [line(1, &["1.0.0"], was)];
-    judge_attested(&history, ReleaseLine(1), std::slice::from_ref(now)).map(|(found, basis)| {
+    judge(&history, 1, std::slice::from_ref(now)).map(|(found, basis)| {
         assert_eq!(found, now);
         basis
     })
@@ -71,10 +81,10 @@ fn same_as(since: &str) -> Basis {
 #[test]
 fn the_first_use_is_accepted_as_it_comes_and_no_identity_is_never_accepted() {
     let both = [observed(identity()), observed(with(|i| i.repository_id = Some("1".into())))];
-    assert_eq!(judge_attested(&[], ReleaseLine(1), &both), Ok((&both[0], Basis::FirstUse)));
-    assert_eq!(judge_attested(&[], ReleaseLine(1), &[]), Err(Discontinuity::Withdrawn));
+    assert_eq!(judge(&[], 1, &both), Ok((&both[0], Basis::FirstUse)));
+    assert_eq!(judge(&[], 1, &[]), Err(Discontinuity::Withdrawn));
     let history = [line(1, &["1.0.0"], observed(identity()))];
-    assert_eq!(judge_attested(&history, ReleaseLine(1), &[]), Err(Discontinuity::Withdrawn));
+    assert_eq!(judge(&history, 1, &[]), Err(Discontinuity::Withdrawn));
 }
 
 #[test]
@@ -208,9 +218,7 @@ fn a_workflow_of_another_repository_is_compared_by_its_own_address() {
     }
     // in the line above too: the workflow's file does not bind there, the signer does
     let history = [line(2, &["2.0.0"], calls(shared))];
-    let below = |now: &Observed| {
-        judge_attested(&history, ReleaseLine(1), std::slice::from_ref(now)).map(|(_, basis)| basis)
-    };
+    let below = |now: &Observed| judge(&history, 1, std::slice::from_ref(now)).map(|(_, basis)| basis);
     assert_eq!(below(&calls(shared)), Ok(same_as("2.0.0")));
     assert_eq!(below(&calls(&usual)), Err(differs("2.0.0", signer, shared, &usual)));
 }
@@ -262,9 +270,9 @@ fn one_of_several_identities_suffices_and_the_first_difference_is_told() {
     ];
     let history = [line(1, &["1.0.0"], observed(identity()))];
     let all = [one.clone(), other.clone(), good.clone()];
-    assert_eq!(judge_attested(&history, ReleaseLine(1), &all), Ok((&good, same_as("1.0.0"))));
+    assert_eq!(judge(&history, 1, &all), Ok((&good, same_as("1.0.0"))));
     let expected = differs("1.0.0", IdentityField::RepositoryId, "100", "1");
-    assert_eq!(judge_attested(&history, ReleaseLine(1), &[one, other]), Err(expected));
+    assert_eq!(judge(&history, 1, &[one, other]), Err(expected));
 }
 
 #[test]
@@ -285,8 +293,7 @@ fn a_line_answers_to_itself_then_to_the_nearest_below_then_loosely_to_the_neares
         (6, "6", "6.0.0"),
         (i64::MAX, "6", "6.0.0"),
     ] {
-        let ask =
-            |now: Observed| judge_attested(&history, ReleaseLine(asked), &[now]).map(|(_, basis)| basis);
+        let ask = |now: Observed| judge(&history, asked, &[now]).map(|(_, basis)| basis);
         assert_eq!(ask(numbered(number)), Ok(same_as(since)), "{asked}");
         let other = differs(since, IdentityField::RepositoryId, number, "99");
         assert_eq!(ask(numbered("99")), Err(other), "{asked}");
@@ -305,7 +312,7 @@ fn a_line_answers_to_itself_then_to_the_nearest_below_then_loosely_to_the_neares
     let published = ranked(identity(), TrustRank::TrustedPublisher);
     let history = [line(2, &["2.0.0"], published)];
     let lower = [observed(identity())];
-    let ask = |asked| judge_attested(&history, ReleaseLine(asked), &lower).map(|(_, basis)| basis);
+    let ask = |asked| judge(&history, asked, &lower).map(|(_, basis)| basis);
     assert_eq!(ask(1), Ok(same_as("2.0.0")), "the rank of a later line does not bind an earlier one");
     let rank = differs("2.0.0", IdentityField::Rank, "trusted_publisher", "provenance");
     assert_eq!(ask(3), Err(rank));
@@ -323,10 +330,7 @@ fn bases_and_discontinuities_say_what_they_are() {
             "the same repository as version 1.0.0, which was called a",
         ),
         (Basis::Pinned, "pinned by the policy"),
-        (
-            Basis::Observed { difference: difference.clone() },
-            "only observed: the owner id is \"8\", and was \"7\"",
-        ),
+        (Basis::Earlier { since: since() }, "the same repository as version 1.0.0, and older"),
     ] {
         assert_eq!(basis.to_string(), words);
         let stored = serde_json::to_string(&basis).expect("JSON");

@@ -5,6 +5,8 @@ use std::sync::{
 
 use touchstone_domain::{CheckKind, Difference, Discontinuity, IdentityField, TrustRank, judge_attested};
 
+mod counted;
+
 use super::*;
 use crate::{
     Ingested, StoreOptions,
@@ -57,17 +59,31 @@ fn major(id: &ArtifactId) -> ReleaseLine {
 
 type Judged = Result<Basis, Discontinuity>;
 
-/// Settles as the attest service does.
+/// Settles as the attest service does a release that is newly listed.
 async fn settle(store: &Store, release: &Release, observed: &Observed) -> Judged {
+    settle_listed(store, release, observed, None).await
+}
+
+/// Settles as the attest service does a release that was first listed then; versions have the order of their numbers.
+async fn settle_listed(
+    store: &Store,
+    release: &Release,
+    observed: &Observed,
+    first_seen: Option<Timestamp>,
+) -> Judged {
     let subject = LedgerSubject { artifact: release.artifact, id: &release.id, line: major(&release.id) };
-    let judge =
-        |history: &[LineHistory]| match judge_attested(history, subject.line, std::slice::from_ref(observed))
-        {
+    let parts =
+        |version: &Version| -> Vec<u64> { version.as_str().split('.').map(|n| n.parse().unwrap()).collect() };
+    let lower = |other: &Version| parts(&release.id.version) < parts(other);
+    let judge = |history: &[LineHistory]| {
+        let observed = std::slice::from_ref(observed);
+        match judge_attested(history, subject.line, observed, first_seen, &lower) {
             Ok((observed, basis)) => {
                 (Ok(basis.clone()), Some(Accepted { observed: observed.clone(), basis }))
             }
             Err(discontinuity) => (Err(discontinuity), None),
-        };
+        }
+    };
     store.settle_identity(&subject, judge).await.unwrap()
 }
 
@@ -138,7 +154,7 @@ async fn of_many_first_uses_at_once_one_is_the_first_and_the_others_are_judged_b
 }
 
 #[tokio::test]
-async fn a_row_is_written_only_when_it_says_something_new() {
+async fn an_artifact_has_one_row_for_each_identity() {
     let db = TestDb::new().await;
     let tag = |tag: &str| signed("https://forge.example/acme/widget", &format!("refs/tags/{tag}"));
     let one = release(&db, "widget", "1.0.0").await;
@@ -146,25 +162,29 @@ async fn a_row_is_written_only_when_it_says_something_new() {
     assert_eq!(settle(&db.store, &one, &tag("v1.0.0")).await, Ok(Basis::FirstUse));
     assert!(db.store.has_identity(NPM, &one.id.package).await.unwrap());
     assert!(!db.store.has_identity(Ecosystem::Pypi, &one.id.package).await.unwrap());
-    assert_eq!(settle(&db.store, &one, &tag("v1.0.0")).await, Ok(continued("1.0.0")), "a repetition");
+    assert_eq!(settle(&db.store, &one, &tag("v1.0.0")).await, Ok(Basis::FirstUse), "a repetition");
 
     let two = release(&db, "widget", "1.1.0").await;
     assert_eq!(settle(&db.store, &two, &tag("v1.1.0")).await, Ok(continued("1.0.0")));
-    let mut second_file = release(&db, "widget", "1.2.0").await;
-    assert_eq!(settle(&db.store, &second_file, &tag("v1.2.0")).await, Ok(continued("1.1.0")));
+    let latest = release(&db, "widget", "1.2.0").await;
+    assert_eq!(settle(&db.store, &latest, &tag("v1.2.0")).await, Ok(continued("1.1.0")));
     let mut new = new_artifact(db.policy_epoch, "widget", &[CheckKind::Hash]);
     new.id = ArtifactId { file: FileName::new("widget-1.1.0.zip").unwrap(), ..two.id.clone() };
     let Ingested::Inserted { artifact, .. } = db.store.ingest(&new).await.unwrap() else { panic!() };
-    second_file = Release { artifact, id: new.id };
-    assert_eq!(settle(&db.store, &second_file, &tag("v1.1.0")).await, Ok(continued("1.2.0")));
+    let second_file = Release { artifact, id: new.id };
+    for _ in 0..2 {
+        let of_its_version = Ok(continued("1.1.0"));
+        assert_eq!(settle(&db.store, &second_file, &tag("v1.1.0")).await, of_its_version);
+        assert_eq!(settle(&db.store, &latest, &tag("v1.2.0")).await, of_its_version);
+    }
     assert_eq!(
         rows(&db).await,
         [
             ("1.0.0".to_owned(), Basis::FirstUse),
             ("1.1.0".to_owned(), continued("1.0.0")),
-            ("1.2.0".to_owned(), continued("1.1.0"))
-        ],
-        "the second file of a version has the same identity as the line"
+            ("1.2.0".to_owned(), continued("1.1.0")),
+            ("1.1.0".to_owned(), continued("1.1.0"))
+        ]
     );
 
     let higher = Observed { rank: TrustRank::TrustedPublisher, ..tag("v1.1.0") };
@@ -195,38 +215,6 @@ async fn a_row_is_written_only_when_it_says_something_new() {
 }
 
 #[tokio::test]
-async fn what_was_only_observed_is_history_and_binds_nobody() {
-    let db = TestDb::new().await;
-    let [one, two, three, other_line] = [
-        release(&db, "widget", "1.0.0").await,
-        release(&db, "widget", "1.1.0").await,
-        release(&db, "widget", "1.2.0").await,
-        release(&db, "widget", "2.0.0").await,
-    ];
-    settle(&db.store, &one, &of("1")).await.unwrap();
-    let difference =
-        Difference { field: IdentityField::RepositoryId, expected: "1".into(), found: "2".into() };
-    let basis = Basis::Observed { difference: difference.clone() };
-    accept(&db, &two, &of("2"), basis.clone()).await;
-    accept(&db, &two, &of("2"), basis.clone()).await;
-    accept(&db, &other_line, &of("2"), basis.clone()).await;
-    assert_eq!(rows(&db).await.len(), 3, "it is on record once");
-
-    let changed = Err(Discontinuity::Changed { since: version("1.0.0"), difference });
-    assert_eq!(settle(&db.store, &two, &of("2")).await, changed, "also for the very artifact");
-    assert_eq!(settle(&db.store, &three, &of("2")).await, changed);
-    assert_eq!(settle(&db.store, &three, &of("1")).await, Ok(continued("1.0.0")));
-    let history = history_of(&db, &other_line).await;
-    assert_eq!(history.len(), 1, "a line that was only observed has no history");
-    let versions: Vec<_> = history[0].versions.iter().map(Version::as_str).collect();
-    assert_eq!(
-        versions,
-        ["1.0.0", "1.1.0", "1.2.0"],
-        "but it was attested, so what is older is older than it"
-    );
-}
-
-#[tokio::test]
 async fn an_artifact_that_is_judged_again_is_compared_with_what_was_accepted_for_it() {
     let db = TestDb::new().await;
     let [one, two, three] = [
@@ -236,7 +224,7 @@ async fn an_artifact_that_is_judged_again_is_compared_with_what_was_accepted_for
     ];
     settle(&db.store, &one, &of("1")).await.unwrap();
     accept(&db, &two, &of("2"), Basis::Pinned).await;
-    assert_eq!(settle(&db.store, &one, &of("1")).await, Ok(continued("1.0.0")), "it stays what it was");
+    assert_eq!(settle(&db.store, &one, &of("1")).await, Ok(Basis::FirstUse), "it stays what it was");
     assert!(matches!(settle(&db.store, &one, &of("2")).await, Err(Discontinuity::Changed { .. })));
     assert_eq!(settle(&db.store, &three, &of("2")).await, Ok(continued("1.1.0")), "the line has moved on");
     assert!(matches!(settle(&db.store, &three, &of("1")).await, Err(Discontinuity::Changed { .. })));
