@@ -1,4 +1,4 @@
-//! What messages lost: due gates, late denials, artifacts that have come of age.
+//! What messages lost, and what time brings: due gates, late denials, artifacts that have come of age, waivers that have ended.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -41,6 +41,8 @@ pub(crate) async fn run(promote: &Promote) {
 }
 
 async fn once(promote: &Promote, failures_newer_than: Duration) -> Result<(), StoreError> {
+    let reopened = promote.store.reopen_waived(BATCH).await?;
+    promote.tell(&reopened).await;
     for _ in 0..BATCHES_PER_SWEEP {
         let due = promote.store.due(BATCH, promote.config.attempts_max).await?;
         dispatch(promote, &due).await?;

@@ -1,6 +1,9 @@
-//! Rechecks: an operator's word that what was held or rejected is to be judged anew, by the policy in force.
+//! Rechecks: an operator's word that what was held or rejected is to be judged anew, by the policy in force; and what is judged
+//! anew by itself.
 //!
 //! *Invariant:* a recheck begins a new epoch, so no verdict and no promotion from before it counts any more.
+
+mod reopen;
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
