@@ -1,20 +1,18 @@
 //! A whole mirror in the process of the test: edge, hash and attest workers, and promote, over HTTP and real servers.
 
+mod workers;
+
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
-use touchstone_attest::{
-    AttestConfig, AttestParts, DOCUMENT_BYTES_MAX,
-    trust::{TrustKeeper, TrustOptions, TrustParts},
-};
+use touchstone_attest::trust::TrustOptions;
 use touchstone_blobs::BlobStore;
 use touchstone_bus::{Bus, BusOptions};
 use touchstone_domain::{ArtifactState, CheckKind, Ecosystem, Policy, Purl, Sha256};
 use touchstone_edge::{EdgeConfig, EdgeParts};
-use touchstone_hash::{HashConfig, HashParts};
 use touchstone_promote::{PromoteConfig, PromoteParts};
-use touchstone_runtime::{Clock, Config, Shutdown, SystemClock, servers::Nats};
+use touchstone_runtime::{Clock, Shutdown, SystemClock, servers::Nats};
 use touchstone_store::{Store, StoreOptions};
 use touchstone_upstream::{Limits, Upstream, UpstreamOptions};
 use url::Url;
@@ -129,46 +127,6 @@ impl TestMirror {
     pub async fn incidents(&self) -> Vec<String> {
         let incidents = self.store.latest_incidents(100).await.expect("incidents");
         incidents.into_iter().map(|incident| incident.kind).collect()
-    }
-
-    /// Starts one more hash worker, whose verdicts are dated by this clock.
-    pub async fn hash_worker(&self, clock: Arc<dyn Clock>) {
-        let parts = HashParts {
-            config: HashConfig { concurrency: 4, ..HashConfig::default() },
-            store: open_store(&self.database_url).await,
-            bus: self.bus.clone(),
-            blobs: self.blobs.clone(),
-            clock,
-            shutdown: self.shutdown.clone(),
-        };
-        let running = async move { touchstone_hash::run(parts).await.expect("the hash service runs") };
-        self.shutdown.tracker.spawn(running);
-    }
-
-    /// Starts one more attest worker, whose waivers, keys and verdicts go by this clock.
-    pub async fn attest_worker(&self, clock: Arc<dyn Clock>) {
-        let store = open_store(&self.database_url).await;
-        let trust = TrustParts {
-            options: self.trust.clone(),
-            store: store.clone(),
-            clock: Arc::clone(&clock),
-            shutdown: self.shutdown.clone(),
-        };
-        let upstream = |options: &UpstreamOptions| {
-            (options.ecosystem, Upstream::new(options.clone()).expect("an upstream"))
-        };
-        let parts = AttestParts {
-            config: AttestConfig { concurrency: 4, ..AttestConfig::default() },
-            upstreams: self.attestation_upstreams.iter().map(upstream).collect(),
-            trust: TrustKeeper::start(trust).await.expect("trust"),
-            store,
-            bus: self.bus.clone(),
-            blobs: self.blobs.clone(),
-            clock,
-            shutdown: self.shutdown.clone(),
-        };
-        let running = async move { touchstone_attest::run(parts).await.expect("the attest service runs") };
-        self.shutdown.tracker.spawn(running);
     }
 
     /// Where a blob is on disk.
@@ -352,33 +310,6 @@ impl TestMirrorBuilder {
             mirror.attest_worker(Arc::clone(&clock)).await;
         }
         mirror
-    }
-
-    /// As the attest role has them: no file hosts, and small documents.
-    fn attestation_upstreams(&self) -> Vec<UpstreamOptions> {
-        let metadata_bytes_max = self.limits.metadata_bytes_max.min(DOCUMENT_BYTES_MAX);
-        let limits = Limits { metadata_bytes_max, ..self.limits.clone() };
-        let of = |options: &UpstreamOptions| UpstreamOptions {
-            file_hosts: vec![],
-            limits: limits.clone(),
-            ..options.clone()
-        };
-        self.upstreams.iter().map(of).collect()
-    }
-
-    fn trust_options(&self, directory: &TempDir) -> TrustOptions {
-        let mut config = Config::default();
-        if let Some((root, keys, registry)) = &self.trust {
-            let write = |name: &str, bytes: &[u8]| {
-                let path = directory.path().join(name);
-                std::fs::write(&path, bytes).expect("written");
-                path
-            };
-            config.trust.sigstore_root = Some(write("trusted_root.json", root));
-            config.trust.npm_keys = Some(write("keys.json", keys));
-            config.trust.npm_registry = Some(registry.clone());
-        }
-        TrustOptions::load(&config).expect("trust")
     }
 
     async fn edge(
