@@ -10,10 +10,17 @@ use sigstore_verify::{
 };
 use x509_cert::{
     Certificate as X509,
-    der::{Decode as _, Encode as _, asn1::Utf8StringRef, oid::ObjectIdentifier},
+    der::{
+        Decode as _, Encode as _,
+        asn1::{OctetString, Utf8StringRef},
+        oid::ObjectIdentifier,
+    },
     ext::{
         Extension,
-        pkix::{BasicConstraints, KeyUsage, SubjectAltName, name::GeneralName},
+        pkix::{
+            AuthorityKeyIdentifier, BasicConstraints, KeyUsage, SignedCertificateTimestampList,
+            SubjectAltName, SubjectKeyIdentifier, name::GeneralName,
+        },
     },
     time::Time,
 };
@@ -82,6 +89,7 @@ pub struct Certificate {
 /// A certificate authority's certificate in the trust root.
 pub(crate) struct Issuer {
     subject: Vec<u8>,
+    key_id: Option<Vec<u8>>,
     not_before: Timestamp,
     not_after: Timestamp,
     /// How many authorities there may be below it.
@@ -95,18 +103,67 @@ impl Issuer {
         let constraints =
             parsed.tbs_certificate.get::<BasicConstraints>().map_err(|e| refuse(e.to_string()))?;
         let path_length = constraints.and_then(|(_critical, constraints)| constraints.path_len_constraint);
-        Ok(Self { subject: name_der(&parsed.tbs_certificate.subject)?, not_before, not_after, path_length })
+        let subject = name_der(&parsed.tbs_certificate.subject)?;
+        let key_id = parsed.tbs_certificate.get::<SubjectKeyIdentifier>().ok().flatten();
+        let key_id = key_id.map(|(_critical, id)| id.0.into_bytes());
+        Ok(Self { subject, key_id, not_before, not_after, path_length })
+    }
+
+    /// Whether it may have issued a certificate that names its issuer so. Authorities keep their name when their key changes.
+    fn is(&self, named: &Named) -> bool {
+        let same_key = match (&self.key_id, &named.key_id) {
+            (Some(ours), Some(theirs)) => ours == theirs,
+            (None, _) | (_, None) => true,
+        };
+        self.subject == named.name && same_key
+    }
+}
+
+/// How a certificate names its issuer.
+struct Named {
+    name: Vec<u8>,
+    key_id: Option<Vec<u8>>,
+}
+
+impl Named {
+    fn by(parsed: &X509) -> Result<Self, Refused> {
+        let key = parsed.tbs_certificate.get::<AuthorityKeyIdentifier>().ok().flatten();
+        let key_id = key.and_then(|(_critical, key)| key.key_identifier).map(OctetString::into_bytes);
+        Ok(Self { name: name_der(&parsed.tbs_certificate.issuer)?, key_id })
     }
 }
 
 /// A signing certificate, read but not yet verified.
 pub(crate) struct Unverified {
     pub(crate) identity: Certificate,
-    /// The names of the issuers from the leaf upwards, as far as the bundle's chain goes.
-    issuers: Vec<Vec<u8>>,
+    /// The issuers from the leaf upwards, as far as the bundle's chain goes.
+    issuers: Vec<Named>,
+    /// The id of the log that it says that it is in, when it can be read and is one.
+    log: Option<[u8; 32]>,
 }
 
 impl Unverified {
+    /// The refusal of this certificate in other words when it, or the log that it names, is one that is not known here. Its own
+    /// words are not verified, so they only say why it is not accepted.
+    pub(crate) fn explain(
+        &self,
+        refused: Refused,
+        authorities: &[Issuer],
+        certificate_logs: &[[u8; 32]],
+    ) -> Refused {
+        let known = || self.issuers.iter().any(|named| authorities.iter().any(|a| a.is(named)));
+        let of_certificate = matches!(refused.problem, Problem::Certificate | Problem::CertificateTime);
+        if of_certificate && !known() {
+            return Refused::new(Problem::UnknownAuthority, refused.detail);
+        }
+        match self.log {
+            Some(log) if refused.problem == Problem::Sct && !certificate_logs.contains(&log) => {
+                Refused::new(Problem::UnknownCertificateLog, refused.detail)
+            }
+            Some(_) | None => refused,
+        }
+    }
+
     /// The certificate of the authority must itself have been valid, and allow a path of this length: the library trusts those
     /// in the trust root at any time within the window that the root gives, and with anything below them.
     pub(crate) fn check_issuer(
@@ -114,9 +171,11 @@ impl Unverified {
         authorities: &[Issuer],
         signed_at: &[Timestamp],
     ) -> Result<(), Refused> {
-        let known = |name: &Vec<u8>| authorities.iter().any(|a| a.subject == *name);
-        let Some((below, name)) = self.issuers.iter().enumerate().find(|(_below, name)| known(name)) else {
-            return Err(refuse("its issuer is not in the trust root"));
+        let known = |named: &Named| authorities.iter().any(|a| a.subject == named.name);
+        let Some((below, Named { name, .. })) =
+            self.issuers.iter().enumerate().find(|(_below, named)| known(named))
+        else {
+            return Err(Refused::new(Problem::UnknownAuthority, "its issuer is not in the trust root"));
         };
         let valid = |a: &Issuer| signed_at.iter().all(|time| a.not_before <= *time && *time <= a.not_after);
         let mut named = authorities.iter().filter(|a| a.subject == *name).filter(|a| valid(a)).peekable();
@@ -163,23 +222,33 @@ pub(crate) fn parse(bundle: &Bundle) -> Result<Option<Unverified>, Refused> {
     };
     let parsed = decode(leaf.as_bytes())?;
     let identity = identity(&parsed)?;
-    let mut issuers = vec![name_der(&parsed.tbs_certificate.issuer)?];
+    let log = log(&parsed);
+    let mut issuers = vec![Named::by(&parsed)?];
     // npm published whole chains in 2023, so a root is let through in what can only be such a bundle; it adds no trust.
     let of_2023 = bundle.media_type == MediaType::Bundle0_1
         && matches!(bundle.content, SignatureContent::DsseEnvelope(_));
     for certificate in above {
         let parsed = decode(certificate.raw_bytes.as_bytes())?;
         let subject = name_der(&parsed.tbs_certificate.subject)?;
-        let issuer = name_der(&parsed.tbs_certificate.issuer)?;
-        if issuer == subject && !of_2023 {
+        let issuer = Named::by(&parsed)?;
+        if issuer.name == subject && !of_2023 {
             return Err(refuse("the chain holds a root"));
         }
-        if issuers.last() != Some(&subject) {
+        if issuers.last().is_none_or(|below| below.name != subject) {
             return Err(refuse("the chain holds a certificate that is not the issuer of the one before"));
         }
         issuers.push(issuer);
     }
-    Ok(Some(Unverified { identity, issuers }))
+    Ok(Some(Unverified { identity, issuers, log }))
+}
+
+/// The log of its one timestamp.
+fn log(parsed: &X509) -> Option<[u8; 32]> {
+    let (_critical, list) = parsed.tbs_certificate.get::<SignedCertificateTimestampList>().ok()??;
+    match list.parse_timestamps().ok()?.as_slice() {
+        [one] => Some(one.parse_timestamp().ok()?.log_id.key_id),
+        _ => None,
+    }
 }
 
 fn identity(parsed: &X509) -> Result<Certificate, Refused> {

@@ -53,6 +53,10 @@ problems! {
     Certificate = "certificate", "the certificate is not acceptable";
     /// The certificate, or the authority that issued it, was not valid when the signature was made.
     CertificateTime = "certificate_time", "the certificate was not valid at the signed time";
+    /// The certificate is by an authority that the trust root does not name, or not with this key.
+    UnknownAuthority = "unknown_authority", "the certificate's authority is not in the trust root";
+    /// The proof that the certificate was logged is by a log that the trust root does not name.
+    UnknownCertificateLog = "unknown_certificate_log", "the certificate's log is not in the trust root";
     /// The proof that the certificate was logged does not verify.
     Sct = "sct", "the signed certificate timestamp does not verify";
     /// The entry is not proven to be in the log.
@@ -95,6 +99,17 @@ problems! {
     SubjectDigest = "subject_digest", "the subject does not have this digest";
     /// The bundle is about other bytes.
     ArtifactDigest = "artifact_digest", "the bundle is about other bytes";
+}
+
+impl Problem {
+    /// Whether it says no more than that an authority is not known here. Then nothing was found against the artifact, and other
+    /// trust material, a newer trust root for instance, may say otherwise. It is a refusal all the same.
+    pub const fn is_of_unknown_authority(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownLog | Self::UnknownKey | Self::UnknownAuthority | Self::UnknownCertificateLog
+        )
+    }
 }
 
 impl fmt::Display for Problem {

@@ -81,6 +81,8 @@ pub struct TrustRoot {
     pub(crate) verifier: Verifier,
     pub(crate) logs: Vec<Log>,
     pub(crate) issuers: Vec<Issuer>,
+    /// The ids of the logs of certificates.
+    pub(crate) certificate_logs: Vec<[u8; 32]>,
     document: Vec<u8>,
     summary: TrustRootSummary,
 }
@@ -95,11 +97,15 @@ impl TrustRoot {
         }
         let authorities = authorities(&root)?;
         let verifier = Verifier::new(&root).map_err(|e| TrustRootError::Unusable(Box::new(e)))?;
+        let id = |bytes: &[u8]| match Sha256Hash::try_from(bytes) {
+            Ok(id) => Ok(*id.as_bytes()),
+            Err(error) => Err(TrustRootError::Unusable(Box::new(error))),
+        };
+        let certificate_logs =
+            root.ctlogs.iter().map(|log| id(log.log_id.key_id.as_bytes())).collect::<Result<_, _>>()?;
         let logs = root.tlogs.iter().map(|log| {
-            let id = Sha256Hash::try_from(log.log_id.key_id.as_bytes())
-                .map_err(|e| TrustRootError::Unusable(Box::new(e)))?;
             Ok(Log {
-                id: *id.as_bytes(),
+                id: id(log.log_id.key_id.as_bytes())?,
                 id_base64: log.log_id.key_id.to_base64(),
                 url: log.base_url.clone(),
                 window: window(log.public_key.valid_for, &log.base_url)?,
@@ -112,7 +118,7 @@ impl TrustRoot {
             .collect::<Result<_, _>>()
             .map_err(|e| TrustRootError::Unusable(Box::new(e)))?;
         let summary = TrustRootSummary { digest: Sha256::of(document), authorities };
-        Ok(Self { verifier, logs, issuers, document: document.to_vec(), summary })
+        Ok(Self { verifier, logs, issuers, certificate_logs, document: document.to_vec(), summary })
     }
 
     /// The public-good instance's root, as it was when the library was released.

@@ -113,7 +113,11 @@ impl TrustRoot {
         let statement = statement::parse(&bundle.content)?;
         let certificate = certificate::parse(&bundle)?;
         log::check_entries(&bundle, &self.logs)?;
-        let result = self.run(&bundle, statement.as_ref(), artifact, &method)?;
+        let result = self.run(&bundle, statement.as_ref(), artifact, &method);
+        let result = result.map_err(|refused| match &certificate {
+            Some(certificate) => certificate.explain(refused, &self.issuers, &self.certificate_logs),
+            None => refused,
+        })?;
         let signed_at = signed_at(&result)?;
         log::check_windows(&bundle, &self.logs, &signed_at)?;
         if let Some(certificate) = &certificate {

@@ -156,7 +156,7 @@ fn an_unknown_certificate_log_proves_nothing() {
     let mut world = World::new();
     world.honest(WHEEL);
     world.sigstore.ct = CtLog::new();
-    super::refused("its log", world.judge_wheel(&world.wheel().json()), Problem::Sct);
+    super::refused("its log", world.judge_wheel(&world.wheel().json()), Problem::UnknownCertificateLog);
 }
 
 /// the window of the CT log's key, whose ends count.
@@ -219,5 +219,8 @@ fn a_strangers_authority_is_refused() {
     let mut world = World::new();
     world.honest(WHEEL);
     world.sigstore.ca = Authority::new(world.sigstore.now);
-    super::refused("its authority", world.judge_wheel(&world.wheel().json()), Problem::Certificate);
+    super::refused("its authority", world.judge_wheel(&world.wheel().json()), Problem::UnknownAuthority);
+    // With a chain that says where it comes from, too.
+    let chain = (WHEEL_CHAIN.mint)(&world).json();
+    super::refused("its chain", world.judge_wheel(&chain), Problem::UnknownAuthority);
 }

@@ -95,8 +95,8 @@ fn what_a_root_does_not_list_is_not_trusted() {
     let cases: [(&str, super::Case, Problem); 5] = [
         ("/tlogs/0", WHEEL, Problem::UnknownLog),
         ("/tlogs/1", WHEEL_V2, Problem::UnknownLog),
-        ("/ctlogs/0", WHEEL, Problem::Sct),
-        ("/certificateAuthorities/0", WHEEL, Problem::CertificateTime),
+        ("/ctlogs/0", WHEEL, Problem::UnknownCertificateLog),
+        ("/certificateAuthorities/0", WHEEL, Problem::UnknownAuthority),
         ("/timestampAuthorities/0", WHEEL_V2, Problem::Timestamp),
     ];
     for (pointer, case, problem) in cases {

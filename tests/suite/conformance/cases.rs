@@ -11,8 +11,8 @@ use touchstone_attestation::{
     ArtifactDigests,
     Problem::{
         self, ArtifactDigest, Certificate, CertificateTime, Checkpoint, InclusionPromise, LogEntryMismatch,
-        LogInclusion, Malformed, NoSignedTime, Sct, Signature, SignerKind, Timestamp, UnknownLog,
-        UnsupportedVersion,
+        LogInclusion, Malformed, NoSignedTime, Signature, SignerKind, Timestamp, UnknownCertificateLog,
+        UnknownLog, UnsupportedVersion,
     },
     Refused, SanKind, Signer, TrustRoot, TrustRootError, Verified,
 };
@@ -82,7 +82,7 @@ const REFUSED: [Refusal; 48] = [
     ("intoto-set-outside-signing-cert-validity", CertificateTime, "CertExpired", INTOTO),
     ("intoto-tsa-timestamp-outside-cert-validity", CertificateTime, "CertExpired", INTOTO),
     ("invalid-checkpoint-signature", Checkpoint, "No valid Rekor signature", V01),
-    ("invalid-ct-key", Sct, "key not found", V01),
+    ("invalid-ct-key", UnknownCertificateLog, "key not found", V01),
     ("invalid-inclusion-proof", Checkpoint, "no checkpoint", Some("happy-path-v0.2")),
     ("managed-key-no-key", SignerKind, "a key signed", KEY),
     ("managed-key-wrong-key", Signature, "signature", KEY),

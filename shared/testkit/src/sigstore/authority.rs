@@ -70,12 +70,13 @@ impl Authority {
         sign(template, &self.name, &self.key)
     }
 
-    /// Issues a signer's certificate, DER: the CT log signs the precertificate, then the authority signs the certificate
-    /// with the log's timestamps in it.
+    /// Issues a signer's certificate, DER, with the identifiers of both keys: the CT log signs the precertificate, then the
+    /// authority signs the certificate with the log's timestamps in it.
     pub fn issue_logged(&self, template: &Template, log: &CtLog, sct: &SctTemplate) -> Vec<u8> {
+        let mut template = template.clone();
+        template.key_identifiers(self.key.spki());
         let precertificate = template.to_be_signed(&self.name, self.key.signature_algorithm());
         let one = log.timestamp(&to_der(&precertificate), &self.key, sct);
-        let mut template = template.clone();
         if sct.count > 0 {
             let mut list = Vec::new();
             for _ in 0..sct.count {
