@@ -84,6 +84,8 @@ pub struct MetadataDocument {
     pub content_type: String,
     /// The document, unpacked.
     pub body: Bytes,
+    /// The `Content-Length`, if there was one and the document was not packed. Without one, a body may have been cut.
+    pub length: Option<u64>,
     /// For the next request.
     pub validators: Validators,
 }
@@ -269,6 +271,7 @@ impl Upstream {
             return Ok(None);
         }
         let (url, headers) = (response.url().clone(), response.headers().clone());
+        let length = response.content_length();
         let body = match Body::new(response, inner.limits.metadata_bytes_max, &inner.limits) {
             Ok(body) => body.buffered().await,
             Err(error) => Err(error),
@@ -281,6 +284,7 @@ impl Upstream {
                 .map(|value| shortened(value.as_bytes()))
                 .unwrap_or_default(),
             body: body?,
+            length,
             validators: Validators {
                 etag: kept(&headers, ETAG),
                 last_modified: kept(&headers, LAST_MODIFIED),

@@ -26,6 +26,7 @@ async fn a_document_comes_with_its_type_address_and_validators() {
         url: server.url("registry/@scope%2fname"),
         content_type: "application/json; charset=utf-8".to_owned(),
         body: Bytes::from_static(b"{}"),
+        length: Some(2),
         validators,
     };
     let url = upstream.index_url("@scope%2fname").unwrap();
@@ -101,6 +102,12 @@ async fn a_document_that_was_cut_is_fetched_again_and_never_returned() {
     let server = TestServer::start(vec![cut]).await;
     let error = document(&upstream(&server)).await.unwrap_err();
     assert!(matches!(error, FetchError::Truncated { expected: Some(10), got: 5, .. }), "{error}");
+
+    // Nobody can tell, where the end of the connection is that of the document.
+    let server =
+        TestServer::start(vec![Reply::raw("HTTP/1.1 200 X\r\nConnection: close\r\n\r\n{\"a\":")]).await;
+    let cut = document(&upstream(&server)).await.unwrap();
+    assert_eq!((&cut.body[..], cut.length), (&b"{\"a\":"[..], None));
 
     let packed = gzip(&[b'x'; 1000]);
     let head =
