@@ -1,7 +1,9 @@
 //! The check as the worker runs it: what there is to judge, who is asked for it, and what the ledger makes of it.
 //!
-//! *Invariant:* a document is evidence on record before it is judged, and an identity is on the ledger only when everything
-//! else about the artifact agreed.
+//! *Invariant:* a document is evidence on record before it is judged.
+//!
+//! *Invariant:* an identity is on the ledger only when this check found nothing against the artifact. What the other checks find
+//! is not known here, and they may yet reject it: the store does not count the rows of what was rejected or recalled.
 
 use std::{collections::HashMap, sync::Arc};
 

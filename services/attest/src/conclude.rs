@@ -4,18 +4,38 @@ use serde_json::{Value, json};
 use touchstone_domain::{AttestationMode, Outcome, OutcomeKind, Reason, Waiver};
 use touchstone_store::IncidentKind;
 
-/// Applies an operator's waiver: to what would be held, and to what is absent where it is required; never to a failure.
+/// Applies an operator's waiver: to another signer than before, to what is missing beside an attestation, and to what is
+/// unattested where attestations are required. Never to what is refused: not to a failure, and not to what nobody known signed.
 pub(crate) fn waived(found: Outcome, mode: AttestationMode, waiver: Option<&Waiver>) -> Outcome {
     let Some(Waiver { reason, expires, .. }) = waiver else { return found };
-    let holds = match (found.kind, mode) {
-        (OutcomeKind::Inconclusive, _) | (OutcomeKind::NotOffered, AttestationMode::Require) => true,
-        (
-            OutcomeKind::NotOffered,
-            AttestationMode::Off | AttestationMode::Observe | AttestationMode::Ratchet,
-        )
-        | (OutcomeKind::Pass | OutcomeKind::Fail, _) => false,
+    let required = match mode {
+        AttestationMode::Require => true,
+        AttestationMode::Off | AttestationMode::Observe | AttestationMode::Ratchet => false,
     };
-    if !holds {
+    let waivable = match &found.reason {
+        Reason::Discontinued { .. } | Reason::AttestationIncomplete { .. } => {
+            found.kind == OutcomeKind::Inconclusive
+        }
+        Reason::Unattested { .. } => found.kind == OutcomeKind::NotOffered && required,
+        Reason::AttestationRefused { .. }
+        | Reason::RegistrySignatureRefused { .. }
+        | Reason::ForeignBuild { .. }
+        | Reason::Attested { .. }
+        | Reason::AttestationsOff
+        | Reason::Waived { .. }
+        | Reason::DigestsMatch { .. }
+        | Reason::DigestMismatch { .. }
+        | Reason::SizeMismatch { .. }
+        | Reason::NoClaim
+        | Reason::WeakOnly { .. }
+        | Reason::WeakAccepted { .. }
+        | Reason::ClaimMalformed { .. }
+        | Reason::CoordinateMismatch { .. }
+        | Reason::ArchiveRejected { .. }
+        | Reason::Trivial
+        | Reason::Unreadable { .. } => false,
+    };
+    if !waivable {
         return found;
     }
     Outcome::pass(Reason::Waived {

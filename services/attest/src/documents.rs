@@ -5,14 +5,15 @@
 //! *Invariant:* only an upstream that answers that there is none makes it absent. Whatever else goes wrong is tried again.
 
 use bytes::Bytes;
+use serde::de::IgnoredAny;
 use serde_json::json;
 use touchstone_domain::{ArtifactId, Ecosystem, Evidence, EvidenceKind, Sha256};
 use touchstone_ecosystems::{UpstreamBase, UpstreamPath, npm, pypi};
-use touchstone_store::{IncidentKind, NewIncident};
+use touchstone_store::{EVIDENCE_MAX, IncidentKind, NewIncident, StoreError};
 use touchstone_upstream::{FetchError, MetadataDocument, MetadataReply, Upstream, Validators};
 use touchstone_worker::{CheckError, Job};
 
-use crate::check::AttestCheck;
+use crate::{check::AttestCheck, tarball::blocking};
 
 /// The largest document of attestations, in bytes.
 pub const DOCUMENT_BYTES_MAX: u64 = 4 * 1024 * 1024;
@@ -52,7 +53,10 @@ impl AttestCheck {
                 self.tell_of_egress(job, &error).await;
                 Err(unavailable(error))
             }
-            Ok(Fetched::Document(document)) => self.keep(job, usable(document)?).await,
+            Ok(Fetched::Document(document)) => {
+                let document = blocking(move || usable(document)).await??;
+                self.keep(job, document).await
+            }
             Ok(Fetched::TooLarge) => Ok(Answer::TooLarge),
             Ok(Fetched::Absent) => {
                 let kept = job.facts.evidence.iter().rev().find(|e| e.kind == EvidenceKind::Attestations);
@@ -91,10 +95,7 @@ impl AttestCheck {
             size: stored.size,
             seen_at: self.clock.now(),
         };
-        self.store
-            .add_evidence(job.facts.artifact, &[evidence])
-            .await
-            .map_err(|error| CheckError::retry_because("the attestations cannot be put on record", error))?;
+        self.store.add_evidence(job.facts.artifact, &[evidence]).await.map_err(unrecorded)?;
         Ok(Answer::Document { sha256: stored.sha256, bytes: document.body })
     }
 }
@@ -122,16 +123,39 @@ async fn fetch(upstream: &Upstream, id: &ArtifactId) -> Result<Fetched, FetchErr
     }
 }
 
-/// A page of another kind, or an empty one, is what something in between says when it cannot answer.
+/// A page of another kind, or an empty one, is what something in between says when it cannot answer. And without an announced
+/// length nobody notices that the connection ended early but by the end of the JSON.
 fn usable(document: MetadataDocument) -> Result<MetadataDocument, CheckError> {
     if document.body.is_empty() {
         return Err(CheckError::retry("the attestations are not available: the answer is empty"));
     }
     let kind = document.content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
-    if kind == "application/json" || kind.ends_with("+json") {
-        return Ok(document);
+    if kind != "application/json" && !kind.ends_with("+json") {
+        return Err(CheckError::retry(format!(
+            "the attestations are not available: the answer is {kind:?}, not JSON"
+        )));
     }
-    Err(CheckError::retry(format!("the attestations are not available: the answer is {kind:?}, not JSON")))
+    if document.length.is_none()
+        && serde_json::from_slice::<IgnoredAny>(&document.body).is_err_and(|error| error.is_eof())
+    {
+        let got = document.body.len();
+        return Err(CheckError::retry(format!(
+            "the attestations are not available: the answer, of no announced length, ended early, after {got} bytes"
+        )));
+    }
+    Ok(document)
+}
+
+/// There is a bound to what is kept of one artifact, which an upstream reaches that answers differently each time.
+fn unrecorded(error: StoreError) -> CheckError {
+    const PROBLEM: &str = "the attestations cannot be put on record";
+    if let StoreError::Limit { .. } = error {
+        let why = "the upstream has sent too many different documents of this artifact";
+        return CheckError::retry(format!(
+            "{PROBLEM}: {why}, and at most {EVIDENCE_MAX} pieces of evidence are kept"
+        ));
+    }
+    CheckError::retry_because(PROBLEM, error)
 }
 
 fn unavailable(error: FetchError) -> CheckError {
@@ -152,5 +176,52 @@ fn unavailable(error: FetchError) -> CheckError {
         | FetchError::TooLarge { .. } => {
             CheckError::retry_because("the attestations are not available", error)
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn answered(body: &'static str, content_type: &str, length: Option<u64>) -> Result<usize, String> {
+        let document = MetadataDocument {
+            url: "https://registry.example/x".parse().expect("an address"),
+            content_type: content_type.to_owned(),
+            body: Bytes::from_static(body.as_bytes()),
+            length,
+            validators: Validators::default(),
+        };
+        usable(document).map(|document| document.body.len()).map_err(|error| {
+            assert!(matches!(error, CheckError::Retry { .. }), "{error}");
+            error.to_string()
+        })
+    }
+
+    #[test]
+    fn an_answer_that_is_cut_is_no_document() {
+        const JSON: &str = "application/json; charset=utf-8";
+        for (body, length, expected) in [
+            ("{\"a\":[]}", None, Ok(8)),
+            ("{\"a\":[", None, Err(", of no announced length, ended early, after 6 bytes")),
+            ("{\"a\":[", Some(6), Ok(6)),
+            // Wrong from the begin, and not at the end.
+            ("{]", None, Ok(2)),
+            ("{\"a\":[]}}", None, Ok(9)),
+            ("", Some(0), Err(" is empty")),
+        ] {
+            let expected =
+                expected.map_err(|why: &str| format!("the attestations are not available: the answer{why}"));
+            assert_eq!(answered(body, JSON, length), expected, "{body} {length:?}");
+        }
+        answered("{}", "application/vnd.pypi.integrity.v1+json", Some(2)).expect("JSON");
+        let page = "the attestations are not available: the answer is \"text/html\", not JSON";
+        assert_eq!(answered("{}", "text/html", Some(2)), Err(page.to_owned()));
+    }
+
+    #[test]
+    fn what_cannot_be_recorded_says_why() {
+        let limit = StoreError::Limit { what: "pieces of evidence", found: 257, limit: EVIDENCE_MAX };
+        let told = unrecorded(limit).to_string();
+        assert!(told.ends_with("and at most 256 pieces of evidence are kept"), "{told}");
     }
 }

@@ -31,6 +31,15 @@ pub(crate) enum Rejection {
         /// What was found.
         detail: String,
     },
+    /// One is by somebody whom the trust material in use does not know: nothing speaks against it, and it does not count.
+    Unknown {
+        /// Its predicate type, or what it stands in.
+        document: String,
+        /// The stable code of the problem.
+        problem: &'static str,
+        /// What was found.
+        detail: String,
+    },
     /// What is there verifies, and something that must be beside it is missing.
     Incomplete {
         /// The stable code of what is missing.
@@ -48,7 +57,11 @@ impl Rejection {
 
     /// What the verifier refused.
     pub(crate) fn unverified(document: &str, refused: &Refused) -> Self {
-        Self::refused(document, refused.problem.as_str(), refused.to_string())
+        let (problem, detail) = (refused.problem.as_str(), refused.to_string());
+        if refused.problem.is_of_unknown_authority() {
+            return Self::Unknown { document: shown(document), problem, detail: shown(&detail) };
+        }
+        Self::refused(document, problem, detail)
     }
 
     /// A document that is none.
@@ -61,11 +74,15 @@ impl Rejection {
         Self::refused("document", problem, error.to_string())
     }
 
-    /// The result of the check.
+    /// The result of the check. Only what is known to be wrong is final.
     pub(crate) fn outcome(self) -> Outcome {
         match self {
             Self::Refused { document, problem, detail } => {
                 Outcome::fail(Reason::AttestationRefused { document, problem: problem.to_owned(), detail })
+            }
+            Self::Unknown { document, problem, detail } => {
+                let problem = problem.to_owned();
+                Outcome::inconclusive(Reason::AttestationRefused { document, problem, detail })
             }
             Self::Incomplete { problem, detail } => Outcome::inconclusive(Reason::AttestationIncomplete {
                 problem: problem.to_owned(),

@@ -9,8 +9,18 @@
 //! *Invariant:* verified is not authorised. Nothing passes before subject, source, workflow and run agree with the signer's
 //! certificate, and the signer with the policy's pin or the package's ledger.
 //!
-//! *Invariant:* what the upstream says without a signature never makes anything pass that would not pass without it, but for
-//! the time of a registry signature by a key that has ended, which is marked as weak.
+//! *Invariant:* what nobody known signed is held and not rejected, and never passes, not even with a waiver: other trust material
+//! may say more of it.
+//!
+//! *Invariant:* what npm's metadata says without a signature makes nothing pass that would not pass without it, but for three
+//! things, each of them bounded. The publish time of a version signed by a key that has ended: never for what newly appears in a
+//! package that we knew, and marked as weak. `_npmUser.approver`: the registry may then publish up to 30 days after the build,
+//! instead of one hour. And the trust rank that `_npmUser` claims: every other part of the identity is compared all the same, so
+//! a claim lets a release past the comparison of ranks only, and otherwise raises what later releases are held to. A lower rank
+//! therefore betrays who publishes without the usual approval, and not an upstream that lies.
+//!
+//! Where the policy only observes, the same is done and written down, but nothing waits for it: an event that is lost is not
+//! repeated.
 //!
 //! A PyPI core metadata sidecar is an artifact of its own, and no attestation is about it: it is answered as unattested, and the
 //! ledger is not asked. The ratchet tolerates that, since the hash check holds it to the metadata in its distribution. Where

@@ -3,10 +3,10 @@
 
 use jiff::Span;
 use serde_json::json;
-use touchstone_domain::{Reason, SignatureNote};
+use touchstone_domain::{OutcomeKind, Reason, Sha256, Sha512, SignatureNote};
 use touchstone_testkit::{
     Package,
-    sigstore::{Identity, NpmDocument, npm::slsa_provenance},
+    sigstore::{Identity, NpmDocument, Sigstore, npm::slsa_provenance},
 };
 
 use super::{World, get, publisher};
@@ -143,16 +143,60 @@ async fn a_registry_signature_that_does_not_verify_is_rejected() {
         };
         world.registry.sign(&package.file, vec![signature]);
         let release = get(&mirror, &package).await;
-        let Reason::RegistrySignatureRefused { problem: found, .. } = release.rejected() else {
-            panic!("{}", release.outcome().reason)
-        };
+        // Other keys than ours may know it.
+        let reason = if name == "unknown" { release.held() } else { release.rejected() };
+        let Reason::RegistrySignatureRefused { problem: found, .. } = reason else { panic!("{reason}") };
         assert_eq!(found, problem);
-        assert_eq!(release.verdict().trust.len(), 1, "the keys");
+        assert_eq!(release.verdict().trust, [Sha256::of(world.sigstore.registry_keys_json())]);
     }
     let unsigned = world.publish("unsigned", "1.0.0", "org/name");
     world.registry.sign(&unsigned.file, vec![]);
     let registry_signature = SignatureNote::Absent;
     assert_eq!(get(&mirror, &unsigned).await.served(), &Reason::Unattested { registry_signature });
+}
+
+/// Nothing is known against it, and nobody known vouches for it: it is held, by the trust that it names, and no waiver helps.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_known_signed_is_held_whatever_is_waived() {
+    let world = World::new().await;
+    let stranger = Sigstore::at(world.sigstore.now);
+    let (signed, attested) =
+        (world.publish("signed", "1.0.0", "org/name"), world.publish("attested", "1.0.0", "org/name"));
+    let signature = stranger.registry_signature("signed", "1.0.0", &signed.integrity());
+    world.registry.sign(&signed.file, vec![signature]);
+    let document = stranger.npm(&publisher(), "attested", "1.0.0", &Sha512::of(&attested.bytes));
+    world.registry.attest(&attested.file, document.json());
+    let wheel = touchstone_testkit::wheel("foo-bar", "1.0", &[], 9);
+    let object = stranger.pypi_provenance(&publisher(), &wheel.file, &wheel.sha256());
+    world.registry.attest(&wheel.file, object);
+    world.registry.publish(wheel.clone());
+
+    let waiver = |package: &Package| {
+        let sha256 = package.sha256();
+        format!("[[waiver]]\nsha256 = \"{sha256}\"\nreason = \"please\"\nexpires = \"2099-01-01\"\n")
+    };
+    let waivers = [&signed, &attested, &wheel].map(waiver).concat();
+    let (keys, root) =
+        (Sha256::of(world.sigstore.registry_keys_json()), Sha256::of(world.sigstore.trusted_root_json()));
+    for policy in ["", "[attestations]\nnpm = \"require\"\npypi = \"require\"\n"] {
+        let mirror = world.mirror().policy(&format!("{policy}{waivers}")).start().await;
+        for (package, code, expected, trust) in [
+            (&signed, "registry_signature_refused", "unknown_key", &[keys][..]),
+            (&attested, "attestation_refused", "unknown_log", &[keys, root]),
+            (&wheel, "attestation_refused", "unknown_log", &[root]),
+        ] {
+            let release = get(&mirror, package).await;
+            let (Reason::AttestationRefused { problem, .. }
+            | Reason::RegistrySignatureRefused { problem, .. }) = release.held()
+            else {
+                panic!("{}", release.outcome().reason)
+            };
+            assert_eq!((release.outcome().reason.code(), problem.as_str()), (code, expected));
+            assert_eq!(release.outcome().kind, OutcomeKind::Inconclusive);
+            assert_eq!(release.verdict().trust, trust, "{}", package.name);
+        }
+        assert_eq!(mirror.incidents().await, ["attestation_refused"; 3]);
+    }
 }
 
 /// The old key may be in anybody's hands since it ended.

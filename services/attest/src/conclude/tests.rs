@@ -10,7 +10,7 @@ fn waiver() -> Waiver {
     }
 }
 
-fn findings() -> [(Outcome, &'static str); 5] {
+fn findings() -> [(Outcome, &'static str); 7] {
     let unattested = Reason::Unattested { registry_signature: SignatureNote::NotApplicable };
     let problem = || "signature".to_owned();
     [
@@ -30,13 +30,28 @@ fn findings() -> [(Outcome, &'static str); 5] {
                 problem: problem(),
                 detail: problem(),
             }),
-            "failed",
+            "refused",
+        ),
+        (
+            Outcome::inconclusive(Reason::AttestationRefused {
+                document: String::new(),
+                problem: "unknown_log".into(),
+                detail: problem(),
+            }),
+            "refused",
+        ),
+        (
+            Outcome::inconclusive(Reason::RegistrySignatureRefused {
+                problem: "unknown_key".into(),
+                detail: problem(),
+            }),
+            "refused",
         ),
     ]
 }
 
 #[test]
-fn a_waiver_turns_what_is_held_into_a_pass_and_never_a_failure() {
+fn a_waiver_turns_what_is_held_into_a_pass_and_never_what_is_refused() {
     for mode in [AttestationMode::Observe, AttestationMode::Ratchet, AttestationMode::Require] {
         for (found, class) in findings() {
             assert_eq!(waived(found.clone(), mode, None), found, "without a waiver nothing changes");
@@ -58,8 +73,8 @@ fn a_waiver_turns_what_is_held_into_a_pass_and_never_a_failure() {
 fn people_are_told_of_breaks_and_refusals_and_of_nothing_that_was_waived() {
     let kinds: Vec<Option<IncidentKind>> =
         findings().iter().map(|(found, _)| incident(found).map(|(kind, _)| kind)).collect();
-    let expected =
-        [None, None, Some(IncidentKind::ContinuityBroken), None, Some(IncidentKind::AttestationRefused)];
+    let refused = Some(IncidentKind::AttestationRefused);
+    let expected = [None, None, Some(IncidentKind::ContinuityBroken), None, refused, refused, refused];
     assert_eq!(kinds, expected);
     let [_, _, (held, _), ..] = findings();
     let (_, detail) = incident(&held).expect("an incident");

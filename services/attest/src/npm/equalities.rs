@@ -54,21 +54,20 @@ pub(crate) fn issuer(build: &Build, certificate: &Certificate) -> Equal {
     same("issuer", "the issuer of such builds", issuer, certificate.issuer.as_deref())
 }
 
-/// 3: the package says itself, in the tarball and in the metadata, that it comes from the certified repository. Metadata
-/// that names none is let pass: it is unsigned, and the tarball is not.
+/// 3: the package says itself, in the tarball and in the metadata, that it comes from the certified repository. The registry
+/// copies the field from the tarball, so metadata that names none, or something that is no address, is not what was published.
 pub(crate) fn repository(
     in_tarball: Option<&str>,
     in_metadata: Option<&str>,
     certificate: &Certificate,
 ) -> Equal {
-    let Some(in_tarball) = in_tarball else {
-        return Err(Unequal::new("repository_manifest", "package.json names no repository"));
-    };
     for (problem, place, named) in [
-        ("repository_manifest", "package.json", Some(in_tarball)),
+        ("repository_manifest", "package.json", in_tarball),
         ("repository_metadata", "the metadata", in_metadata),
     ] {
-        let Some(named) = named else { continue };
+        let Some(named) = named else {
+            return Err(Unequal::new(problem, format!("{place} names no repository")));
+        };
         let what = format!("the repository that {place} names");
         let url = repository_url(named).unwrap_or_else(|| named.to_owned());
         same(problem, &what, &url, certificate.source_repository_uri.as_deref())?;
@@ -77,7 +76,8 @@ pub(crate) fn repository(
 }
 
 /// 4: repository, ref and workflow are the certified ones. A reusable workflow signs under its own name: then the certificate
-/// must name the top-level workflow beside it, and whose the reusable one is, is for the ledger or a pin to say.
+/// must name the top-level workflow beside it. There is no list of reusable workflows: the one that signs the first release is
+/// pinned by the ledger as its `signer`, like everything else at first use, unless the policy's pin names one.
 pub(crate) fn workflow(build: &Build, certificate: &Certificate) -> Equal {
     same(
         "workflow_repository",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::{Span, Timestamp};
 use serde_json::{Value, json};
 use touchstone_attestation::{RegistryKeys, TrustRoot};
-use touchstone_domain::{Ecosystem, FileName, PackageName, Sha512, Version};
+use touchstone_domain::{Ecosystem, FileName, OutcomeKind, PackageName, Reason, Sha512, Version};
 use touchstone_ecosystems::npm::attestation::dist;
 use touchstone_testkit::sigstore::{Bundle, Identity, NpmDocument, Sigstore};
 
@@ -84,7 +84,11 @@ fn entry(more: &Value) -> Dist {
 fn problem(found: &Result<Attested, Rejection>) -> Option<&'static str> {
     match found {
         Ok(_) => None,
-        Err(Rejection::Refused { problem, .. } | Rejection::Incomplete { problem, .. }) => Some(problem),
+        Err(
+            Rejection::Refused { problem, .. }
+            | Rejection::Unknown { problem, .. }
+            | Rejection::Incomplete { problem, .. },
+        ) => Some(problem),
     }
 }
 
@@ -121,6 +125,18 @@ fn the_registry_says_how_much_stands_behind_it() {
         world.dist = entry(&json!({ "_npmUser": user }));
         assert_eq!(world.judge(world.document()).expect("honest").observed[0].rank, rank);
     }
+}
+
+/// Equality 3: the registry copies the field.
+#[test]
+fn the_metadata_names_the_repository_that_the_tarball_names() {
+    let mut world = World::new();
+    for other in [json!(null), json!({}), json!(7), json!({ "url": ["x"] }), json!("org/other")] {
+        world.dist = entry(&json!({ "repository": other }));
+        world.refused(world.document(), "repository_metadata");
+    }
+    world.dist = entry(&json!({ "repository": "org/name" }));
+    world.judge(world.document()).expect("the same");
 }
 
 /// 4.1.6, A-32, A-33, A-34: genuine, and about something else.
@@ -260,10 +276,6 @@ fn bundles_that_do_not_verify_are_refused() {
     world.refused(world.document().provenance(broken), "signature");
     world.refused(world.document().publish(broken), "signature");
 
-    let stranger = Sigstore::new();
-    let foreign = stranger.npm(&world.identity, PACKAGE, VERSION, &Sha512::of(TARBALL)).json();
-    assert_eq!(problem(&world.judge_bytes(&foreign)), Some("unknown_log"));
-
     // 4.1.6: signed by the old key, and logged after it ended.
     let old = |at: Timestamp| {
         let publish = json!({
@@ -281,6 +293,41 @@ fn bundles_that_do_not_verify_are_refused() {
     world.refused(old(world.sigstore.now), "key_time");
     let end = world.sigstore.registry_key_old.attestations.and_then(|window| window.end).expect("it ended");
     world.judge(old(end - Span::new().minutes(5))).expect("logged while the key was in use");
+}
+
+/// Nothing is known against these, and nobody known vouches for them.
+#[test]
+fn what_is_by_an_authority_that_is_not_known_is_held_and_not_rejected() {
+    let mut world = World::new();
+    let honest = world.trust.clone();
+    let with_root = |change: fn(&mut Value)| {
+        let mut root = world.sigstore.trusted_root();
+        change(&mut root);
+        let root = TrustRoot::from_json(root.to_string().as_bytes()).expect("a root");
+        Trust { root: Arc::new(root), ..honest.clone() }
+    };
+    let stranger = trust(&Sigstore::at(world.sigstore.now));
+    let cases = [
+        (with_root(|root| root["tlogs"] = json!([])), PROVENANCE_V1, "unknown_log"),
+        (with_root(|root| root["ctlogs"] = json!([])), PROVENANCE_V1, "unknown_certificate_log"),
+        (with_root(|root| root["certificateAuthorities"] = json!([])), PROVENANCE_V1, "unknown_authority"),
+        (Trust { keys: Arc::clone(&stranger.keys), ..honest.clone() }, PUBLISH, "unknown_key"),
+        (stranger, PROVENANCE_V1, "unknown_log"),
+    ];
+    for (trust, kind, expected) in cases {
+        world.trust = trust;
+        let held = world.judge(world.document()).expect_err("not known");
+        assert!(matches!(&held, Rejection::Unknown { .. }), "{expected}: {held:?}");
+        let outcome = held.outcome();
+        let Reason::AttestationRefused { document, problem, .. } = &outcome.reason else {
+            panic!("{outcome:?}")
+        };
+        assert_eq!((outcome.kind, &**document, &**problem), (OutcomeKind::Inconclusive, kind, expected));
+    }
+    world.trust = honest;
+    world.judge(world.document()).expect("honest");
+    let broken = world.judge(world.document().provenance(broken)).expect_err("broken").outcome();
+    assert_eq!(broken.kind, OutcomeKind::Fail);
 }
 
 fn broken(bundle: Bundle<'_>) -> Bundle<'_> {

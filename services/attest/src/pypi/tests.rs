@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 use touchstone_attestation::{RegistryKeys, TrustRoot};
+use touchstone_domain::OutcomeKind;
 use touchstone_testkit::sigstore::{Bundle, Identity, Sigstore, pypi as minted};
 
 use super::*;
@@ -64,7 +65,11 @@ impl World {
 fn problem(found: &Result<Attested, Rejection>) -> Option<&'static str> {
     match found {
         Ok(_) => None,
-        Err(Rejection::Refused { problem, .. } | Rejection::Incomplete { problem, .. }) => Some(problem),
+        Err(
+            Rejection::Refused { problem, .. }
+            | Rejection::Unknown { problem, .. }
+            | Rejection::Incomplete { problem, .. },
+        ) => Some(problem),
     }
 }
 
@@ -177,6 +182,27 @@ fn the_publisher_that_the_index_names_is_the_one_that_signed() {
     world.judge_object(&object(&production)).expect("the same environment");
     let test = world.identity.clone().environment("test");
     assert_eq!(problem(&world.judge_object(&object(&test))), Some("publisher"));
+}
+
+/// Nothing is known against it, and nobody known vouches for it.
+#[test]
+fn what_is_by_an_authority_that_is_not_known_is_held_and_not_rejected() {
+    let world = World::new();
+    for (list, expected) in [
+        ("tlogs", "unknown_log"),
+        ("ctlogs", "unknown_certificate_log"),
+        ("certificateAuthorities", "unknown_authority"),
+    ] {
+        let mut root = world.sigstore.trusted_root();
+        root[list] = json!([]);
+        let root = TrustRoot::from_json(root.to_string().as_bytes()).expect("a root");
+        let trust = Trust { root: Arc::new(root), ..world.trust.clone() };
+        let other = World { trust, identity: world.identity.clone(), sigstore: Sigstore::new() };
+        let held = other.judge(&[world.honest()]).expect_err("not known");
+        assert_eq!(held.clone().outcome().kind, OutcomeKind::Inconclusive, "{list}");
+        assert_eq!(problem(&Err(held)), Some(expected));
+    }
+    world.judge(&[world.honest()]).expect("honest");
 }
 
 /// 5.4: forms that are none.

@@ -144,7 +144,7 @@ fn the_package_names_the_repository_that_built_it() {
         assert_eq!(found(Some(same), Some(ours)), Ok(()), "{same}");
         assert_eq!(found(Some(ours), Some(same)), Ok(()), "{same}");
     }
-    assert_eq!(found(Some(ours), None), Ok(()), "unsigned metadata may say less");
+    assert_eq!(found(Some(ours), None), Err("repository_metadata"));
     for other in [
         "https://github.com/org/other",
         "https://github.com/Org/name",
