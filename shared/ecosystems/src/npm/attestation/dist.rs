@@ -25,8 +25,8 @@ pub struct Dist {
     pub signatures: Vec<RegistrySignature>,
     /// Whether `dist.attestations` is there.
     pub attestations: bool,
-    /// How much the registry says stands behind the version, given that its provenance verifies. It may raise what later
-    /// versions are compared with, and is never a reason to accept anything.
+    /// How much the registry says stands behind the version, given that its provenance verifies. Unsigned: it only counts
+    /// where ranks are compared, and as the reason for a late publish.
     pub rank: TrustRank,
     /// The address of its repository, as it stands.
     pub repository: Option<String>,
