@@ -11,8 +11,8 @@ fn attested(history: &[LineHistory], asked: &str, listed: Option<i64>, identity:
     judge_attested(history, line, &[observed(identity)], listed.map(at), &lower).map(|(_, basis)| basis)
 }
 
-fn earlier(since: &str) -> Judged {
-    Ok(Basis::Earlier { since: version(since) })
+fn earlier(since: &str) -> Basis {
+    Basis::Earlier { since: version(since) }
 }
 
 /// What a release of years ago may look like.
@@ -30,8 +30,8 @@ fn what_is_older_and_was_listed_before_answers_by_its_repository_alone() {
     let history = [line(1, &["1.3.0"], ranked)];
     let workflow = differs("1.3.0", IdentityField::Workflow, ".github/workflows/release.yml", "old.yml");
     for (asked, listed, expected) in [
-        ("1.2.0", BEFORE, earlier("1.3.0")),
-        ("1.2.0", Some(1000), earlier("1.3.0")),
+        ("1.2.0", BEFORE, Ok(earlier("1.3.0"))),
+        ("1.2.0", Some(1000), Ok(earlier("1.3.0"))),
         ("1.2.0", Some(1001), Err(workflow.clone())),
         ("1.2.0", None, Err(workflow.clone())),
         ("1.3.0", BEFORE, Err(workflow.clone())),
@@ -52,12 +52,12 @@ fn what_is_older_is_still_of_the_same_issuer_repository_owner_and_signer() {
     let ask = |change: fn(&mut Identity)| attested(&history, "1.2.0", BEFORE, with(change));
     let shared = "https://forge.example/shared/actions/.github/workflows/publish.yml";
     let signer = identity().signer;
-    assert_eq!(ask(|_| {}), earlier("1.3.0"), "it binds nobody, even if it is the same");
+    assert_eq!(ask(|_| {}), Ok(earlier("1.3.0")), "it binds nobody, even if it is the same");
     let before_it_was_renamed = |i: &mut Identity| {
         i.repository = Some("https://forge.example/acme/before".into());
         i.signer = "https://forge.example/acme/before/.github/workflows/release.yml".into();
     };
-    assert_eq!(ask(before_it_was_renamed), earlier("1.3.0"));
+    assert_eq!(ask(before_it_was_renamed), Ok(earlier("1.3.0")));
     for (field, expected, found, change) in [
         (
             IdentityField::Issuer,
