@@ -10,7 +10,7 @@ use serde_json::json;
 use touchstone_domain::{ArtifactId, Ecosystem, Evidence, EvidenceKind, Sha256};
 use touchstone_ecosystems::{UpstreamBase, UpstreamPath, npm, pypi};
 use touchstone_store::{EVIDENCE_MAX, IncidentKind, NewIncident, StoreError};
-use touchstone_upstream::{FetchError, MetadataDocument, MetadataReply, Upstream, Validators};
+use touchstone_upstream::{BodyLength, FetchError, MetadataDocument, MetadataReply, Upstream, Validators};
 use touchstone_worker::{CheckError, Job};
 
 use crate::{check::AttestCheck, tarball::blocking};
@@ -135,7 +135,7 @@ fn usable(document: MetadataDocument) -> Result<MetadataDocument, CheckError> {
             "the attestations are not available: the answer is {kind:?}, not JSON"
         )));
     }
-    if document.length.is_none()
+    if document.length == BodyLength::Unknown
         && serde_json::from_slice::<IgnoredAny>(&document.body).is_err_and(|error| error.is_eof())
     {
         let got = document.body.len();
@@ -183,7 +183,7 @@ fn unavailable(error: FetchError) -> CheckError {
 mod tests {
     use super::*;
 
-    fn answered(body: &'static str, content_type: &str, length: Option<u64>) -> Result<usize, String> {
+    fn answered(body: &'static str, content_type: &str, length: BodyLength) -> Result<usize, String> {
         let document = MetadataDocument {
             url: "https://registry.example/x".parse().expect("an address"),
             content_type: content_type.to_owned(),
@@ -201,21 +201,21 @@ mod tests {
     fn an_answer_that_is_cut_is_no_document() {
         const JSON: &str = "application/json; charset=utf-8";
         for (body, length, expected) in [
-            ("{\"a\":[]}", None, Ok(8)),
-            ("{\"a\":[", None, Err(", of no announced length, ended early, after 6 bytes")),
-            ("{\"a\":[", Some(6), Ok(6)),
+            ("{\"a\":[]}", BodyLength::Unknown, Ok(8)),
+            ("{\"a\":[", BodyLength::Unknown, Err(", of no announced length, ended early, after 6 bytes")),
+            ("{\"a\":[", BodyLength::Announced, Ok(6)),
             // Wrong from the begin, and not at the end.
-            ("{]", None, Ok(2)),
-            ("{\"a\":[]}}", None, Ok(9)),
-            ("", Some(0), Err(" is empty")),
+            ("{]", BodyLength::Unknown, Ok(2)),
+            ("{\"a\":[]}}", BodyLength::Unknown, Ok(9)),
+            ("", BodyLength::Announced, Err(" is empty")),
         ] {
             let expected =
                 expected.map_err(|why: &str| format!("the attestations are not available: the answer{why}"));
             assert_eq!(answered(body, JSON, length), expected, "{body} {length:?}");
         }
-        answered("{}", "application/vnd.pypi.integrity.v1+json", Some(2)).expect("JSON");
+        answered("{}", "application/vnd.pypi.integrity.v1+json", BodyLength::Announced).expect("JSON");
         let page = "the attestations are not available: the answer is \"text/html\", not JSON";
-        assert_eq!(answered("{}", "text/html", Some(2)), Err(page.to_owned()));
+        assert_eq!(answered("{}", "text/html", BodyLength::Announced), Err(page.to_owned()));
     }
 
     #[test]

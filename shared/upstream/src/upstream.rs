@@ -75,6 +75,15 @@ pub enum MetadataReply {
     Document(MetadataDocument),
 }
 
+/// Whether the length of a body was announced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyLength {
+    /// It was, and so many bytes came.
+    Announced,
+    /// There was no `Content-Length`, or it was that of a packed body: perhaps the connection ended early.
+    Unknown,
+}
+
 /// A document, unverified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MetadataDocument {
@@ -84,8 +93,8 @@ pub struct MetadataDocument {
     pub content_type: String,
     /// The document, unpacked.
     pub body: Bytes,
-    /// The `Content-Length`, if there was one and the document was not packed. Without one, a body may have been cut.
-    pub length: Option<u64>,
+    /// Whether its length was announced.
+    pub length: BodyLength,
     /// For the next request.
     pub validators: Validators,
 }
@@ -271,7 +280,10 @@ impl Upstream {
             return Ok(None);
         }
         let (url, headers) = (response.url().clone(), response.headers().clone());
-        let length = response.content_length();
+        let length = match response.content_length() {
+            Some(_) => BodyLength::Announced,
+            None => BodyLength::Unknown,
+        };
         let body = match Body::new(response, inner.limits.metadata_bytes_max, &inner.limits) {
             Ok(body) => body.buffered().await,
             Err(error) => Err(error),

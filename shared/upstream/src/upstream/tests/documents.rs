@@ -26,7 +26,7 @@ async fn a_document_comes_with_its_type_address_and_validators() {
         url: server.url("registry/@scope%2fname"),
         content_type: "application/json; charset=utf-8".to_owned(),
         body: Bytes::from_static(b"{}"),
-        length: Some(2),
+        length: BodyLength::Announced,
         validators,
     };
     let url = upstream.index_url("@scope%2fname").unwrap();
@@ -107,7 +107,7 @@ async fn a_document_that_was_cut_is_fetched_again_and_never_returned() {
     let server =
         TestServer::start(vec![Reply::raw("HTTP/1.1 200 X\r\nConnection: close\r\n\r\n{\"a\":")]).await;
     let cut = document(&upstream(&server)).await.unwrap();
-    assert_eq!((&cut.body[..], cut.length), (&b"{\"a\":"[..], None));
+    assert_eq!((&cut.body[..], cut.length), (&b"{\"a\":"[..], BodyLength::Unknown));
 
     let packed = gzip(&[b'x'; 1000]);
     let head =
