@@ -2,6 +2,7 @@
 //! changed, is in the tests of `attestation` and of the attest service; here is what becomes of a release.
 
 mod absence;
+mod again;
 mod answers;
 mod continuity;
 mod modes;
