@@ -56,6 +56,15 @@ CREATE TABLE tuf_file (
     updated_at timestamptz NOT NULL DEFAULT now()
 );
 
+-- trust_status: what an attest process last said of the trust that it uses; one row, replaced.
+CREATE TABLE trust_status (
+    one          boolean     PRIMARY KEY DEFAULT true CHECK (one),
+    usable       boolean     NOT NULL,
+    expires_at   timestamptz, -- when the first TUF role does; absent without TUF documents
+    confirmed_at timestamptz, -- when the TUF repository was last heard of
+    reported_at  timestamptz NOT NULL DEFAULT now()
+);
+
 DO $$
 DECLARE
     name text;

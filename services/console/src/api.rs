@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use touchstone_domain::{Purl, Sha256};
 use touchstone_ecosystems::normal;
-use touchstone_store::{DeadLetter, Incident, RecallTarget};
+use touchstone_store::{DeadLetter, Incident, RecallTarget, TrustReported};
 
 use crate::{
     auth::{Access, permit},
@@ -23,6 +23,8 @@ use crate::{
 
 /// Rows per answer.
 const ROWS_MAX: i64 = 200;
+/// Attest processes report every half minute, or after a refresh of five minutes at most.
+const TRUST_REPORT_AGE_MAX: Duration = Duration::from_mins(10);
 
 type Answer = Result<Json<Value>, Problem>;
 
@@ -75,7 +77,24 @@ pub(crate) async fn metrics(
             counts.stuck, counts.dead_letters, counts.incidents
         );
     }
+    if let Ok(Some(reported)) = console.store.trust_reported().await {
+        text.push_str(&trust_gauges(&reported));
+    }
     Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
+}
+
+/// Whether attestations can be verified, as an attest process said last: nothing can when none has said so for long.
+fn trust_gauges(reported: &TrustReported) -> String {
+    let usable = reported.status.usable && reported.age < TRUST_REPORT_AGE_MAX;
+    let mut lines = vec![format!("touchstone_trust_usable {}", u8::from(usable))];
+    if let Some(expires) = reported.status.expires_at {
+        let seconds = expires.as_second();
+        lines.push(format!("touchstone_trust_expires_timestamp_seconds{{source=\"tuf\"}} {seconds}"));
+    }
+    if let Some(age) = reported.confirmed_age {
+        lines.push(format!("touchstone_trust_age_seconds{{source=\"tuf\"}} {}", age.as_secs()));
+    }
+    lines.join("\n") + "\n"
 }
 
 pub(crate) async fn artifacts(
@@ -188,4 +207,30 @@ pub(crate) fn dead_letter_json(row: &DeadLetter) -> Value {
         "deliveries": letter.deliveries, "check": letter.check, "artifact": letter.artifact, "detail": letter.detail,
         "at": row.at, "resolved_at": row.resolved_at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use touchstone_store::TrustStatus;
+
+    use super::*;
+
+    #[test]
+    fn trust_is_usable_while_somebody_says_so() {
+        let status = TrustStatus {
+            usable: true,
+            expires_at: "2026-12-01T00:00:00.5Z".parse().ok(),
+            confirmed_at: "2026-11-22T12:00:00Z".parse().ok(),
+        };
+        let (age, confirmed_age) = (Duration::from_secs(599), Some(Duration::from_millis(61_900)));
+        let said = TrustReported { status, age, confirmed_age };
+        let rest = "touchstone_trust_expires_timestamp_seconds{source=\"tuf\"} 1796083200\n\
+                    touchstone_trust_age_seconds{source=\"tuf\"} 61\n";
+        assert_eq!(trust_gauges(&said), format!("touchstone_trust_usable 1\n{rest}"));
+        let silent = TrustReported { age: TRUST_REPORT_AGE_MAX, ..said.clone() };
+        assert_eq!(trust_gauges(&silent), format!("touchstone_trust_usable 0\n{rest}"));
+        let refused = TrustStatus { usable: false, expires_at: None, confirmed_at: None };
+        let refused = TrustReported { status: refused, confirmed_age: None, ..said };
+        assert_eq!(trust_gauges(&refused), "touchstone_trust_usable 0\n");
+    }
 }

@@ -54,5 +54,7 @@ pub use pool::{Store, StoreOptions};
 pub use recall::RecallTarget;
 pub use sighting::{Seen, VERSIONS_MAX};
 pub use story::{Promotion, RecordedAttempt, RecordedVerdict, Story, Transition};
-pub use trust::{TRUST_BYTES_MAX, TUF_FILES_MAX, TrustHistoryEntry, TrustKind, TrustRecord};
+pub use trust::{
+    TRUST_BYTES_MAX, TUF_FILES_MAX, TrustHistoryEntry, TrustKind, TrustRecord, TrustReported, TrustStatus,
+};
 pub use verdict::{Recorded, RefusedVerdict, VERDICTS_MAX, VerdictRefusal};

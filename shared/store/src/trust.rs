@@ -2,12 +2,16 @@
 //!
 //! *Invariant:* the history is only ever added to, and Postgres compares each document with its digest.
 
+mod status;
+
 use std::{collections::BTreeMap, fmt, str::FromStr};
 
 use jiff::Timestamp;
 use touchstone_domain::Sha256;
 
 use crate::{Store, StoreError, error::within, pool::query_in, row::Columns};
+
+pub use status::{TrustReported, TrustStatus};
 
 /// The largest document, in bytes.
 pub const TRUST_BYTES_MAX: usize = 4 << 20;

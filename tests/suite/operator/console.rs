@@ -206,6 +206,8 @@ async fn metrics_and_dead_letters_show_what_was_given_up() {
         "touchstone_open_dead_letters 1",
         "touchstone_open_incidents 0",
         "touchstone_database_up 1",
+        // Another process uses trust, and says so.
+        "touchstone_trust_usable 1",
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
     }

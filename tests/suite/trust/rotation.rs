@@ -5,8 +5,8 @@ use std::{collections::BTreeSet, sync::Arc};
 use tokio::task::JoinSet;
 use touchstone_attest::trust::{TrustKeeper, TrustParts};
 use touchstone_domain::Sha256;
-use touchstone_runtime::{ManualClock, Metrics, Shutdown};
-use touchstone_store::TrustKind;
+use touchstone_runtime::{ManualClock, Shutdown};
+use touchstone_store::{TrustKind, TrustStatus};
 use touchstone_testkit::eventually;
 
 use super::{Place, now};
@@ -61,7 +61,7 @@ async fn whoever_asks_has_one_root_or_the_other_and_can_say_which() {
 #[tokio::test]
 async fn a_process_asks_the_mirror_by_itself() {
     let place = Place::start().await;
-    let (shutdown, metrics) = (Shutdown::new(), Metrics::install().expect("metrics"));
+    let shutdown = Shutdown::new();
     let parts = TrustParts {
         options: place.options(),
         store: place.store.clone(),
@@ -73,13 +73,13 @@ async fn a_process_asks_the_mirror_by_itself() {
     assert_eq!(trust.digests(), [place.root_digest(), place.keys_digest()]);
     let stored = place.store.tuf_files().await.expect("stored");
     assert_eq!(Sha256::of(&stored["targets/trusted_root.json"]), place.root_digest());
-    let told = |text: String| {
-        text.contains("touchstone_trust_expires_timestamp_seconds{source=\"tuf\"}").then_some(text)
-    };
-    let text = eventually("the gauges are set", || async { told(metrics.render()) }).await;
-    for gauge in ["touchstone_trust_age_seconds{source=\"tuf\"} ", "touchstone_trust_usable "] {
-        assert!(text.contains(gauge), "{text}");
-    }
+    let reported = eventually("the console is told", || async {
+        let reported = place.store.trust_reported().await.expect("the database")?;
+        reported.status.confirmed_at.is_some().then_some(reported)
+    });
+    let expires = place.repository.timestamp.expires;
+    let status = TrustStatus { usable: true, expires_at: Some(expires), confirmed_at: Some(now()) };
+    assert_eq!(reported.await.status, status);
     shutdown.soft.cancel();
     shutdown.drained().await;
 }

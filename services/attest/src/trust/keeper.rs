@@ -12,7 +12,7 @@ use std::{
 use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 use touchstone_runtime::{Chain, Clock, Shutdown};
-use touchstone_store::{Store, StoreError, TrustKind};
+use touchstone_store::{Store, StoreError, TrustKind, TrustStatus};
 
 use super::{
     choice::{Choice, Loaded, Origin, Standing, Trust, TrustUnavailable, at, choose, standing},
@@ -71,7 +71,7 @@ impl TrustKeeper {
         let state = RwLock::new(state);
         let inner = Arc::new(Inner { options, store, clock, state, said: Mutex::new(None) });
         inner.adopt(None, loaded, choice, None).await?;
-        inner.tell();
+        inner.tell().await;
         let kept = Arc::clone(&inner);
         shutdown.tracker.spawn(async move { shutdown.soft.run_until_cancelled(kept.keep()).await });
         Ok(Self(inner))
@@ -113,7 +113,7 @@ impl Inner {
                 };
                 due = Some(Instant::now() + after);
             }
-            self.tell();
+            self.tell().await;
             sleep(RELOAD_PERIOD).await;
             if let Err(error) = self.reload().await {
                 tracing::warn!(error = &error as &dyn std::error::Error, "trust was not reloaded");
@@ -208,19 +208,19 @@ impl Inner {
         }
     }
 
-    /// Sets the gauges, and says what an operator should know: when it changes, and every hour.
-    fn tell(&self) {
+    /// Tells the console how it stands, and says what an operator should know.
+    async fn tell(&self) {
+        let (status, concern) = self.status();
+        self.say(status.usable, concern);
+        if let Err(error) = self.store.report_trust(&status).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "the state of trust was not reported");
+        }
+    }
+
+    /// How it stands, and what there is to worry about.
+    fn status(&self) -> (TrustStatus, Option<String>) {
         let now = self.clock.now();
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let seconds = |time: Timestamp| time.as_duration().as_secs_f64();
-        if let Ok(Some(set)) = &state.loaded {
-            metrics::gauge!("touchstone_trust_expires_timestamp_seconds", "source" => "tuf")
-                .set(seconds(set.expires_first().expires));
-        }
-        if let Some(confirmed) = state.confirmed {
-            metrics::gauge!("touchstone_trust_age_seconds", "source" => "tuf")
-                .set(seconds(now) - seconds(confirmed));
-        }
         let (usable, concern) = match &state.choice {
             Err(unavailable) => (false, Some(unavailable.to_string())),
             Ok(choice) => match (at(choice, now, &self.options), choice.expires.as_ref()) {
@@ -228,8 +228,13 @@ impl Inner {
                 (Ok(_), first) => (true, concern(&standing(first, now, &self.options), &state.loaded)),
             },
         };
-        drop(state);
-        metrics::gauge!("touchstone_trust_usable").set(if usable { 1.0 } else { 0.0 });
+        let set = state.loaded.as_ref().ok().and_then(Option::as_ref);
+        let expires_at = set.map(|set| set.expires_first().expires);
+        (TrustStatus { usable, expires_at, confirmed_at: state.confirmed }, concern)
+    }
+
+    /// Logs a worry: when it changes, and every hour.
+    fn say(&self, usable: bool, concern: Option<String>) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let again =
             said.as_ref().filter(|(_, when)| when.elapsed() < REPEAT_AFTER).map(|(what, _)| what.as_str());
