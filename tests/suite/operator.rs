@@ -3,6 +3,7 @@
 mod commands;
 mod console;
 mod discover;
+mod doctor;
 mod recheck;
 mod standalone;
 mod why;

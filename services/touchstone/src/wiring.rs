@@ -247,7 +247,7 @@ pub(crate) fn upstreams(config: &Config) -> Result<HashMap<Ecosystem, Upstream>>
 }
 
 /// The same for the attest role: documents only, and no redirect leaves the host that was asked.
-fn attestation_upstreams(config: &Config) -> Result<HashMap<Ecosystem, Upstream>> {
+pub(crate) fn attestation_upstreams(config: &Config) -> Result<HashMap<Ecosystem, Upstream>> {
     let limits = Limits {
         metadata_bytes_max: touchstone_attest::DOCUMENT_BYTES_MAX,
         documents_max: config.attest.concurrency,

@@ -5,12 +5,12 @@
 
 use std::{fmt, time::Duration};
 
-use async_nats::jetstream::{AckKind, Message};
+use async_nats::jetstream::{AckKind, ErrorCode, Message, consumer::PullConsumer, stream::ConsumerErrorKind};
 use tokio::time::timeout;
 use touchstone_domain::CheckKind;
 
 use crate::{
-    ArtifactEvent, Bus, BusError, CALL_TIMEOUT,
+    ArtifactEvent, Bus, BusError, CALL_TIMEOUT, LIVE_STREAM,
     event::decode,
     pull::{Pull, Source},
 };
@@ -28,6 +28,31 @@ impl Bus {
         // A server that is away, or not ready yet, is what `next_batch` waits for.
         pull.try_open().await?;
         Ok(Deliveries { pull, unreadable: vec![] })
+    }
+
+    /// Whether a worker of this check is there: one asks for events, or has some in hand. A worker that just died still
+    /// counts while what it had in hand waits for another. Makes and changes nothing.
+    pub async fn is_consumed(&self, check: CheckKind) -> Result<bool, BusError> {
+        let found: Result<PullConsumer, _> =
+            self.jetstream.get_consumer_from_stream(check.as_str(), LIVE_STREAM).await;
+        match found {
+            Ok(consumer) => {
+                let info = consumer.cached_info();
+                Ok(info.num_waiting > 0 || info.num_ack_pending > 0)
+            }
+            Err(error) => match error.kind() {
+                ConsumerErrorKind::JetStream(e)
+                    if [ErrorCode::CONSUMER_NOT_FOUND, ErrorCode::STREAM_NOT_FOUND]
+                        .contains(&e.error_code()) =>
+                {
+                    Ok(false)
+                }
+                _ => {
+                    let consumer = check.as_str().to_owned();
+                    Err(BusError::Consumer { stream: LIVE_STREAM, consumer, source: error.into() })
+                }
+            },
+        }
     }
 }
 

@@ -63,6 +63,25 @@ async fn publish_until_accepted(bus: &Bus, event: ArtifactEvent) {
 }
 
 #[tokio::test]
+async fn a_check_is_consumed_while_a_worker_asks_or_has_work_in_hand() {
+    let server = Server::start().await;
+    let bus = connect(&server).await;
+    assert!(!bus.is_consumed(CheckKind::Hash).await.expect("an answer"), "nothing is there");
+    bus.provision(&[CheckKind::Hash]).await.expect("a fresh server");
+    assert!(!bus.is_consumed(CheckKind::Hash).await.expect("an answer"), "nobody is there");
+    let mut deliveries = bus.consume(CheckKind::Hash, 1).await.expect("a consumer");
+    bus.publish_fetched(&[event(1)]).await.expect("captured");
+    let delivery = one(&mut deliveries).await;
+    assert!(bus.is_consumed(CheckKind::Hash).await.expect("an answer"), "one in hand");
+    assert!(!bus.is_consumed(CheckKind::Attest).await.expect("an answer"), "that is another check");
+    delivery.ack().await.expect("acknowledged");
+    // It asks for more.
+    bus.publish_fetched(&[event(2)]).await.expect("captured");
+    one(&mut deliveries).await;
+    assert!(bus.is_consumed(CheckKind::Hash).await.expect("an answer"));
+}
+
+#[tokio::test]
 async fn provisioning_is_idempotent_and_repairs_what_differs() {
     let (_server, bus) = provisioned().await;
     bus.provision(&CheckKind::ALL).await.expect("again, with more checks");

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use touchstone_domain::{
-    ArtifactDbId, ArtifactState, CheckSet, Ecosystem, Gate, HoldSet, Requirement, Sha256,
+    ArtifactDbId, ArtifactState, CheckKind, CheckSet, Ecosystem, Gate, HoldSet, Requirement, Sha256,
 };
 
 use crate::{Store, StoreError, row::Columns};
@@ -57,6 +58,16 @@ SELECT (SELECT extract(epoch FROM now() - min(fetched_at))::double precision
         }
         Ok(counts)
     }
+
+    /// How many pending artifacts have no word yet of a check that they need, and since when the oldest was fetched.
+    pub async fn waiting_for(&self, check: CheckKind) -> Result<(u64, Option<Timestamp>), StoreError> {
+        const WAITING: &str = r"-- counts.waiting
+SELECT count(*) AS artifacts, min(fetched_at) AS since FROM gate JOIN artifact ON artifact.id = gate.artifact_id
+WHERE pending AND required & $1 <> 0 AND (ok | deny | undecided) & $1 = 0";
+        let row = self.query_opt(WAITING, &[&CheckSet::of(check).mask()]).await?;
+        let row = row.ok_or_else(|| StoreError::inconsistent("counts.waiting", "no row"))?;
+        Ok((Columns(&row).unsigned("artifacts")?, Columns(&row).get("since")?))
+    }
 }
 
 /// The state of all gates with these masks; it does not depend on the rest, nor on what is tolerated: that became bits.
@@ -76,4 +87,27 @@ fn state(columns: Columns<'_>) -> Result<ArtifactState, StoreError> {
         hold: HoldSet::from_mask(columns.get("hold")?),
     };
     Ok(gate.state())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::TestDb;
+
+    #[tokio::test]
+    async fn who_has_no_word_of_a_required_check_waits_for_it() {
+        let db = TestDb::new().await;
+        let waiting = async |check| db.store.waiting_for(check).await.unwrap();
+        assert_eq!(waiting(CheckKind::Attest).await, (0, None));
+        let both = db.artifact("a", &[CheckKind::Hash, CheckKind::Attest]).await;
+        db.artifact("b", &[CheckKind::Hash]).await;
+        assert_eq!((waiting(CheckKind::Hash).await.0, waiting(CheckKind::Attest).await.0), (2, 1));
+        assert!(waiting(CheckKind::Attest).await.1.is_some());
+        db.judge(&[both.pass(CheckKind::Attest)]).await.unwrap();
+        assert_eq!((waiting(CheckKind::Hash).await.0, waiting(CheckKind::Attest).await), (2, (0, None)));
+        // One failure decides; nobody waits for the rest.
+        let fail = both.verdict(CheckKind::Hash, touchstone_domain::OutcomeKind::Fail);
+        db.judge(&[fail]).await.unwrap();
+        assert_eq!(waiting(CheckKind::Hash).await.0, 1);
+    }
 }

@@ -84,13 +84,28 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
     for (name, expected) in [
         (
             "policy",
-            "ok    policy          digest sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+            "ok    policy              digest sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
         ),
-        ("database", "ok    database        0 artifact(s), 0 stuck, 0 dead letter(s), 0 open incident(s)"),
-        ("nats", "ok    nats            connected; the server is recent enough"),
+        (
+            "database",
+            "ok    database            0 artifact(s), 0 stuck, 0 dead letter(s), 0 open incident(s)",
+        ),
+        ("nats", "ok    nats                connected; the server is recent enough"),
         (
             "upstream.cargo",
-            "ok    upstream.cargo  not configured; run `touchstone upstreams discover --write`",
+            "ok    upstream.cargo      not configured; run `touchstone upstreams discover --write`",
+        ),
+        (
+            "check.hash",
+            "warn  check.hash          no worker is there, and the policy requires this check; start `touchstone hash`",
+        ),
+        (
+            "check.attest",
+            "warn  check.attest        no worker is there, and the policy requires this check; start `touchstone attest`",
+        ),
+        (
+            "trust",
+            "ok    trust               sigstore_root embedded, npm_keys embedded; nothing expires by itself",
         ),
     ] {
         assert_eq!(line(&report, name), expected);

@@ -124,7 +124,7 @@ async fn standalone_starts_in_an_empty_directory_and_leaves_nothing_running() {
     assert!(story.contains("  state       servable: it is served\n"), "{story}");
     let (code, report, _) = run(standalone.path(), &["doctor"]);
     assert_eq!(code, Some(0), "{report}");
-    assert!(report.contains("ok    database        1 artifact(s), 0 stuck"), "{report}");
+    assert!(report.contains("ok    database            1 artifact(s), 0 stuck"), "{report}");
     let said = fs::read_to_string(standalone.path().join("stdout")).expect("read");
     for setting in [
         format!("Touchstone serves {}\n", standalone.url),

@@ -77,7 +77,7 @@ fn changes(renewed: &Renewed) -> String {
 }
 
 /// How TUF documents stand.
-fn words(standing: &Standing) -> String {
+pub(super) fn words(standing: &Standing) -> String {
     match standing {
         Standing::Lasting => "nothing expires by itself".to_owned(),
         Standing::Current { first } => format!("current until {} ({})", first.expires, first.name),
