@@ -55,9 +55,9 @@ async fn what_a_waiver_passed_is_out_of_service_from_its_end() {
         (after.gate.epoch, after.gate.requirement, after.policy_epoch),
         (1, before.gate.requirement, before.policy_epoch)
     );
-    let log = db.query("SELECT cause, was, state, epoch FROM gate_log ORDER BY id DESC LIMIT 1").await;
-    let log: (&str, &str, &str, i32) = (log[0].get(0), log[0].get(1), log[0].get(2), log[0].get(3));
-    assert_eq!(log, ("recheck", "servable", "fetched", 1));
+    let rows = db.query("SELECT cause, was, state, epoch FROM gate_log ORDER BY id DESC LIMIT 1").await;
+    let last: (&str, &str, &str, i32) = (rows[0].get(0), rows[0].get(1), rows[0].get(2), rows[0].get(3));
+    assert_eq!(last, ("recheck", "servable", "fetched", 1));
     let due = db.store.due(9, 8).await.unwrap();
     assert_eq!(due.len(), 1);
     assert_eq!(
