@@ -1,5 +1,5 @@
 //! Mints the seeds of the attestation targets, the trust root that they verify under, and the list of what was signed:
-//! `cargo run --features seeds --example seeds` in this directory. The keys are new each time, so all of it is replaced.
+//! `cargo run -p touchstone-fuzz --example seeds`. The keys are new each time, so all of it is replaced.
 
 use std::{fs, path::Path};
 

@@ -4,24 +4,24 @@ use std::{collections::HashSet, ops::Range};
 
 /// A value, and the member or element that it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Part {
+pub struct Part {
     /// The value.
-    pub(crate) value: Range<usize>,
+    pub value: Range<usize>,
     /// The key with its quotes, in an object.
-    pub(crate) key: Option<Range<usize>>,
+    pub key: Option<Range<usize>>,
     /// Where the array or object that it is in starts; `None` outside.
-    pub(crate) parent: Option<usize>,
+    pub parent: Option<usize>,
 }
 
 impl Part {
     /// From the key, if it has one, to the end of the value.
-    pub(crate) fn whole(&self) -> Range<usize> {
+    pub fn whole(&self) -> Range<usize> {
         self.key.as_ref().unwrap_or(&self.value).start..self.value.end
     }
 }
 
 /// Every value of a document, in the order of their ends.
-pub(crate) fn parts(text: &[u8]) -> Vec<Part> {
+pub fn parts(text: &[u8]) -> Vec<Part> {
     let (mut parts, mut open, mut key, mut at) = (vec![], vec![], None, 0);
     while at < text.len() {
         let start = at;
@@ -60,7 +60,7 @@ pub(crate) fn parts(text: &[u8]) -> Vec<Part> {
 }
 
 /// Whether an object, at any depth, has a key twice, however it is escaped.
-pub(crate) fn has_duplicate_key(text: &[u8]) -> bool {
+pub fn has_duplicate_key(text: &[u8]) -> bool {
     let mut seen = HashSet::new();
     parts(text).into_iter().any(|part| {
         let key = part.key.and_then(|key| serde_json::from_slice::<String>(&text[key]).ok());

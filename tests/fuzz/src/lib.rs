@@ -14,8 +14,7 @@
 pub mod attested;
 pub mod bundle;
 mod index;
-mod json;
-pub mod mutate;
+pub mod json;
 pub mod npm_attestations;
 pub mod packument;
 pub mod pep740;

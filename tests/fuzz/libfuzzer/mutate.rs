@@ -6,7 +6,7 @@ use std::ops::Range;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 
-use crate::json::{Part, parts};
+use touchstone_fuzz::json::{Part, parts};
 
 /// How deep JSON in base64 in JSON is followed.
 const DEPTH_MAX: usize = 3;
@@ -16,7 +16,7 @@ const CONSTANTS: [&str; 12] =
     ["null", "true", "false", "0", "-1", "1e999", "9007199254740993", "\"\"", "\"0\"", "{}", "[]", "[[]]"];
 
 /// Changes the document in the first `size` bytes, and returns its new size: at most `size_max`.
-pub fn mutate(data: &mut [u8], size: usize, size_max: usize, seed: u32) -> usize {
+pub(crate) fn mutate(data: &mut [u8], size: usize, size_max: usize, seed: u32) -> usize {
     let mut choice = Choice(u64::from(seed) << 1 | 1);
     if choice.of(4) > 0
         && let Some(changed) = document(&data[..size], &mut choice, 0)
