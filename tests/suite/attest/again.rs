@@ -103,11 +103,11 @@ async fn what_a_waiver_let_pass_is_held_again_when_it_ends() {
     assert_eq!(held.changed(), IdentityField::RepositoryId);
 
     let expires = SystemClock.now() + jiff::Span::new().seconds(6);
-    let waiver = format!(
+    let document = format!(
         "[[waiver]]\nsha256 = \"{}\"\nreason = \"we asked them\"\nexpires = \"{expires}\"\n",
         fork.sha256()
     );
-    let policy = Policy::parse(&waiver).expect("a policy");
+    let policy = Policy::parse(&document).expect("a policy");
     mirror.store.recheck(&parsed(&fork), &policy, false).await.expect("begun");
     let waived = in_state(&mirror, &fork, 1, ArtifactState::Servable).await;
     assert!(matches!(said(&waived), Reason::Waived { .. }), "{}", said(&waived));

@@ -43,6 +43,32 @@ fn help_says_what_every_command_does() {
     assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0, "help writes nothing");
 }
 
+/// What `doctor` says of a place where everything is there but the workers.
+const HEALTHY: [(&str, &str); 7] = [
+    (
+        "policy",
+        "ok    policy              digest sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+    ),
+    ("database", "ok    database            0 artifact(s), 0 stuck, 0 dead letter(s), 0 open incident(s)"),
+    ("nats", "ok    nats                connected; the server is recent enough"),
+    (
+        "upstream.cargo",
+        "ok    upstream.cargo      not configured; run `touchstone upstreams discover --write`",
+    ),
+    (
+        "check.hash",
+        "warn  check.hash          no worker is there, and the policy requires this check; start `touchstone hash`",
+    ),
+    (
+        "check.attest",
+        "warn  check.attest        no worker is there, and the policy requires this check; start `touchstone attest`",
+    ),
+    (
+        "trust",
+        "ok    trust               sigstore_root embedded, npm_keys embedded; nothing expires by itself",
+    ),
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
     let registry = Registry::start().await;
@@ -81,33 +107,7 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
     assert_eq!((code, problem.as_str()), (Some(0), ""), "{report}");
     assert!(report.contains("# effective configuration (touchstone.toml)"), "{report}");
     assert!(!report.contains("swordfish"), "{report}");
-    for (name, expected) in [
-        (
-            "policy",
-            "ok    policy              digest sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
-        ),
-        (
-            "database",
-            "ok    database            0 artifact(s), 0 stuck, 0 dead letter(s), 0 open incident(s)",
-        ),
-        ("nats", "ok    nats                connected; the server is recent enough"),
-        (
-            "upstream.cargo",
-            "ok    upstream.cargo      not configured; run `touchstone upstreams discover --write`",
-        ),
-        (
-            "check.hash",
-            "warn  check.hash          no worker is there, and the policy requires this check; start `touchstone hash`",
-        ),
-        (
-            "check.attest",
-            "warn  check.attest        no worker is there, and the policy requires this check; start `touchstone attest`",
-        ),
-        (
-            "trust",
-            "ok    trust               sigstore_root embedded, npm_keys embedded; nothing expires by itself",
-        ),
-    ] {
+    for (name, expected) in HEALTHY {
         assert_eq!(line(&report, name), expected);
     }
     assert!(line(&report, "upstream.npm").starts_with("ok "), "{report}");

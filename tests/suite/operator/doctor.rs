@@ -2,11 +2,11 @@
 
 use std::{fs, net::TcpListener, path::Path};
 
-use jiff::{Timestamp, ToSpan as _};
+use jiff::ToSpan as _;
 use touchstone_domain::Ecosystem;
 use touchstone_testkit::{
     MirrorProcesses, Registry, Role, eventually, fresh_database, npm_package,
-    sigstore::Sigstore,
+    sigstore::{Sigstore, clock},
     tuf::{TufRepository, TufServer},
 };
 
@@ -42,7 +42,7 @@ async fn doctor_says_whose_signatures_count_and_what_is_wrong_with_them() {
     assert!(bad.starts_with("FAIL  trust               `trust.sigstore_root`: "), "{bad}");
     assert!(code == Some(1) && bad.contains("root.json is refused: "), "{bad}");
 
-    let repository = TufRepository::new(Timestamp::now());
+    let repository = TufRepository::new(clock());
     fs::write(directory.join("tuf_root.json"), repository.pin()).expect("written");
     configure("tuf_root = 'tuf_root.json'");
     let nothing = "FAIL  trust               no attestation can be verified, and what requires one stays pending: \
@@ -55,7 +55,7 @@ async fn doctor_says_whose_signatures_count_and_what_is_wrong_with_them() {
 async fn doctor_says_when_stored_trust_expires() {
     let place = tempfile::tempdir().expect("a directory");
     let (directory, database) = (place.path(), fresh_database().await);
-    let now = Timestamp::now();
+    let now = clock();
     let mut repository = TufRepository::new(now - 96.hours());
     let sigstore = Sigstore::new();
     repository.target("targets", "trusted_root.json", &sigstore.trusted_root_json());
@@ -86,7 +86,7 @@ async fn doctor_asks_the_servers_that_trust_and_attestations_come_from() {
     let directory = place.path();
     let registry = Registry::start().await;
     let server = TufServer::start(&{
-        let mut repository = TufRepository::new(Timestamp::now());
+        let mut repository = TufRepository::new(clock());
         repository.publish();
         repository
     })

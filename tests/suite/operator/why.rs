@@ -15,6 +15,22 @@ async fn told(mirror: &MirrorProcesses, purl: &str) -> Value {
     serde_json::from_str(&body).expect("JSON")
 }
 
+/// A purl, the exit code, the state and what is said of it.
+const STATES: [(&str, i32, &str, &str); 6] = [
+    ("pkg:npm/left-pad@1.3.0", 0, "servable", "it is served"),
+    ("pkg:npm/left-pad@1.4.0", 2, "rejected", "it will not be served; choose another version"),
+    ("pkg:npm/left-pad@1.5.0", 2, "revoked", "recalled: malware"),
+    (
+        "pkg:npm/weak-pad",
+        2,
+        "held",
+        "a required check did not approve it; change the policy, restart, and run `touchstone recheck \
+             pkg:npm/weak-pad@1.0.0`",
+    ),
+    ("pkg:pypi/Sample_Project@4.0.0.0", 1, "", ""),
+    ("pkg:pypi/Sample_Project@4.0.0", 0, "fetched", "waiting for hash, attest; try again in a few seconds"),
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn why_tells_every_state_with_its_exit_code_and_what_to_do() {
     let registry = Registry::start().await;
@@ -56,25 +72,7 @@ async fn why_tells_every_state_with_its_exit_code_and_what_to_do() {
     })
     .await;
 
-    for (purl, code, state, sentence) in [
-        ("pkg:npm/left-pad@1.3.0", 0, "servable", "it is served"),
-        ("pkg:npm/left-pad@1.4.0", 2, "rejected", "it will not be served; choose another version"),
-        ("pkg:npm/left-pad@1.5.0", 2, "revoked", "recalled: malware"),
-        (
-            "pkg:npm/weak-pad",
-            2,
-            "held",
-            "a required check did not approve it; change the policy, restart, and run `touchstone recheck \
-             pkg:npm/weak-pad@1.0.0`",
-        ),
-        ("pkg:pypi/Sample_Project@4.0.0.0", 1, "", ""),
-        (
-            "pkg:pypi/Sample_Project@4.0.0",
-            0,
-            "fetched",
-            "waiting for hash, attest; try again in a few seconds",
-        ),
-    ] {
+    for (purl, code, state, sentence) in STATES {
         let (found, story, problem) = said(mirror.command(&["why", purl]));
         assert_eq!(found, Some(code), "{purl}: {story}{problem}");
         let (found_json, story_json, _) = said(mirror.command(&["why", purl, "--json"]));

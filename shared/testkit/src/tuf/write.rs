@@ -22,9 +22,8 @@ impl TufRepository {
             let (folder, file) = name.rsplit_once('/').map_or(("", name.as_str()), |parts| parts);
             let plain = file.split_once('.').map_or(file, |(_, plain)| plain);
             let path = match layout {
-                Layout::Served => name.clone(),
                 Layout::Folders if folder.is_empty() => format!("metadata/{file}"),
-                Layout::Folders => name.clone(),
+                Layout::Served | Layout::Folders => name.clone(),
                 Layout::Sources if file == "timestamp.json" => "metadata/timestamp.json".to_owned(),
                 Layout::Sources if file.ends_with(".root.json") => format!("metadata/root_history/{file}"),
                 Layout::Sources if folder.is_empty() => format!("metadata/{plain}"),
