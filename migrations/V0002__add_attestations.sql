@@ -62,6 +62,7 @@ CREATE TABLE trust_status (
     usable       boolean     NOT NULL,
     expires_at   timestamptz, -- when the first TUF role does; absent without TUF documents
     confirmed_at timestamptz, -- when the TUF repository was last heard of
+    refreshed    boolean,     -- whether there ever were TUF documents; absent without a mirror to ask for them
     reported_at  timestamptz NOT NULL DEFAULT now()
 );
 

@@ -8,11 +8,15 @@
 //!
 //! *Invariant:* versions only go forward, whatever the clock says: a set is never replaced by an older one.
 //!
+//! *Invariant:* what was once taken from a TUF repository is not replaced by what came with the program, also when the database
+//! has lost it.
+//!
 //! *Invariant:* what expired longer ago than the grace counts for nothing, and neither does anything in its place.
 //!
 //! What came with the program does not expire by itself: it is as old as the release, and `touchstone trust show` says so.
 
 mod choice;
+mod concern;
 mod document;
 mod keeper;
 mod options;
@@ -22,6 +26,7 @@ mod repository;
 mod set;
 
 pub use choice::{Origin, Standing, Trust, TrustUnavailable};
+pub use concern::{Concern, ConcernLevel};
 pub use keeper::{TrustKeeper, TrustParts};
 pub use options::{TrustOptions, TrustOptionsError};
 pub use renew::{RenewError, Renewed, import, refresh};

@@ -94,6 +94,9 @@ fn trust_gauges(reported: &TrustReported) -> String {
     if let Some(age) = reported.confirmed_age {
         lines.push(format!("touchstone_trust_age_seconds{{source=\"tuf\"}} {}", age.as_secs()));
     }
+    if let Some(refreshed) = reported.status.refreshed {
+        lines.push(format!("touchstone_trust_refreshed {}", u8::from(refreshed)));
+    }
     lines.join("\n") + "\n"
 }
 
@@ -221,16 +224,21 @@ mod tests {
             usable: true,
             expires_at: "2026-12-01T00:00:00.5Z".parse().ok(),
             confirmed_at: "2026-11-22T12:00:00Z".parse().ok(),
+            refreshed: Some(true),
         };
         let (age, confirmed_age) = (Duration::from_secs(599), Some(Duration::from_millis(61_900)));
         let said = TrustReported { status, age, confirmed_age };
         let rest = "touchstone_trust_expires_timestamp_seconds{source=\"tuf\"} 1796083200\n\
-                    touchstone_trust_age_seconds{source=\"tuf\"} 61\n";
+                    touchstone_trust_age_seconds{source=\"tuf\"} 61\n\
+                    touchstone_trust_refreshed 1\n";
         assert_eq!(trust_gauges(&said), format!("touchstone_trust_usable 1\n{rest}"));
         let silent = TrustReported { age: TRUST_REPORT_AGE_MAX, ..said.clone() };
         assert_eq!(trust_gauges(&silent), format!("touchstone_trust_usable 0\n{rest}"));
-        let refused = TrustStatus { usable: false, expires_at: None, confirmed_at: None };
+        let refused = TrustStatus { usable: false, expires_at: None, confirmed_at: None, refreshed: None };
         let refused = TrustReported { status: refused, confirmed_age: None, ..said };
         assert_eq!(trust_gauges(&refused), "touchstone_trust_usable 0\n");
+        let waiting = TrustStatus { usable: true, refreshed: Some(false), ..refused.status };
+        let waiting = TrustReported { status: waiting, ..refused };
+        assert_eq!(trust_gauges(&waiting), "touchstone_trust_usable 1\ntouchstone_trust_refreshed 0\n");
     }
 }

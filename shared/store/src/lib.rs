@@ -55,6 +55,7 @@ pub use recall::RecallTarget;
 pub use sighting::{Seen, VERSIONS_MAX};
 pub use story::{Promotion, RecordedAttempt, RecordedVerdict, Story, Transition};
 pub use trust::{
-    TRUST_BYTES_MAX, TUF_FILES_MAX, TrustHistoryEntry, TrustKind, TrustRecord, TrustReported, TrustStatus,
+    StoredAt, TRUST_BYTES_MAX, TUF_FILES_MAX, TrustHistoryEntry, TrustKind, TrustRecord, TrustReported,
+    TrustStatus, TufFiles,
 };
 pub use verdict::{Recorded, RefusedVerdict, VERDICTS_MAX, VerdictRefusal};

@@ -90,6 +90,24 @@ pub struct TrustHistoryEntry {
     pub at: Timestamp,
 }
 
+/// The TUF files, and when they were stored.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TufFiles {
+    /// Their contents, by name.
+    pub files: BTreeMap<String, Vec<u8>>,
+    /// When; `None` if there are none.
+    pub at: Option<StoredAt>,
+}
+
+/// When the TUF files were stored, by Postgres' clock.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct StoredAt {
+    /// When the latest of them was.
+    pub at: Timestamp,
+    /// What the clock says now. It may have been set since.
+    pub now: Timestamp,
+}
+
 impl Store {
     /// Puts a document of trust on record. The same kind and digest twice is one entry: the first.
     pub async fn record_trust(&self, record: &TrustRecord) -> Result<(), StoreError> {
@@ -119,36 +137,72 @@ SELECT kind, sha256, octet_length(document)::bigint AS size, origin, at FROM tru
             .collect()
     }
 
-    /// The TUF metadata and targets that were last verified, by name; none before the first refresh.
-    pub async fn tuf_files(&self) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
-        const FILES: &str = r"-- tuf.files
-SELECT name, content FROM tuf_file";
-        let rows = self.query(FILES, &[]).await?;
-        rows.iter().map(|row| Ok((Columns(row).get("name")?, Columns(row).get("content")?))).collect()
+    /// Whether a document from a TUF repository was ever recorded, by a mirror or an import.
+    pub async fn trust_came_from_tuf(&self) -> Result<bool, StoreError> {
+        const CAME: &str = r"-- trust.from_tuf
+SELECT EXISTS (SELECT FROM trust_material WHERE origin IN ('tuf', 'import')) AS came";
+        let row = self.query_opt(CAME, &[]).await?;
+        row.map_or(Ok(false), |row| Columns(&row).get("came"))
     }
 
-    /// Replaces the TUF files as a whole: at most [`TUF_FILES_MAX`] of [`TRUST_BYTES_MAX`] each. Whether they are newer than
-    /// those that are there is the caller's to know.
-    pub async fn put_tuf_files(&self, files: &BTreeMap<String, Vec<u8>>) -> Result<(), StoreError> {
+    /// The TUF metadata and targets that were last verified; none before the first refresh.
+    pub async fn tuf_files(&self) -> Result<TufFiles, StoreError> {
+        const FILES: &str = r"-- tuf.files
+SELECT name, content, updated_at, now() AS now FROM tuf_file";
+        let rows = self.query(FILES, &[]).await?;
+        let mut found = TufFiles::default();
+        for row in &rows {
+            let columns = Columns(row);
+            let (at, now): (Timestamp, Timestamp) = (columns.get("updated_at")?, columns.get("now")?);
+            found.at = found.at.max(Some(StoredAt { at, now }));
+            found.files.insert(columns.get("name")?, columns.get("content")?);
+        }
+        Ok(found)
+    }
+
+    /// Replaces the TUF files as a whole, at most [`TUF_FILES_MAX`] of [`TRUST_BYTES_MAX`] each, if those that are there are
+    /// the `expected` ones; returns when they were stored, `None` if others are there. The same again is stored again: its
+    /// time is the present then.
+    pub async fn put_tuf_files(
+        &self,
+        expected: &BTreeMap<String, Vec<u8>>,
+        files: &BTreeMap<String, Vec<u8>>,
+    ) -> Result<Option<Timestamp>, StoreError> {
         const LOCK: &str = r"-- tuf.lock
 SELECT pg_advisory_xact_lock(hashtextextended('touchstone.tuf', 0))";
+        const EXPECTED: &str = r"-- tuf.expected
+SELECT name, sha256(content) AS sha256 FROM tuf_file";
         const REMOVE: &str = r"-- tuf.remove
 DELETE FROM tuf_file WHERE name <> ALL ($1)";
         const PUT: &str = r"-- tuf.put
 INSERT INTO tuf_file (name, content) SELECT name, content FROM unnest($1::text[], $2::bytea[]) AS f (name, content)
-ON CONFLICT (name) DO UPDATE SET content = excluded.content, updated_at = now()
-    WHERE tuf_file.content <> excluded.content";
+ON CONFLICT (name) DO UPDATE SET content = excluded.content, updated_at = now()";
+        const NOW: &str = r"-- tuf.now
+SELECT now() AS at";
         within("TUF files", files.len(), TUF_FILES_MAX)?;
         for content in files.values() {
             within("bytes of a TUF file", content.len(), TRUST_BYTES_MAX)?;
         }
-        let columns: (Vec<&str>, Vec<&[u8]>) =
+        let expected: BTreeMap<String, Sha256> =
+            expected.iter().map(|(name, content)| (name.clone(), Sha256::of(content))).collect();
+        let (names, contents): (Vec<&str>, Vec<&[u8]>) =
             files.iter().map(|(name, content)| (name.as_str(), content.as_slice())).unzip();
-        self.transaction("tuf.put", &columns, |(names, contents), transaction| {
+        let arguments = (expected, names, contents);
+        self.transaction("tuf.put", &arguments, |(expected, names, contents), transaction| {
             Box::pin(async move {
                 query_in(transaction, LOCK, &[]).await?;
+                let there = query_in(transaction, EXPECTED, &[]).await?;
+                let there: Result<BTreeMap<String, Sha256>, StoreError> = there
+                    .iter()
+                    .map(|row| Ok((Columns(row).get("name")?, Columns(row).sha256("sha256")?)))
+                    .collect();
+                if there? != *expected {
+                    return Ok(None);
+                }
                 query_in(transaction, REMOVE, &[names]).await?;
-                query_in(transaction, PUT, &[names, contents]).await.map(drop)
+                query_in(transaction, PUT, &[names, contents]).await?;
+                let at = query_in(transaction, NOW, &[]).await?;
+                at.first().map(|row| Columns(row).get("at")).transpose()
             })
         })
         .await

@@ -50,6 +50,7 @@ pub struct TestMirrorBuilder {
     hash_workers: usize,
     attest_workers: usize,
     trust: Option<(Vec<u8>, Vec<u8>, String)>,
+    trust_options: Option<TrustOptions>,
     promoters: usize,
     clock: Arc<dyn Clock>,
     hosts: HashMap<Ecosystem, String>,
@@ -92,6 +93,7 @@ impl TestMirror {
             hash_workers: 1,
             attest_workers: 1,
             trust: None,
+            trust_options: None,
             promoters: 1,
             clock: Arc::new(SystemClock),
             hosts: HashMap::new(),
@@ -211,6 +213,13 @@ impl TestMirrorBuilder {
         self
     }
 
+    /// Trusts what these say, whatever else was said.
+    #[must_use]
+    pub fn trust_options(mut self, options: TrustOptions) -> Self {
+        self.trust_options = Some(options);
+        self
+    }
+
     /// How many promote services run.
     #[must_use]
     pub fn promoters(mut self, number: usize) -> Self {
@@ -284,7 +293,7 @@ impl TestMirrorBuilder {
         }
         let (hash_workers, attest_workers) = (self.hash_workers, self.attest_workers);
         let clock = Arc::clone(&self.clock);
-        let (attestation_upstreams, trust) = (self.attestation_upstreams(), self.trust_options(&directory));
+        let (attestation_upstreams, trust) = (self.attestation_upstreams(), self.trusted(&directory));
         let address = self.edge(&database_url, &blobs, connected, policy, &shutdown).await;
         let client =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_gzip().no_proxy();

@@ -53,11 +53,23 @@ pub enum TrustUnavailable {
         /// `[trust] grace`.
         grace: Duration,
     },
-    /// The TUF root is the operator's own, and its repository was never seen.
+    /// The TUF root or the target of the keys is the operator's own, and its repository was never seen.
     #[error(
-        "`trust.tuf_root` is set, and nothing was refreshed or imported yet; `touchstone trust refresh` or `import` does"
+        "`trust.{key}` is set, and nothing was refreshed or imported yet; `touchstone trust refresh` or `import` does"
     )]
-    Nothing,
+    Nothing {
+        /// The key of `[trust]`.
+        key: &'static str,
+    },
+    /// The TUF root is the operator's own, and its repository does not have the registry's keys.
+    #[error(
+        "`trust.tuf_root` is set, and its repository has no target {target} with the npm registry's keys; name the target \
+         in `trust.npm_keys_target`, or a file with the keys in `trust.npm_keys`"
+    )]
+    NoKeys {
+        /// The target.
+        target: String,
+    },
 }
 
 /// Where a document comes from.
@@ -93,25 +105,29 @@ pub(crate) struct Choice {
     pub(crate) expires: Option<TufRole>,
 }
 
-/// The set that was loaded, `None` if there was none, or why it is refused.
+/// The set that was loaded, `None` if there never was one, or why it is refused.
 pub(crate) type Loaded = Result<Option<Arc<TufSet>>, String>;
 
-/// Chooses each document.
+/// Chooses each document. Nothing that is built in counts for who has a TUF root of their own, and the built-in keys count
+/// for nobody who has said where theirs are.
 pub(crate) fn choose(options: &TrustOptions, loaded: &Loaded) -> Result<Choice, TrustUnavailable> {
     let set = || loaded.as_ref().map(Option::as_ref).map_err(|why| TrustUnavailable::Refused(why.clone()));
     let (root, root_origin) = match &options.root {
         Some(root) => (root, Origin::File),
         None => match set()? {
             Some(set) => (&set.root, Origin::Tuf),
-            None if options.own_pin => return Err(TrustUnavailable::Nothing),
+            None if options.own_pin => return Err(TrustUnavailable::Nothing { key: "tuf_root" }),
             None => (&options.embedded_root, Origin::Embedded),
         },
     };
     let (keys, keys_origin) = match &options.keys {
         Some(keys) => (keys, Origin::File),
-        None => match set()?.and_then(|set| set.keys.as_ref()) {
-            Some(keys) => (keys, Origin::Tuf),
-            None => (&options.embedded_keys, Origin::Embedded),
+        None => match set()?.map(|set| set.keys.as_ref()) {
+            Some(Some(keys)) => (keys, Origin::Tuf),
+            found => {
+                built_in_keys(options, found.is_some())?;
+                (&options.embedded_keys, Origin::Embedded)
+            }
         },
     };
     let trust =
@@ -119,6 +135,16 @@ pub(crate) fn choose(options: &TrustOptions, loaded: &Loaded) -> Result<Choice, 
     let rests = [root_origin, keys_origin].contains(&Origin::Tuf);
     let expires = set().ok().flatten().filter(|_| rests).map(|set| set.expires_first().clone());
     Ok(Choice { trust, root_origin, keys_origin, expires })
+}
+
+/// Whether the built-in keys may stand in. Where no target is looked for there is no npm upstream, and nobody asks for keys.
+fn built_in_keys(options: &TrustOptions, refreshed: bool) -> Result<(), TrustUnavailable> {
+    match &options.pin.keys {
+        _ if options.own_pin && !refreshed => Err(TrustUnavailable::Nothing { key: "tuf_root" }),
+        Some(target) if options.own_pin => Err(TrustUnavailable::NoKeys { target: target.path.clone() }),
+        Some(target) if target.required => Err(TrustUnavailable::Nothing { key: "npm_keys_target" }),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// How a choice stands at a moment.

@@ -10,15 +10,22 @@ use std::{
 };
 
 use jiff::Timestamp;
-use tokio::time::{Instant, sleep};
+use tokio::{
+    sync::Notify,
+    time::{Instant, sleep},
+};
+use touchstone_domain::Sha256;
 use touchstone_runtime::{Chain, Clock, Shutdown};
-use touchstone_store::{Store, StoreError, TrustKind, TrustStatus};
+use touchstone_store::{Store, StoreError, TrustKind, TrustStatus, TufFiles};
 
 use super::{
-    choice::{Choice, Loaded, Origin, Standing, Trust, TrustUnavailable, at, choose, standing},
+    choice::{Choice, Loaded, Origin, Trust, TrustUnavailable, at, choose},
+    concern::{Concern, ConcernLevel, tell},
     options::TrustOptions,
-    renew::{RenewError, as_new, fetched, known, record, record_document, record_pin, stored, verified},
-    set::TufSet,
+    renew::{
+        RenewError, Source, as_new, judged_at, record, record_document, record_pin, renew, stored, verified,
+    },
+    set::{TufError, TufSet},
 };
 
 /// How often the database is looked at: an import reaches every process within a minute.
@@ -27,6 +34,8 @@ const RELOAD_PERIOD: Duration = Duration::from_secs(30);
 const RETRY_AFTER: Duration = Duration::from_mins(5);
 /// How often what should be looked at is said again.
 const REPEAT_AFTER: Duration = Duration::from_hours(1);
+/// How many artifacts are put back to be judged again in one transaction.
+const REOPENED_AT_ONCE: i64 = 500;
 
 /// What a keeper is made of.
 pub struct TrustParts {
@@ -49,14 +58,17 @@ struct Inner {
     store: Store,
     clock: Arc<dyn Clock>,
     state: RwLock<State>,
-    said: Mutex<Option<(String, Instant)>>,
+    /// What was said, and when.
+    said: Mutex<Vec<(Concern, Instant)>>,
+    /// Something was adopted.
+    adopted: Notify,
 }
 
 struct State {
     loaded: Loaded,
     choice: Result<Choice, TrustUnavailable>,
-    /// When the repository was last heard of.
-    confirmed: Option<Timestamp>,
+    /// When documents were stored, by the database's clock: when the repository was last heard of.
+    stored: Option<Timestamp>,
 }
 
 impl TrustKeeper {
@@ -65,12 +77,13 @@ impl TrustKeeper {
     pub async fn start(parts: TrustParts) -> Result<Self, StoreError> {
         let TrustParts { options, store, clock, shutdown } = parts;
         record_pin(&options, &store).await?;
-        let loaded = stored(&options, &store).await?;
-        let choice = choose(&options, &loaded);
-        let state = State { loaded: Ok(None), choice: Err(TrustUnavailable::Nothing), confirmed: None };
-        let state = RwLock::new(state);
-        let inner = Arc::new(Inner { options, store, clock, state, said: Mutex::new(None) });
-        inner.adopt(None, loaded, choice, None).await?;
+        let kept = stored(&options, &store).await?;
+        let choice = choose(&options, &kept.loaded);
+        let nothing = Err(TrustUnavailable::Nothing { key: "tuf_root" });
+        let state = State { loaded: Ok(None), choice: nothing, stored: kept.at.map(|stored| stored.at) };
+        let (state, said, adopted) = (RwLock::new(state), Mutex::default(), Notify::new());
+        let inner = Arc::new(Inner { options, store, clock, state, said, adopted });
+        inner.adopt(None, kept.loaded, choice).await?;
         inner.tell().await;
         let kept = Arc::clone(&inner);
         shutdown.tracker.spawn(async move { shutdown.soft.run_until_cancelled(kept.keep()).await });
@@ -97,44 +110,63 @@ impl Inner {
     fn current(&self) -> Result<Trust, TrustUnavailable> {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
         let choice = state.choice.as_ref().map_err(Clone::clone)?;
-        at(choice, self.clock.now(), &self.options)
+        at(choice, judged_at(self.clock.now(), state.stored), &self.options)
     }
 
     async fn keep(&self) {
         let mut due = self.options.mirror.is_some().then(Instant::now);
+        let mut reopened = None;
         loop {
             if due.is_some_and(|due| due <= Instant::now()) {
-                let after = match self.refresh().await {
-                    Ok(()) => jittered(self.options.refresh),
-                    Err(error) => {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "trust was not refreshed");
-                        jittered(self.options.refresh.min(RETRY_AFTER))
-                    }
-                };
-                due = Some(Instant::now() + after);
+                due = Some(Instant::now() + self.refresh_and_tell().await);
             }
+            self.reopen(&mut reopened).await;
             self.tell().await;
-            sleep(RELOAD_PERIOD).await;
-            if let Err(error) = self.reload().await {
-                tracing::warn!(error = &error as &dyn std::error::Error, "trust was not reloaded");
+            tokio::select! {
+                () = sleep(RELOAD_PERIOD) => {
+                    if let Err(error) = self.reload().await {
+                        tracing::warn!(error = %Chain(&error), "trust was not reloaded");
+                    }
+                }
+                () = self.adopted.notified() => {}
             }
         }
+    }
+
+    /// Asks the mirror, and returns when to do so again.
+    async fn refresh_and_tell(&self) -> Duration {
+        match self.refresh().await {
+            Ok(()) => return jittered(self.options.refresh),
+            Err(error @ (RenewError::Tuf(TufError::Unreachable(_)) | RenewError::Store(_))) => {
+                tracing::warn!(error = %Chain(&error), "trust was not refreshed");
+            }
+            Err(error) => tracing::error!(error = %Chain(&error), "trust was not refreshed"),
+        }
+        jittered(self.options.refresh.min(RETRY_AFTER))
     }
 
     /// Takes what another process has stored, if it is good and no older than what is in use.
     async fn reload(&self) -> Result<(), StoreError> {
         let used = self.in_use();
-        let files = Arc::new(self.store.tuf_files().await?);
+        let TufFiles { files, at } = self.store.tuf_files().await?;
+        let files = Arc::new(files);
         if used.as_ref().is_some_and(|used| used.files == files) {
+            self.was_stored(at.map(|stored| stored.at));
             return Ok(());
         }
-        let refused = match (&used, verified(&self.options, files).await) {
+        let refused = match (&used, verified(&self.options, &self.store, files).await?) {
             (None, loaded) if self.is_known(&loaded) => return Ok(()),
-            (None, loaded) => return self.take(None, loaded).await,
+            (None, loaded) => {
+                self.was_stored(at.map(|stored| stored.at));
+                return self.take(None, loaded).await;
+            }
             (Some(used), Ok(Some(found))) => {
                 let (found, floor) = (Arc::clone(&found.files), Arc::clone(&used.files));
                 match as_new(&self.options, found, floor).await {
-                    Ok(set) => return self.take(Some(Arc::clone(used)), Ok(Some(Arc::new(set)))).await,
+                    Ok(set) => {
+                        self.was_stored(at.map(|stored| stored.at));
+                        return self.take(Some(Arc::clone(used)), Ok(Some(Arc::new(set)))).await;
+                    }
                     Err(error) => Chain(&error).to_string(),
                 }
             }
@@ -145,25 +177,25 @@ impl Inner {
         Ok(())
     }
 
-    async fn take(&self, used: Option<Arc<TufSet>>, loaded: Loaded) -> Result<(), StoreError> {
-        let choice = choose(&self.options, &loaded);
-        self.adopt(used, loaded, choice, Some(self.clock.now())).await
+    /// Remembers when documents were stored that are good.
+    fn was_stored(&self, at: Option<Timestamp>) {
+        let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.stored = at.or(state.stored);
     }
 
-    /// Asks the mirror, from what is in use on, and stores what it says.
+    async fn take(&self, used: Option<Arc<TufSet>>, loaded: Loaded) -> Result<(), StoreError> {
+        let choice = choose(&self.options, &loaded);
+        self.adopt(used, loaded, choice).await
+    }
+
+    /// Asks the mirror, from what is in use and what is stored on, and stores what it says.
     async fn refresh(&self) -> Result<(), RenewError> {
         self.reload().await?;
         let used = self.in_use();
-        let floor = known(&Ok(used.clone()));
-        let now = self.clock.now();
-        let set = Arc::new(fetched(&self.options, floor, now).await?);
-        record(&self.options, &self.store, &set, "tuf").await?;
-        if self.store.tuf_files().await? != *set.files {
-            self.store.put_tuf_files(&set.files).await?;
-        }
-        let loaded = Ok(Some(set));
-        let choice = choose(&self.options, &loaded);
-        Ok(self.adopt(used, loaded, choice, Some(now)).await?)
+        let source = Source::Mirror { used: used.clone() };
+        let renewal = renew(&self.options, &self.store, &source, self.clock.now()).await?;
+        self.was_stored(Some(renewal.at));
+        Ok(self.take(used, Ok(Some(renewal.set))).await?)
     }
 
     /// Puts a choice into use, its documents into the history first. `used` is what it was judged against; when something
@@ -173,7 +205,6 @@ impl Inner {
         used: Option<Arc<TufSet>>,
         loaded: Loaded,
         choice: Result<Choice, TrustUnavailable>,
-        confirmed: Option<Timestamp>,
     ) -> Result<(), StoreError> {
         if let Ok(Some(set)) = &loaded {
             record(&self.options, &self.store, set, Origin::Tuf.as_str()).await?;
@@ -185,12 +216,42 @@ impl Inner {
         }
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         let still = state.loaded.as_ref().ok().and_then(Option::as_ref).map(Arc::as_ptr);
-        if still != used.as_ref().map(Arc::as_ptr) {
-            return Ok(());
+        if still == used.as_ref().map(Arc::as_ptr) {
+            (state.loaded, state.choice) = (loaded, choice);
+            self.adopted.notify_one();
         }
-        let confirmed = confirmed.or(state.confirmed);
-        *state = State { loaded, choice, confirmed };
         Ok(())
+    }
+
+    /// Has judged again what was held because nobody had signed it whom we trusted, if other documents are in use than when
+    /// that was done last. What fails is tried again at the next look.
+    async fn reopen(&self, reopened: &mut Option<Vec<Sha256>>) {
+        let Ok(trust) = self.current() else { return };
+        let digests = trust.digests();
+        if reopened.as_ref() == Some(&digests) {
+            return;
+        }
+        loop {
+            match self.store.reopen_unknown_authorities(&digests, REOPENED_AT_ONCE).await {
+                // Less than asked for is the end, also while another process with other documents adds to it.
+                Ok(artifacts) => {
+                    if artifacts > 0 {
+                        tracing::info!(
+                            artifacts,
+                            "trust has changed: what nobody trusted had signed is judged again"
+                        );
+                    }
+                    if i64::try_from(artifacts).is_ok_and(|artifacts| artifacts < REOPENED_AT_ONCE) {
+                        break;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(error = %Chain(&error), "what nobody trusted had signed is not judged again yet");
+                    return;
+                }
+            }
+        }
+        *reopened = Some(digests);
     }
 
     fn in_use(&self) -> Option<Arc<TufSet>> {
@@ -210,58 +271,41 @@ impl Inner {
 
     /// Tells the console how it stands, and says what an operator should know.
     async fn tell(&self) {
-        let (status, concern) = self.status();
-        self.say(status.usable, concern);
+        let (status, concerns) = self.status();
+        self.say(&concerns);
         if let Err(error) = self.store.report_trust(&status).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "the state of trust was not reported");
+            tracing::warn!(error = %Chain(&error), "the state of trust was not reported");
         }
     }
 
     /// How it stands, and what there is to worry about.
-    fn status(&self) -> (TrustStatus, Option<String>) {
-        let now = self.clock.now();
+    fn status(&self) -> (TrustStatus, Vec<Concern>) {
         let state = self.state.read().unwrap_or_else(PoisonError::into_inner);
-        let (usable, concern) = match &state.choice {
-            Err(unavailable) => (false, Some(unavailable.to_string())),
-            Ok(choice) => match (at(choice, now, &self.options), choice.expires.as_ref()) {
-                (Err(unavailable), _) => (false, Some(unavailable.to_string())),
-                (Ok(_), first) => (true, concern(&standing(first, now, &self.options), &state.loaded)),
-            },
-        };
+        let told = tell(&self.options, (&state.loaded, &state.choice), state.stored, self.clock.now());
         let set = state.loaded.as_ref().ok().and_then(Option::as_ref);
-        let expires_at = set.map(|set| set.expires_first().expires);
-        (TrustStatus { usable, expires_at, confirmed_at: state.confirmed }, concern)
+        let status = TrustStatus {
+            usable: told.unavailable.is_none(),
+            expires_at: set.map(|set| set.expires_first().expires),
+            confirmed_at: state.stored,
+            refreshed: told.refreshed,
+        };
+        (status, told.concerns)
     }
 
-    /// Logs a worry: when it changes, and every hour.
-    fn say(&self, usable: bool, concern: Option<String>) {
+    /// Logs each worry: when it is new, and every hour.
+    fn say(&self, concerns: &[Concern]) {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
-        let again =
-            said.as_ref().filter(|(_, when)| when.elapsed() < REPEAT_AFTER).map(|(what, _)| what.as_str());
-        match &concern {
-            Some(concern) if again == Some(concern) => return,
-            Some(concern) if usable => tracing::warn!("{concern}"),
-            Some(concern) => tracing::error!("no attestation can be verified: {concern}"),
-            None => {}
+        said.retain(|(concern, when)| concerns.contains(concern) && when.elapsed() < REPEAT_AFTER);
+        for concern in concerns {
+            if said.iter().any(|(before, _)| before == concern) {
+                continue;
+            }
+            match concern.level {
+                ConcernLevel::Warning => tracing::warn!("{}", concern.text),
+                ConcernLevel::Alarm => tracing::error!("{}", concern.text),
+            }
+            said.push((concern.clone(), Instant::now()));
         }
-        *said = concern.map(|concern| (concern, Instant::now()));
-    }
-}
-
-/// What to worry about although there is trust.
-fn concern(standing: &Standing, loaded: &Loaded) -> Option<String> {
-    match (standing, loaded) {
-        (Standing::Grace { first, until }, _) => Some(format!(
-            "the TUF {} metadata expired at {}; it counts until {until}, and nothing is verified afterwards",
-            first.name, first.expires
-        )),
-        (Standing::Expiring { first }, _) => {
-            Some(format!("the TUF {} metadata expires at {}", first.name, first.expires))
-        }
-        (Standing::Lasting | Standing::Current { .. } | Standing::Expired { .. }, Err(why)) => {
-            Some(format!("the stored TUF documents are refused, and files stand in for them: {why}"))
-        }
-        (Standing::Lasting | Standing::Current { .. } | Standing::Expired { .. }, Ok(_)) => None,
     }
 }
 

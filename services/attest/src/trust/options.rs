@@ -18,8 +18,10 @@ use super::{
     set::{KeysTarget, Pin, TARGET_BYTES_MAX, TufError},
 };
 
-/// The root of the public-good instance's TUF repository, version 16: SHA-256 27aea7e3…, as sigstore-trust-root 0.15.1
-/// embeds it. It is data that signatures protect; that crate offers it only together with another HTTP client.
+/// The TUF root that counts when none is configured: that of sigstore's public-good instance, version 16, from its TUF
+/// repository, as sigstore-trust-root 0.15.1 ships it. Public data that its own signatures protect, Apache-2.0. A copy stands
+/// here because that crate hands it out only with its feature `tuf`, which brings `directories` and with it `option-ext`,
+/// whose licence, MPL-2.0, `deny.toml` refuses.
 pub(crate) const EMBEDDED_TUF_ROOT: &[u8] = include_bytes!("tuf_root.json");
 
 /// The sources of trust of a mirror.

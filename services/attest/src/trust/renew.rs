@@ -15,7 +15,7 @@ use tokio::{runtime::Handle, task::spawn_blocking, time::timeout};
 use tokio_util::sync::CancellationToken;
 use touchstone_domain::Sha256;
 use touchstone_runtime::Chain;
-use touchstone_store::{Store, StoreError, TrustKind, TrustRecord};
+use touchstone_store::{Store, StoreError, StoredAt, TrustKind, TrustRecord, TufFiles};
 
 use super::{
     choice::{Loaded, Standing, standing},
@@ -26,6 +26,8 @@ use super::{
 
 /// A whole refresh.
 const REFRESH_TIMEOUT: Duration = Duration::from_mins(5);
+/// How often a walk begins again because something else was stored meanwhile.
+const RENEWALS_MAX: u32 = 4;
 
 /// Why trust was not renewed. What counted before still does.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,9 @@ pub enum RenewError {
         /// Its path.
         path: PathBuf,
     },
+    /// Others stored something each time meanwhile.
+    #[error("others renewed trust at the same time, {RENEWALS_MAX} times; try again")]
+    Contended,
     /// The database.
     #[error("the database could not be asked")]
     Store(#[from] StoreError),
@@ -65,13 +70,42 @@ pub struct Renewed {
     pub standing: Standing,
 }
 
+/// Where new documents come from.
+pub(crate) enum Source<'a> {
+    /// The configured mirror. A process knows what it uses already, and takes nothing older.
+    Mirror {
+        /// What is in use, if anything.
+        used: Option<Arc<TufSet>>,
+    },
+    /// A copy of the repository.
+    Directory(&'a Path),
+}
+
+/// What is in the database.
+pub(crate) struct Kept {
+    /// The documents as they are there.
+    pub(crate) files: Arc<Files>,
+    /// What they come to.
+    pub(crate) loaded: Loaded,
+    /// When they were stored.
+    pub(crate) at: Option<StoredAt>,
+}
+
+/// What was stored.
+pub(crate) struct Renewal {
+    /// What was there before.
+    pub(crate) before: Kept,
+    /// What is there now.
+    pub(crate) set: Arc<TufSet>,
+    /// Since when, by the database's clock.
+    pub(crate) at: Timestamp,
+}
+
 /// Fetches from the mirror; for a command. Nothing older than what is stored is accepted.
 pub async fn refresh(options: &TrustOptions, store: &Store, now: Timestamp) -> Result<Renewed, RenewError> {
-    let loaded = stored(options, store).await?;
-    let set = fetched(options, known(&loaded), now).await?;
-    record(options, store, &set, "tuf").await?;
-    store.put_tuf_files(&set.files).await?;
-    Ok(renewed(options, &loaded, &set, now))
+    let renewal = renew(options, store, &Source::Mirror { used: None }, now).await?;
+    record(options, store, &renewal.set, "tuf").await?;
+    Ok(renewed(options, &renewal, now))
 }
 
 /// Takes a copy of the repository from a directory; for a command. It may have expired by as much as the grace allows.
@@ -84,36 +118,90 @@ pub async fn import(
     if !directory.is_dir() {
         return Err(RenewError::Directory { path: directory.to_owned() });
     }
-    let loaded = stored(options, store).await?;
-    let at = now.saturating_sub(options.grace).unwrap_or(Timestamp::MIN);
-    let (pin, floor, directory) = (options.pin.clone(), known(&loaded), Directory(directory.to_owned()));
-    let set = off_thread(move || lasting(&pin, walk_offline(&pin, directory, &floor, at)?)).await?;
-    record(options, store, &set, "import").await?;
-    store.put_tuf_files(&set.files).await?;
-    Ok(renewed(options, &loaded, &set, now))
+    let renewal = renew(options, store, &Source::Directory(directory), now).await?;
+    record(options, store, &renewal.set, "import").await?;
+    Ok(renewed(options, &renewal, now))
+}
+
+/// Walks from what is stored on, and stores what is new in its place; again if something else was stored meanwhile, which is
+/// what nothing may be older than then. What was stored before counts as far as it is signed as it should be, although it may
+/// be refused as a whole.
+pub(crate) async fn renew(
+    options: &TrustOptions,
+    store: &Store,
+    source: &Source<'_>,
+    now: Timestamp,
+) -> Result<Renewal, RenewError> {
+    for _ in 0..RENEWALS_MAX {
+        let before = stored(options, store).await?;
+        let (floor, at) = (Arc::clone(&before.files), before.renewed_at(now));
+        let set = match source {
+            Source::Mirror { used } => {
+                let set = fetched(options, floor, at).await?;
+                if let Some(used) = used.as_ref().filter(|used| used.files != before.files) {
+                    as_new(options, Arc::clone(&set.files), Arc::clone(&used.files)).await?;
+                }
+                set
+            }
+            Source::Directory(directory) => copied(options, directory, floor, at).await?,
+        };
+        if let Some(at) = store.put_tuf_files(&before.files, &set.files).await? {
+            return Ok(Renewal { before, set: Arc::new(set), at });
+        }
+    }
+    Err(RenewError::Contended)
+}
+
+impl Kept {
+    /// The moment at which new documents must be current: now, by this clock or the database's, which was there when the
+    /// last ones were stored. A database whose clock was wrong then and is right again holds nothing up.
+    fn renewed_at(&self, now: Timestamp) -> Timestamp {
+        self.at.map_or(now, |stored| now.max(stored.at.min(stored.now)))
+    }
+}
+
+/// The moment at which what is in use must be current: never before it was stored.
+pub(crate) fn judged_at(now: Timestamp, stored: Option<Timestamp>) -> Timestamp {
+    stored.map_or(now, |stored| now.max(stored))
 }
 
 /// What is stored, verified from the pinned root.
-pub(crate) async fn stored(options: &TrustOptions, store: &Store) -> Result<Loaded, StoreError> {
-    Ok(verified(options, Arc::new(store.tuf_files().await?)).await)
+pub(crate) async fn stored(options: &TrustOptions, store: &Store) -> Result<Kept, StoreError> {
+    let TufFiles { files, at } = store.tuf_files().await?;
+    let files = Arc::new(files);
+    let loaded = verified(options, store, Arc::clone(&files)).await?;
+    Ok(Kept { files, loaded, at })
 }
 
-/// Stored documents, verified from the pinned root.
-pub(crate) async fn verified(options: &TrustOptions, files: Arc<Files>) -> Loaded {
+/// Stored documents, verified from the pinned root. None at all are refused where there were some before.
+pub(crate) async fn verified(
+    options: &TrustOptions,
+    store: &Store,
+    files: Arc<Files>,
+) -> Result<Loaded, StoreError> {
     if files.is_empty() {
-        return Ok(None);
+        let gone = "they are gone, and the history of trust shows that there were some";
+        return Ok(if store.trust_came_from_tuf().await? { Err(gone.to_owned()) } else { Ok(None) });
     }
     let pin = options.pin.clone();
     let verified = off_thread(move || verify(&pin, &files)).await;
-    verified.map(|set| Some(Arc::new(set))).map_err(|e| Chain(&e).to_string())
+    Ok(verified.map(|set| Some(Arc::new(set))).map_err(|e| Chain(&e).to_string()))
 }
 
-/// Goes over the mirror. Nothing is older than the floor, and nothing has expired by `now`.
-pub(crate) async fn fetched(
+/// Goes over a directory. What has expired may have done so by as much as the grace.
+async fn copied(
     options: &TrustOptions,
+    directory: &Path,
     floor: Arc<Files>,
     now: Timestamp,
 ) -> Result<TufSet, RenewError> {
+    let at = now.saturating_sub(options.grace).unwrap_or(Timestamp::MIN);
+    let (pin, directory) = (options.pin.clone(), Directory(directory.to_owned()));
+    Ok(off_thread(move || lasting(&pin, walk_offline(&pin, directory, &floor, at)?)).await?)
+}
+
+/// Goes over the mirror. Nothing is older than the floor, and nothing has expired by `now`.
+async fn fetched(options: &TrustOptions, floor: Arc<Files>, now: Timestamp) -> Result<TufSet, RenewError> {
     let remote = Remote(options.mirror.clone().ok_or(RenewError::NoMirror)?);
     let pin = options.pin.clone();
     // The thread leaves its work when nobody waits for it any more.
@@ -176,21 +264,17 @@ pub(crate) async fn record_document(
     store.record_trust(&TrustRecord { kind, sha256, document, origin: origin.to_owned() }).await
 }
 
-/// The documents that nothing may be older than.
-pub(crate) fn known(loaded: &Loaded) -> Arc<Files> {
-    loaded.as_ref().ok().and_then(Option::as_ref).map_or_else(Arc::default, |set| Arc::clone(&set.files))
-}
-
-fn renewed(options: &TrustOptions, loaded: &Loaded, set: &TufSet, now: Timestamp) -> Renewed {
-    let before = loaded.as_ref().ok().and_then(Option::as_ref);
+fn renewed(options: &TrustOptions, renewal: &Renewal, now: Timestamp) -> Renewed {
+    let Renewal { before: kept, set, at } = renewal;
+    let before = kept.loaded.as_ref().ok().and_then(Option::as_ref);
     let keys = |set: &TufSet| set.keys.as_ref().map(|keys| keys.digest());
     Renewed {
         before: before.map(|set| set.roles.clone()).unwrap_or_default(),
         after: set.roles.clone(),
         sigstore_root: (before.map(|set| set.root.digest()), set.root.digest()),
         npm_keys: (before.and_then(|set| keys(set)), keys(set)),
-        stored_refused: loaded.as_ref().err().cloned(),
-        standing: standing(Some(set.expires_first()), now, options),
+        stored_refused: kept.loaded.as_ref().err().cloned(),
+        standing: standing(Some(set.expires_first()), judged_at(now, Some(*at)), options),
     }
 }
 

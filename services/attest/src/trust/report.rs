@@ -7,9 +7,10 @@ use touchstone_domain::Sha256;
 use touchstone_store::{Store, StoreError, TrustHistoryEntry};
 
 use super::{
-    choice::{Choice, Loaded, Origin, Standing, at, choose, standing},
+    choice::{Choice, Origin, Standing, choose, standing},
+    concern::{Concern, tell},
     options::TrustOptions,
-    renew::stored,
+    renew::{Kept, judged_at, stored},
     set::TufRole,
 };
 
@@ -21,6 +22,8 @@ const HISTORY_MAX: usize = 50;
 pub struct TrustReport {
     /// Why nothing can be verified, if so.
     pub unavailable: Option<String>,
+    /// What there is to worry about besides.
+    pub concerns: Vec<Concern>,
     /// Where the documents that count come from; none while nothing can be chosen.
     pub sources: Vec<SourceReport>,
     /// The TUF repository.
@@ -59,6 +62,8 @@ pub struct TufReport {
     pub roles: Vec<TufRole>,
     /// Why what is stored is refused, if so.
     pub refused: Option<String>,
+    /// When it was stored, by the database's clock: when the repository was last heard of.
+    pub stored_at: Option<Timestamp>,
     /// How what is stored stands.
     pub standing: Option<Standing>,
 }
@@ -95,23 +100,25 @@ pub async fn report(
     store: &Store,
     now: Timestamp,
 ) -> Result<TrustReport, StoreError> {
-    let loaded = stored(options, store).await?;
+    let kept = stored(options, store).await?;
     let history = store.trust_history().await?;
-    Ok(told(options, &loaded, &history, now))
+    Ok(told(options, &kept, &history, now))
 }
 
-fn told(
-    options: &TrustOptions,
-    loaded: &Loaded,
-    history: &[TrustHistoryEntry],
-    now: Timestamp,
-) -> TrustReport {
+fn told(options: &TrustOptions, kept: &Kept, history: &[TrustHistoryEntry], now: Timestamp) -> TrustReport {
+    let loaded = &kept.loaded;
     let choice = choose(options, loaded);
-    let current = choice.as_ref().map_err(Clone::clone).and_then(|choice| at(choice, now, options));
+    let stored_at = kept.at.map(|stored| stored.at);
+    let mut told = tell(options, (loaded, &choice), stored_at, now);
+    if told.unavailable.is_some() {
+        // It stands in its own place.
+        told.concerns.remove(0);
+    }
     let set = loaded.as_ref().ok().and_then(Option::as_ref);
     let chosen = choice.as_ref().ok();
     TrustReport {
-        unavailable: current.err().map(|unavailable| unavailable.to_string()),
+        unavailable: told.unavailable.map(|unavailable| unavailable.to_string()),
+        concerns: told.concerns,
         sources: chosen.map(sources).unwrap_or_default(),
         tuf: TufReport {
             url: options.mirror_url.clone(),
@@ -120,7 +127,8 @@ fn told(
             keys_target: options.pin.keys.as_ref().map(|target| target.path.clone()),
             roles: set.map(|set| set.roles.clone()).unwrap_or_default(),
             refused: loaded.as_ref().err().cloned(),
-            standing: set.map(|set| standing(Some(set.expires_first()), now, options)),
+            stored_at,
+            standing: set.map(|set| standing(Some(set.expires_first()), judged_at(now, stored_at), options)),
         },
         authorities: chosen.map(|chosen| chosen.trust.root.summary().authorities.clone()).unwrap_or_default(),
         keys: chosen.map(|chosen| keys(&chosen.trust.keys)).unwrap_or_default(),

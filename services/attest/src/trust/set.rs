@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use sigstore_tuf::{Error, Repository, TrustedMetadataSet, Updater, UpdaterConfig};
 use touchstone_attestation::{RegistryKeys, RegistryKeysError, TrustRoot, TrustRootError};
+use touchstone_upstream::FetchError;
 
 use super::{
     document::{METADATA_BYTES_MAX, inspect},
@@ -76,6 +77,9 @@ pub enum TufError {
     /// Metadata, or a target's bytes.
     #[error("the TUF repository is refused")]
     Refused(#[source] Error),
+    /// The mirror did not answer, or with an error: what it has is not known.
+    #[error("the TUF repository cannot be asked")]
+    Unreachable(#[source] Error),
     /// The sigstore root is signed as it should be and yet cannot be used.
     #[error("the target {ROOT_TARGET} cannot be used")]
     Root(#[source] TrustRootError),
@@ -121,8 +125,8 @@ pub(crate) fn walk_offline(
     walk(pin, repository, floor, at).now_or_never().expect("files in memory or on disk are there at once")
 }
 
-/// Goes from the pinned root to the targets. `floor` is a set that was verified before: nothing older is accepted. What has
-/// expired by `at` is refused.
+/// Goes from the pinned root to the targets. Nothing older than the `floor` is accepted, which need not be a whole set: what
+/// of it is signed as it should be counts. What has expired by `at` is refused.
 pub(crate) async fn walk(
     pin: &Pin,
     repository: impl Repository + 'static,
@@ -130,19 +134,21 @@ pub(crate) async fn walk(
     at: Timestamp,
 ) -> Result<TufSet, TufError> {
     inspect("the pinned root", &pin.root).map_err(TufError::Pin)?;
-    let memory = Memory::new(floor.clone());
+    // A document of two readings must not stand for the honest one of the same version.
+    let signed = floor.iter().filter(|(name, bytes)| inspect(name, bytes).is_ok());
+    let memory = Memory::new(signed.map(|(name, bytes)| (name.clone(), bytes.clone())).collect());
     let mut updater = Updater::new(Inspected(repository), &pin.root)
         .map_err(TufError::Pin)?
         .with_config(limits())
         .with_store(memory.clone());
-    updater.refresh(at).await.map_err(TufError::Refused)?;
-    let root = updater.get_target(ROOT_TARGET, at).await.map_err(TufError::Refused)?;
+    updater.refresh(at).await.map_err(failed)?;
+    let root = updater.get_target(ROOT_TARGET, at).await.map_err(failed)?;
     let mut targets = BTreeMap::from([(ROOT_TARGET, root)]);
     if let Some(keys) = &pin.keys {
         match updater.get_target(&keys.path, at).await {
             Ok(bytes) => drop(targets.insert(&keys.path, bytes)),
             Err(Error::TargetNotFound(_)) if !keys.required => {}
-            Err(error) => return Err(TufError::Refused(error)),
+            Err(error) => return Err(failed(error)),
         }
     }
     let trusted = updater.trusted();
@@ -162,6 +168,35 @@ pub(crate) async fn walk(
         root: Arc::new(root),
         keys: keys.transpose()?,
     })
+}
+
+/// Whether it is the repository that is refused, or nobody knows what it has.
+fn failed(error: Error) -> TufError {
+    let cause = match &error {
+        Error::Transport { source: Some(source), .. } => source.downcast_ref::<FetchError>(),
+        _ => None,
+    };
+    if cause.is_some_and(is_outage) { TufError::Unreachable(error) } else { TufError::Refused(error) }
+}
+
+/// Whether the server did not answer, or not as one that has documents.
+fn is_outage(error: &FetchError) -> bool {
+    match error {
+        FetchError::Unreachable { .. }
+        | FetchError::Timeout { .. }
+        | FetchError::Truncated { .. }
+        | FetchError::Status { .. }
+        | FetchError::NotFound { .. }
+        | FetchError::BreakerOpen { .. } => true,
+        FetchError::Egress(_)
+        | FetchError::TooLarge { .. }
+        | FetchError::Encoding { .. }
+        | FetchError::Malformed { .. }
+        | FetchError::Redirects { .. }
+        | FetchError::NotAnArtifact { .. }
+        | FetchError::Empty { .. }
+        | FetchError::Request { .. } => false,
+    }
 }
 
 /// Bounds of the walk.

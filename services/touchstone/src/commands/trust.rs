@@ -5,7 +5,8 @@ use std::{fmt::Write as _, path::Path, process::ExitCode};
 use anyhow::{Context as _, Result};
 use jiff::Timestamp;
 use touchstone_attest::trust::{
-    Origin, Renewed, Standing, TrustOptions, TrustReport, TufReport, TufRole, import, refresh, report,
+    ConcernLevel, Origin, Renewed, Standing, TrustOptions, TrustReport, TufReport, TufRole, import, refresh,
+    report,
 };
 use touchstone_attestation::AuthorityKind;
 use touchstone_runtime::{Clock as _, Config, SystemClock};
@@ -101,14 +102,22 @@ fn page(told: &TrustReport) -> String {
         let origin = match source.origin {
             Origin::File => "the configured file; does not expire by itself",
             Origin::Tuf => "the TUF repository",
-            Origin::Embedded => {
+            Origin::Embedded if told.tuf.url.is_none() => {
                 "this program; does not expire by itself, and is as old as the release: configure `trust.tuf_url`, or import"
             }
+            Origin::Embedded => "this program; does not expire by itself, and is as old as the release",
         };
         line(format!("{:<16}sha256:{}  from {origin}", source.document, source.sha256));
     }
     if let Some(why) = &told.unavailable {
         line(format!("NOTHING CAN BE VERIFIED: {why}"));
+    }
+    for concern in &told.concerns {
+        let word = match concern.level {
+            ConcernLevel::Warning => "warning",
+            ConcernLevel::Alarm => "ALARM",
+        };
+        line(format!("{word}: {}", concern.text));
     }
     out += &repository(&told.tuf);
     out.push_str("Authorities\n");
@@ -151,6 +160,9 @@ fn repository(tuf: &TufReport) -> String {
         (Some(why), _) => line("stored", &format!("REFUSED: {why}")),
         (None, Some(standing)) => line("stored", &words(standing)),
         (None, None) => line("stored", "nothing yet"),
+    }
+    if let Some(at) = tuf.stored_at {
+        line("stored at", &format!("{at:.0}"));
     }
     out
 }

@@ -15,6 +15,8 @@ pub struct TrustStatus {
     pub expires_at: Option<Timestamp>,
     /// When this process last heard of the TUF repository.
     pub confirmed_at: Option<Timestamp>,
+    /// Whether it ever gave what can be used; `None` where no mirror of it is configured.
+    pub refreshed: Option<bool>,
 }
 
 /// The last report.
@@ -32,18 +34,19 @@ impl Store {
     /// Says how this process stands. The last word counts.
     pub async fn report_trust(&self, status: &TrustStatus) -> Result<(), StoreError> {
         const REPORT: &str = r"-- trust.report
-INSERT INTO trust_status (usable, expires_at, confirmed_at) VALUES ($1, $2, $3)
+INSERT INTO trust_status (usable, expires_at, confirmed_at, refreshed) VALUES ($1, $2, $3, $4)
 ON CONFLICT (one) DO UPDATE SET usable = excluded.usable, expires_at = excluded.expires_at, reported_at = now(),
+    refreshed = excluded.refreshed,
     confirmed_at = CASE WHEN excluded.expires_at IS NOT NULL
                         THEN greatest(trust_status.confirmed_at, excluded.confirmed_at) END";
-        let TrustStatus { usable, expires_at, confirmed_at } = status;
-        self.query(REPORT, &[usable, expires_at, confirmed_at]).await.map(drop)
+        let TrustStatus { usable, expires_at, confirmed_at, refreshed } = status;
+        self.query(REPORT, &[usable, expires_at, confirmed_at, refreshed]).await.map(drop)
     }
 
     /// What was said last; `None` if no attest process ever ran.
     pub async fn trust_reported(&self) -> Result<Option<TrustReported>, StoreError> {
         const REPORTED: &str = r"-- trust.reported
-SELECT usable, expires_at, confirmed_at, extract(epoch FROM now() - reported_at)::double precision AS age_seconds,
+SELECT usable, expires_at, confirmed_at, refreshed, extract(epoch FROM now() - reported_at)::double precision AS age_seconds,
        extract(epoch FROM now() - confirmed_at)::double precision AS confirmed_age_seconds
 FROM trust_status";
         let Some(row) = self.query_opt(REPORTED, &[]).await? else { return Ok(None) };
@@ -52,6 +55,7 @@ FROM trust_status";
             usable: columns.get("usable")?,
             expires_at: columns.get("expires_at")?,
             confirmed_at: columns.get("confirmed_at")?,
+            refreshed: columns.get("refreshed")?,
         };
         let duration = |seconds: f64| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX);
         Ok(Some(TrustReported {
@@ -73,7 +77,10 @@ mod tests {
         assert_eq!(db.store.trust_reported().await.unwrap(), None);
         let time = |text: &str| Some(text.parse::<Timestamp>().unwrap());
         let (early, late) = (time("2026-11-22T12:00:00Z"), time("2026-11-22T18:00:00Z"));
-        let status = |usable, expires_at, confirmed_at| TrustStatus { usable, expires_at, confirmed_at };
+        let status = |usable: bool, expires_at: Option<Timestamp>, confirmed_at| {
+            let refreshed = usable.then_some(expires_at.is_some());
+            TrustStatus { usable, expires_at, confirmed_at, refreshed }
+        };
         let expires = time("2026-12-01T00:00:00Z");
         for (said, kept) in [
             (status(true, expires, late), status(true, expires, late)),

@@ -46,29 +46,61 @@ async fn a_document_that_is_not_what_its_digest_says_is_refused() {
 }
 
 #[tokio::test]
-async fn tuf_files_are_replaced_as_a_whole_also_by_many_at_once() {
+async fn tuf_files_are_replaced_as_a_whole_by_who_knows_what_was_there() {
     let db = TestDb::new().await;
     let files = |names: &[&str], content: &str| -> BTreeMap<String, Vec<u8>> {
         names.iter().map(|name| ((*name).to_owned(), format!("{content} {name}").into_bytes())).collect()
     };
-    assert_eq!(db.store.tuf_files().await.unwrap(), BTreeMap::new());
+    assert_eq!(db.store.tuf_files().await.unwrap(), TufFiles::default());
+    let none = BTreeMap::new();
     let first = files(&["root.json", "1.snapshot.json"], "first");
-    db.store.put_tuf_files(&first).await.unwrap();
-    assert_eq!(db.store.tuf_files().await.unwrap(), first);
+    let put = db.store.put_tuf_files(&none, &first).await.unwrap();
+    let stored = db.store.tuf_files().await.unwrap();
+    assert_eq!(stored.at.map(|stored| stored.at), put);
+    assert_eq!(stored.files, first);
 
-    let [one, other] = [files(&["root.json", "2.snapshot.json"], "one"), files(&["targets.json"], "other")];
-    let puts = (0..10).map(|n| db.store.put_tuf_files(if n % 2 == 0 { &one } else { &other }));
-    futures::future::try_join_all(puts).await.unwrap();
-    let kept = db.store.tuf_files().await.unwrap();
-    assert!(kept == one || kept == other, "{kept:?}");
+    // What was there is not there any more, whatever of it is not.
+    let mut other = first.clone();
+    other.insert("root.json".into(), b"x".to_vec());
+    let less = files(&["root.json"], "first");
+    let more = files(&["root.json", "1.snapshot.json", "x.json"], "first");
+    for expected in [none.clone(), other, less, more] {
+        assert_eq!(db.store.put_tuf_files(&expected, &none).await.unwrap(), None, "{expected:?}");
+    }
+    assert_eq!(db.store.tuf_files().await.unwrap().files, first);
+
+    // The same again is newer.
+    db.store.put_tuf_files(&first, &first).await.unwrap().expect("stored");
+    let again = db.store.tuf_files().await.unwrap();
+    let (before, after) = (stored.at.unwrap(), again.at.unwrap());
+    assert!(before.at < after.at && after.at <= after.now, "{before:?} {after:?}");
+
+    // Of many who have seen the same, one is the first.
+    let new: Vec<_> = (0..10).map(|n| files(&["root.json", "2.snapshot.json"], &n.to_string())).collect();
+    let puts = new.iter().map(|new| db.store.put_tuf_files(&first, new));
+    let put = futures::future::try_join_all(puts).await.unwrap();
+    let won: Vec<usize> = (0..10).filter(|n| put[*n].is_some()).collect();
+    assert_eq!(won.len(), 1, "{won:?}");
+    let kept = db.store.tuf_files().await.unwrap().files;
+    assert_eq!(kept, new[won[0]]);
 
     let many = (0..=TUF_FILES_MAX).map(|n| (n.to_string(), vec![])).collect();
     let large = BTreeMap::from([("root.json".to_owned(), vec![0; TRUST_BYTES_MAX + 1])]);
     for refused in [many, large] {
-        let error = db.store.put_tuf_files(&refused).await.unwrap_err();
+        let error = db.store.put_tuf_files(&kept, &refused).await.unwrap_err();
         assert!(matches!(error, StoreError::Limit { .. }), "{error:?}");
     }
-    assert_eq!(db.store.tuf_files().await.unwrap(), kept);
-    db.store.put_tuf_files(&BTreeMap::new()).await.unwrap();
-    assert_eq!(db.store.tuf_files().await.unwrap(), BTreeMap::new());
+    assert_eq!(db.store.tuf_files().await.unwrap().files, kept);
+    db.store.put_tuf_files(&kept, &none).await.unwrap().expect("stored");
+    assert_eq!(db.store.tuf_files().await.unwrap(), TufFiles::default());
+}
+
+#[tokio::test]
+async fn the_history_tells_whether_a_repository_was_ever_seen() {
+    for (origin, came) in [("embedded", false), ("file", false), ("tuf", true), ("import", true)] {
+        let db = TestDb::new().await;
+        assert!(!db.store.trust_came_from_tuf().await.unwrap());
+        db.store.record_trust(&record(TrustKind::SigstoreRoot, "root", origin)).await.unwrap();
+        assert_eq!(db.store.trust_came_from_tuf().await.unwrap(), came, "{origin}");
+    }
 }

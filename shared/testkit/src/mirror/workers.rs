@@ -28,8 +28,8 @@ impl TestMirror {
         self.shutdown.tracker.spawn(running);
     }
 
-    /// Starts one more attest worker, whose waivers, keys and verdicts go by this clock.
-    pub async fn attest_worker(&self, clock: Arc<dyn Clock>) {
+    /// Starts one more attest worker, whose waivers, keys and verdicts go by this clock; returns the trust that it uses.
+    pub async fn attest_worker(&self, clock: Arc<dyn Clock>) -> TrustKeeper {
         let store = open_store(&self.database_url).await;
         let trust = TrustParts {
             options: self.trust.clone(),
@@ -40,10 +40,11 @@ impl TestMirror {
         let upstream = |options: &UpstreamOptions| {
             (options.ecosystem, Upstream::new(options.clone()).expect("an upstream"))
         };
+        let keeper = TrustKeeper::start(trust).await.expect("trust");
         let parts = AttestParts {
             config: AttestConfig { concurrency: 4, ..AttestConfig::default() },
             upstreams: self.attestation_upstreams.iter().map(upstream).collect(),
-            trust: TrustKeeper::start(trust).await.expect("trust"),
+            trust: keeper.clone(),
             store,
             bus: self.bus.clone(),
             blobs: self.blobs.clone(),
@@ -52,6 +53,7 @@ impl TestMirror {
         };
         let running = async move { touchstone_attest::run(parts).await.expect("the attest service runs") };
         self.shutdown.tracker.spawn(running);
+        keeper
     }
 }
 
@@ -68,7 +70,11 @@ impl TestMirrorBuilder {
         self.upstreams.iter().map(of).collect()
     }
 
-    pub(super) fn trust_options(&self, directory: &TempDir) -> TrustOptions {
+    /// Whose signatures count in this mirror.
+    pub(super) fn trusted(&self, directory: &TempDir) -> TrustOptions {
+        if let Some(options) = &self.trust_options {
+            return options.clone();
+        }
         let mut config = Config::default();
         if let Some((root, keys, registry)) = &self.trust {
             let write = |name: &str, bytes: &[u8]| {

@@ -10,7 +10,11 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::TokioIo;
-use tokio::{net::TcpListener, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    sync::{OwnedRwLockWriteGuard, RwLock},
+    task::JoinSet,
+};
 use url::Url;
 
 use super::TufRepository;
@@ -37,6 +41,7 @@ struct Shared {
     files: Mutex<BTreeMap<String, Vec<u8>>>,
     redirects: Mutex<BTreeMap<String, String>>,
     log: Mutex<Vec<TufRequest>>,
+    gate: Arc<RwLock<()>>,
 }
 
 impl TufServer {
@@ -57,6 +62,11 @@ impl TufServer {
     pub fn serve(&self, repository: &TufRepository) {
         lock(&self.shared.redirects).clear();
         lock(&self.shared.files).clone_from(&repository.files);
+    }
+
+    /// Holds every answer back, although the requests are received, until what is returned is dropped.
+    pub async fn hold(&self) -> OwnedRwLockWriteGuard<()> {
+        Arc::clone(&self.shared.gate).write_owned().await
     }
 
     /// Redirects one document.
@@ -81,8 +91,11 @@ async fn serve(listener: TcpListener, shared: Arc<Shared>) {
         let shared = Arc::clone(&shared);
         connections.spawn(async move {
             let service = service_fn(move |request: http::Request<Incoming>| {
-                let answer = answer(&shared, &request);
-                async move { Ok::<_, Infallible>(answer) }
+                let (answer, gate) = (answer(&shared, &request), Arc::clone(&shared.gate));
+                async move {
+                    let _open = gate.read().await;
+                    Ok::<_, Infallible>(answer)
+                }
             });
             let connection =
                 hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service);

@@ -20,6 +20,11 @@ fn load(toml: &str) -> Result<TrustOptions, String> {
 /// there is no copy of one.
 #[test]
 fn the_embedded_tuf_root_has_signed_itself_and_lists_each_key_once() {
+    assert_eq!(
+        touchstone_domain::Sha256::of(EMBEDDED_TUF_ROOT).to_string(),
+        "27aea7e372aa7864065174f0661784fcf8b0e28b1dbfebeada31a0f1fb19167f",
+        "another root is a decision of its own"
+    );
     inspect("the pinned root", EMBEDDED_TUF_ROOT).unwrap();
     let trusted = sigstore_tuf::TrustedMetadataSet::from_root(EMBEDDED_TUF_ROOT).unwrap();
     assert_eq!((trusted.root().version, trusted.root().consistent_snapshot), (16, true));
