@@ -9,10 +9,12 @@ mod import;
 mod names;
 mod rollback;
 mod rotation;
+mod served;
 mod stored;
 mod thresholds;
+mod together;
 
-use std::{fs, sync::Arc};
+use std::{collections::BTreeMap, fs, sync::Arc};
 
 use jiff::{Span, Timestamp};
 use tempfile::TempDir;
@@ -30,8 +32,9 @@ const ROOT: &str = "trusted_root.json";
 const KEYS: &str = "registry.example/keys.json";
 const ROLE: &str = "registry.example";
 
+/// Later than any clock of a database that these tests run on: what was stored is never of the future.
 fn now() -> Timestamp {
-    "2026-11-22T12:00:00Z".parse().expect("a time")
+    "2096-11-22T12:00:00Z".parse().expect("a time")
 }
 
 fn days(days: i64) -> Timestamp {
@@ -102,15 +105,22 @@ impl Place {
         self.refresh_at(now()).await
     }
 
+    /// Puts these into the database as somebody does who may write there.
+    async fn overwrite(&self, files: &BTreeMap<String, Vec<u8>>) {
+        let there = self.store.tuf_files().await.expect("stored").files;
+        let put = self.store.put_tuf_files(&there, files).await.expect("the database");
+        assert!(put.is_some(), "nobody else writes here");
+    }
+
     /// Serves a repository that must be refused, in these words, and leave nothing behind; an honest successor of the
     /// repository is accepted afterwards.
     async fn refuses(&mut self, lie: &TufRepository, words: &str) {
-        let before = self.store.tuf_files().await.expect("stored");
+        let before = self.store.tuf_files().await.expect("stored").files;
         self.server.serve(lie);
         let refused = self.refresh_at(now()).await.map(|_| ());
         assert_eq!(refused, Err(format!("the TUF repository is refused: {words}")));
         assert_eq!(
-            self.store.tuf_files().await.expect("stored"),
+            self.store.tuf_files().await.expect("stored").files,
             before,
             "a refused repository is not stored"
         );

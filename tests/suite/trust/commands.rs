@@ -12,11 +12,13 @@ use super::{KEYS, Place};
 
 /// Runs the binary where the place is configured. It looks at the machine's clock.
 fn touchstone(place: &Place, arguments: &[&str]) -> (Option<i32>, String, String) {
-    let text = format!(
-        "[database]\nurl = '{}'\n[trust]\ntuf_root = 'tuf_root.json'\nnpm_keys_target = '{KEYS}'\ntuf_url = '{}'\n",
-        place.database,
-        place.server.url()
-    );
+    configured(place, &format!("tuf_root = 'tuf_root.json'\nnpm_keys_target = '{KEYS}'"), arguments)
+}
+
+/// With these keys of `[trust]`, and the mirror's.
+fn configured(place: &Place, keys: &str, arguments: &[&str]) -> (Option<i32>, String, String) {
+    let (database, mirror) = (&place.database, place.server.url());
+    let text = format!("[database]\nurl = '{database}'\n[trust]\ntuf_url = '{mirror}'\n{keys}\n");
     fs::write(place.directory.path().join("touchstone.toml"), text).expect("written");
     let mut command = Command::new(touchstone_binary());
     command.current_dir(place.directory.path()).env_remove("TOUCHSTONE_CONFIG").env("RUST_LOG", "off");
@@ -51,12 +53,12 @@ async fn trust_is_shown_imported_and_refreshed() {
     let (code, told, problem) = touchstone(&place, &["import", path]);
     assert_eq!(code, Some(0), "{problem}");
     assert!(
-        told.contains("root: 2, expires 2037-") && told.contains("timestamp: 1, expires 2037-"),
+        told.contains("root: 2, expires 2107-") && told.contains("timestamp: 1, expires 2107-"),
         "{told}"
     );
     assert!(told.contains(&format!("sigstore root: sha256:{}", place.root_digest())), "{told}");
     assert!(told.contains(&format!("npm keys: sha256:{}", place.keys_digest())), "{told}");
-    assert!(told.contains("\ncurrent until 2037-"), "{told}");
+    assert!(told.contains("\ncurrent until 2107-"), "{told}");
     let (code, told, _) = touchstone(&place, &["import", path]);
     assert_eq!(code, Some(0));
     assert!(told.starts_with("nothing new: this is what was stored already\n"), "{told}");
@@ -66,7 +68,7 @@ async fn trust_is_shown_imported_and_refreshed() {
     place.server.serve(&place.repository);
     let (code, told, problem) = touchstone(&place, &["refresh"]);
     assert_eq!(code, Some(0), "{problem}");
-    assert!(told.contains("timestamp: 1 -> 2, expires 2037-"), "{told}");
+    assert!(told.contains("timestamp: 1 -> 2, expires 2107-"), "{told}");
     assert!(!told.contains("root: 2"), "{told}");
     let (code, _, problem) = touchstone(&place, &["import", path]);
     assert_eq!(code, Some(1));
@@ -83,7 +85,7 @@ async fn trust_is_shown_imported_and_refreshed() {
         format!("npm_keys        sha256:{}  from the TUF repository", place.keys_digest()),
         format!("pinned root     sha256:{} (file)", Sha256::of(place.repository.pin())),
         format!("npm keys target {KEYS}"),
-        "timestamp       version 2, expires 2037-".to_owned(),
+        "timestamp       version 2, expires 2107-".to_owned(),
         "signature log".to_owned(),
         "npm:signatures".to_owned(),
         format!("sigstore_root sha256:{}  tuf", place.root_digest()),
@@ -97,6 +99,26 @@ async fn trust_is_shown_imported_and_refreshed() {
     assert_eq!(told["sources"][1]["origin"], "tuf");
     assert_eq!(told["tuf"]["standing"]["standing"], "current");
     assert_eq!(told["unavailable"], serde_json::Value::Null);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_mirror_that_was_never_heard_of_is_no_secret() {
+    let place = Place::start().await;
+    let (code, page, _) = configured(&place, "", &["show"]);
+    assert_eq!(code, Some(0), "{page}");
+    assert!(
+        page.contains("warning: the mirror at `trust.tuf_url` has never answered with what can be used; "),
+        "{page}"
+    );
+    assert!(!page.contains("configure `trust.tuf_url`"), "it is: {page}");
+    assert!(
+        page.contains("from this program; does not expire by itself, and is as old as the release\n"),
+        "{page}"
+    );
+    let (_, json, _) = configured(&place, "", &["show", "--json"]);
+    let told: serde_json::Value = serde_json::from_str(&json).expect("JSON");
+    assert_eq!(told["concerns"][0]["level"], "warning");
+    assert_eq!(told["concerns"].as_array().map(Vec::len), Some(1));
 }
 
 #[test]

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use touchstone_attest::trust::{Standing, TrustUnavailable};
-use touchstone_runtime::Clock as _;
+use touchstone_runtime::{Clock as _, SystemClock};
 
 use super::{Place, days, now, version};
 
@@ -15,15 +16,15 @@ async fn a_frozen_mirror_is_refused_once_its_metadata_expired() {
     place.refresh_at(days(7)).await.expect("the last moment");
     let late = days(7) + Duration::from_secs(1);
     let refused = place.refresh_at(late).await.map(|_| ());
-    let words = "the TUF repository is refused: timestamp metadata expired at 2026-11-29T12:00:00Z";
+    let words = "the TUF repository is refused: timestamp metadata expired at 2096-11-29T12:00:00Z";
     assert_eq!(refused, Err(words.to_owned()));
 
     for (role, words) in [
-        ("snapshot", "the TUF repository is refused: snapshot metadata expired at 2026-11-23T12:00:00Z"),
-        ("targets", "the TUF repository is refused: targets metadata expired at 2026-11-23T12:00:00Z"),
+        ("snapshot", "the TUF repository is refused: snapshot metadata expired at 2096-11-23T12:00:00Z"),
+        ("targets", "the TUF repository is refused: targets metadata expired at 2096-11-23T12:00:00Z"),
         (
             "registry.example",
-            "the TUF repository is refused: registry.example metadata expired at 2026-11-23T12:00:00Z",
+            "the TUF repository is refused: registry.example metadata expired at 2096-11-23T12:00:00Z",
         ),
     ] {
         let mut frozen = place.repository.clone();
@@ -61,7 +62,7 @@ async fn expired_trust_counts_through_the_grace_and_not_beyond() {
     assert_eq!(keeper.current().err(), Some(expired.clone()));
     assert_eq!(
         expired.to_string(),
-        "the TUF timestamp metadata expired at 2026-11-29T12:00:00Z, and the grace of 604800s is over; \
+        "the TUF timestamp metadata expired at 2096-11-29T12:00:00Z, and the grace of 604800s is over; \
          `touchstone trust refresh` or `import` renews it"
     );
     // A process that starts then finds the same.
@@ -134,4 +135,36 @@ async fn there_is_a_warning_before_it_is_too_late() {
     place.repository.advance();
     let renewed = place.refresh().await.expect("a set");
     assert!(matches!(renewed.standing, Standing::Expiring { ref first } if first.name == "timestamp"));
+}
+
+/// A machine whose clock is set back, at what the database was told by the right one.
+#[tokio::test]
+async fn a_clock_that_is_behind_the_database_brings_nothing_back() {
+    let mut place = Place::start().await;
+    let hour_ago = SystemClock.now().as_second() - 3600;
+    place.repository.timestamp.expires = Timestamp::from_second(hour_ago).expect("a time");
+    place.repository.publish();
+    place.server.serve(&place.repository);
+    // Nothing is stored yet that could tell the time.
+    let past = SystemClock.now() - Duration::from_hours(240);
+    place.refresh_at(past).await.expect("it is current, by this clock");
+    let (keeper, clock) = place.keeper("grace = '0s'").await;
+    clock.set(past);
+    let unavailable = keeper.current().err();
+    let by_then =
+        matches!(unavailable, Some(TrustUnavailable::Expired { ref role, .. }) if role == "timestamp");
+    assert!(by_then, "{unavailable:?}");
+    let (lenient, clock) = place.keeper("grace = '2h'").await;
+    clock.set(past);
+    assert!(lenient.current().is_ok());
+    // Neither does the mirror.
+    let end = place.repository.timestamp.expires;
+    let words = format!("the TUF repository is refused: timestamp metadata expired at {end}");
+    assert_eq!(place.refresh_at(past).await.map(|_| ()), Err(words));
+    // What is current by either clock is taken.
+    place.repository.timestamp.expires = days(7);
+    place.repository.advance();
+    place.server.serve(&place.repository);
+    place.refresh_at(past).await.expect("fresh metadata");
+    assert!(place.keeper("grace = '0s'").await.0.current().is_ok());
 }

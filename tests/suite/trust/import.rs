@@ -59,7 +59,7 @@ async fn a_copy_of_another_repository_or_an_older_one_is_refused() {
     let words =
         "the TUF repository is refused: signature threshold not met for role timestamp: 0/1 valid signatures";
     assert_eq!(refused, Err(words.to_owned()));
-    assert!(place.store.tuf_files().await.expect("stored").is_empty());
+    assert!(place.store.tuf_files().await.expect("stored").files.is_empty());
 
     let old = copy(&place.repository, Layout::Folders);
     place.repository.advance();
@@ -81,7 +81,7 @@ async fn a_copy_may_have_expired_by_the_grace() {
     assert!(matches!(renewed.standing, Standing::Grace { until, .. } if until == days(14)));
     let late = days(14) + Duration::from_secs(1);
     let refused = import(&place, directory.path(), late).await.map(|_| ());
-    let words = "the TUF repository is refused: timestamp metadata expired at 2026-11-29T12:00:00Z";
+    let words = "the TUF repository is refused: timestamp metadata expired at 2096-11-29T12:00:00Z";
     assert_eq!(refused, Err(words.to_owned()));
 }
 
@@ -112,7 +112,7 @@ async fn a_copy_is_made_of_files() {
         fs::remove_file(&path).expect("the link");
         fs::rename(directory.path().join("aside"), &path).expect("moved back");
         import(&place, directory.path(), now()).await.expect("files");
-        place.store.put_tuf_files(&std::collections::BTreeMap::new()).await.expect("stored");
+        place.overwrite(&std::collections::BTreeMap::new()).await;
     }
 
     let directory = copy(&place.repository, Layout::Folders);

@@ -29,7 +29,7 @@ async fn a_target_stays_in_its_place() {
         let refused = place.refresh_at(super::now()).await.map(|_| ());
         assert_eq!(refused, Err(format!("the TUF repository is refused: {words}")));
     }
-    assert!(place.store.tuf_files().await.expect("stored").is_empty());
+    assert!(place.store.tuf_files().await.expect("stored").files.is_empty());
     place.refresh().await.expect("its digest");
     let asked = place.server.requests();
     assert!(asked.iter().all(|request| request.path.starts_with("/tuf/")), "{asked:?}");

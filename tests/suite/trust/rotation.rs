@@ -72,13 +72,18 @@ async fn a_process_asks_the_mirror_by_itself() {
     let trust = eventually("the mirror is asked", || async { keeper.current().ok() }).await;
     assert_eq!(trust.digests(), [place.root_digest(), place.keys_digest()]);
     let stored = place.store.tuf_files().await.expect("stored");
-    assert_eq!(Sha256::of(&stored["targets/trusted_root.json"]), place.root_digest());
+    assert_eq!(Sha256::of(&stored.files["targets/trusted_root.json"]), place.root_digest());
     let reported = eventually("the console is told", || async {
         let reported = place.store.trust_reported().await.expect("the database")?;
         reported.status.confirmed_at.is_some().then_some(reported)
     });
     let expires = place.repository.timestamp.expires;
-    let status = TrustStatus { usable: true, expires_at: Some(expires), confirmed_at: Some(now()) };
+    let status = TrustStatus {
+        usable: true,
+        expires_at: Some(expires),
+        confirmed_at: stored.at.map(|stored| stored.at),
+        refreshed: Some(true),
+    };
     assert_eq!(reported.await.status, status);
     shutdown.soft.cancel();
     shutdown.drained().await;

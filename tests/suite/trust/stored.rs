@@ -19,7 +19,7 @@ async fn every_stored_document_is_verified_at_every_start() {
     place.repository.rotate(|_| {});
     place.refresh().await.expect("a set");
     assert_eq!(fresh(&place).await, Ok(()));
-    let good = place.store.tuf_files().await.expect("stored");
+    let good = place.store.tuf_files().await.expect("stored").files;
 
     let mut told = vec![];
     for name in good.keys() {
@@ -32,7 +32,7 @@ async fn every_stored_document_is_verified_at_every_start() {
             None => bytes.iter().rposition(u8::is_ascii_digit).expect("a digit"),
         };
         bytes[digit] = if bytes[digit] == b'9' { b'8' } else { b'9' };
-        place.store.put_tuf_files(&tampered).await.expect("stored");
+        place.overwrite(&tampered).await;
         told.push((name.as_str(), fresh(&place).await));
     }
     let refused = |why: &str| Err(format!("the TUF repository is refused: {why}"));
@@ -65,7 +65,7 @@ async fn every_stored_document_is_verified_at_every_start() {
             ),
         ]
     );
-    place.store.put_tuf_files(&good).await.expect("stored");
+    place.overwrite(&good).await;
     assert_eq!(fresh(&place).await, Ok(()));
 }
 
@@ -73,19 +73,20 @@ async fn every_stored_document_is_verified_at_every_start() {
 async fn a_document_that_is_gone_is_missed() {
     let place = Place::start().await;
     place.refresh().await.expect("a set");
-    let good = place.store.tuf_files().await.expect("stored");
+    let good = place.store.tuf_files().await.expect("stored").files;
     for name in good.keys().filter(|name| !name.starts_with("root_history/")) {
         let mut less = good.clone();
         less.remove(name);
-        place.store.put_tuf_files(&less).await.expect("stored");
+        place.overwrite(&less).await;
         let why = fresh(&place).await.expect_err("something is missing");
         assert!(why.starts_with("the TUF repository is refused: transport error: "), "{name}: {why}");
         assert!(why.ends_with(" not found"), "{name}: {why}");
     }
-    // Nothing at all is no set, and the embedded root is none of somebody's who has pinned another.
-    place.store.put_tuf_files(&std::collections::BTreeMap::new()).await.expect("stored");
+    // Nothing at all where there was something is no reason to go back to what came with the program.
+    place.overwrite(&std::collections::BTreeMap::new()).await;
     let (keeper, _clock) = place.keeper("").await;
-    assert_eq!(keeper.current().err(), Some(TrustUnavailable::Nothing));
+    let gone = "they are gone, and the history of trust shows that there were some".to_owned();
+    assert_eq!(keeper.current().err(), Some(TrustUnavailable::Refused(gone)));
 }
 
 #[tokio::test]
@@ -94,13 +95,13 @@ async fn another_repository_is_refused_and_a_running_process_keeps_on() {
     place.refresh().await.expect("a set");
     let (running, _clock) = place.keeper("").await;
     let used = running.current().expect("trust").digests();
-    let good = place.store.tuf_files().await.expect("stored");
+    let good = place.store.tuf_files().await.expect("stored").files;
 
     // Somebody else's, whole and consistent.
     let other = Place::with(repository()).await;
     other.refresh().await.expect("the other set");
-    let foreign = other.store.tuf_files().await.expect("stored");
-    place.store.put_tuf_files(&foreign).await.expect("stored");
+    let foreign = other.store.tuf_files().await.expect("stored").files;
+    place.overwrite(&foreign).await;
     let words =
         "the TUF repository is refused: signature threshold not met for role timestamp: 0/1 valid signatures";
     assert_eq!(fresh(&place).await, Err(words.to_owned()));
@@ -110,15 +111,15 @@ async fn another_repository_is_refused_and_a_running_process_keeps_on() {
     // An older one of our own.
     super::mint(&mut place.repository);
     place.repository.advance();
-    place.store.put_tuf_files(&good).await.expect("stored");
+    place.overwrite(&good).await;
     place.refresh().await.expect("a newer set");
     running.reload().await.expect("the database");
     let newer = running.current().expect("trust").digests();
     assert_eq!(newer, [place.root_digest(), place.keys_digest()]);
-    place.store.put_tuf_files(&good).await.expect("stored");
+    place.overwrite(&good).await;
     running.reload().await.expect("the database");
     assert_eq!(running.current().expect("trust").digests(), newer, "what was newer stays in use");
-    place.store.put_tuf_files(&std::collections::BTreeMap::new()).await.expect("stored");
+    place.overwrite(&std::collections::BTreeMap::new()).await;
     running.reload().await.expect("the database");
     assert_eq!(running.current().expect("trust").digests(), newer);
 }
@@ -127,9 +128,9 @@ async fn another_repository_is_refused_and_a_running_process_keeps_on() {
 async fn pinned_files_stand_in_for_a_stored_set_that_is_refused() {
     let place = Place::start().await;
     place.refresh().await.expect("a set");
-    let mut tampered = place.store.tuf_files().await.expect("stored");
+    let mut tampered = place.store.tuf_files().await.expect("stored").files;
     tampered.insert("timestamp.json".to_owned(), b"{}".to_vec());
-    place.store.put_tuf_files(&tampered).await.expect("stored");
+    place.overwrite(&tampered).await;
     let sigstore = touchstone_testkit::sigstore::Sigstore::new();
     for (name, bytes) in
         [("root.json", sigstore.trusted_root_json()), ("keys.json", sigstore.registry_keys_json())]
