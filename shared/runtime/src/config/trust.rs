@@ -21,7 +21,7 @@ pub struct TrustSection {
     /// A copy of the sigstore TUF repository; without it nothing is refreshed.
     pub tuf_url: Option<Url>,
     /// The TUF root that everything is verified from; that of the public-good instance if absent. With it, the built-in
-    /// sigstore root is never used.
+    /// sigstore root and the built-in keys are never used.
     pub tuf_root: Option<PathBuf>,
     /// The TUF target that holds the registry's keys; the host name of `upstream.npm.url` and `/keys.json` if absent.
     pub npm_keys_target: Option<String>,
