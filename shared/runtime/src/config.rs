@@ -28,8 +28,8 @@ use crate::Environment;
 pub use error::ConfigError;
 pub use secret::Secret;
 pub use sections::{
-    Attest, Blobs, Config, Console, Database, Edge, Hash, NatsSection, PolicySection, Promote, UpstreamSection,
-    Upstreams,
+    Attest, Blobs, Config, Console, Database, Edge, Hash, NatsSection, PolicySection, Promote,
+    UpstreamSection, Upstreams,
 };
 pub use trust::TrustSection;
 

@@ -1,5 +1,6 @@
 //! Two who renew trust at once: the newer set stays, whoever is first.
 
+use tokio::task::JoinSet;
 use touchstone_attest::trust::{self, Renewed};
 use touchstone_runtime::Chain;
 use touchstone_testkit::{
@@ -15,14 +16,16 @@ async fn refresh_around(place: &Place, imported: &TufRepository) -> Result<Renew
     let asked = place.server.requests().len();
     let options = place.options();
     let (store, directory) = (place.store.clone(), tempfile::tempdir().expect("a directory"));
-    let refresh = tokio::spawn(async move { trust::refresh(&options, &store, now()).await });
+    let mut refreshing = JoinSet::new();
+    refreshing.spawn(async move { trust::refresh(&options, &store, now()).await });
     eventually("the mirror is asked", || async { (place.server.requests().len() > asked).then_some(()) })
         .await;
     imported.write(directory.path(), Layout::Folders);
     let options = place.options();
     trust::import(&options, &place.store, directory.path(), now()).await.expect("an honest copy");
     drop(gate);
-    refresh.await.expect("it ends").map_err(|error| Chain(&error).to_string())
+    let ended = refreshing.join_next().await.expect("it was started");
+    ended.expect("it ends").map_err(|error| Chain(&error).to_string())
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
