@@ -124,7 +124,7 @@ enum Policy {
 enum Trust {
     /// Show which roots, logs and keys count, where they come from, what expires when, and what counted before.
     ///
-    /// Of the sigstore root and of the npm registry's keys, the file named in [trust] wins, then what the TUF repository says,
+    /// Of the sigstore root and of the npm registry's keys, the file named in `[trust]` wins, then what the TUF repository says,
     /// then what came with this program. Exit code 1 means that nothing can be verified at present.
     Show {
         /// Print JSON.
@@ -133,14 +133,14 @@ enum Trust {
     },
     /// Import an offline copy of the sigstore TUF repository, for machines that reach no mirror.
     ///
-    /// The copy is verified from the pinned TUF root ([trust] tuf_root, or the embedded one), must not be older than what is
-    /// stored, and may have expired by no more than [trust] grace. Every attest process uses it within a minute. A refused
+    /// The copy is verified from the pinned TUF root (`[trust]` tuf_root, or the embedded one), must not be older than what is
+    /// stored, and may have expired by no more than `[trust]` grace. Every attest process uses it within a minute. A refused
     /// copy changes nothing.
     Import {
         /// A directory with metadata/ and targets/, or with the metadata at its top; symbolic links in it are refused.
         directory: PathBuf,
     },
-    /// Ask the mirror at [trust] tuf_url now, instead of waiting for the next refresh.
+    /// Ask the mirror at `[trust]` tuf_url now, instead of waiting for the next refresh.
     ///
     /// What it says is verified from the pinned TUF root, and must be neither expired nor older than what is stored.
     Refresh,
