@@ -130,7 +130,7 @@ fn help_teaches() {
         String::from_utf8(output.expect("it runs").stdout).expect("UTF-8")
     };
     for (command, words) in [
-        ("show", "the file named in [trust] wins"),
+        ("show", "the file named in `[trust]` wins"),
         ("import", "must not be older than what is stored"),
         ("refresh", "verified from the pinned TUF root"),
     ] {
