@@ -85,7 +85,9 @@ impl Entry {
             Ecosystem::Pypi => {
                 Ok(Self::Pypi(pypi::Entry::parse(&bytes).map_err(|error| unreadable(error.to_string()))?))
             }
-            Ecosystem::Cargo => Err(CheckError::poison("cargo has no attestations").into()),
+            ecosystem @ (Ecosystem::Cargo | Ecosystem::Go) => {
+                Err(CheckError::poison(format!("{ecosystem} has no attestations")).into())
+            }
         }
     }
 }

@@ -32,6 +32,12 @@ pub(crate) fn waived(found: Outcome, mode: AttestationMode, waiver: Option<&Waiv
         | Reason::ClaimMalformed { .. }
         | Reason::CoordinateMismatch { .. }
         | Reason::ArchiveRejected { .. }
+        | Reason::Undeclared
+        | Reason::SumdbRecorded { .. }
+        | Reason::SumdbPrivate
+        | Reason::SumdbAbsent { .. }
+        | Reason::SumdbRefused { .. }
+        | Reason::SumdbMismatch { .. }
         | Reason::Trivial
         | Reason::Unreadable { .. } => false,
     };
@@ -66,6 +72,12 @@ pub(crate) fn incident(outcome: &Outcome) -> Option<(IncidentKind, Value)> {
         | Reason::ClaimMalformed { .. }
         | Reason::CoordinateMismatch { .. }
         | Reason::ArchiveRejected { .. }
+        | Reason::Undeclared
+        | Reason::SumdbRecorded { .. }
+        | Reason::SumdbPrivate
+        | Reason::SumdbAbsent { .. }
+        | Reason::SumdbRefused { .. }
+        | Reason::SumdbMismatch { .. }
         | Reason::Trivial
         | Reason::Unreadable { .. } => return None,
     };

@@ -39,7 +39,7 @@ fn path(id: &ArtifactId) -> Option<UpstreamPath> {
     match id.ecosystem {
         Ecosystem::Npm => Some(npm::attestation::path(&id.package, &id.version)),
         Ecosystem::Pypi => Some(pypi::attestation::path(&id.package, &id.version, &id.file)),
-        Ecosystem::Cargo => None,
+        Ecosystem::Cargo | Ecosystem::Go => None,
     }
 }
 

@@ -111,6 +111,13 @@ fn for_reason(reason: &Reason, story: &Story, identities: &[LedgerEntry]) -> Vec
         Reason::NoClaim => {
             vec![Fix::words("the upstream has to declare a digest; without one there is nothing to compare")]
         }
+        Reason::SumdbAbsent { .. } => vec![Fix::policy(
+            "if the module is private, say so, and run `touchstone recheck`",
+            &["[sumdb]".to_owned(), format!("private = [\"{}\"]", story.facts.id.package)],
+        )],
+        Reason::SumdbRefused { .. } | Reason::SumdbMismatch { .. } => vec![Fix::words(
+            "nothing excuses bytes that the checksum database contradicts: choose another version, and look at the incidents",
+        )],
         Reason::DigestMismatch { .. }
         | Reason::SizeMismatch { .. }
         | Reason::ClaimMalformed { .. }
@@ -120,6 +127,9 @@ fn for_reason(reason: &Reason, story: &Story, identities: &[LedgerEntry]) -> Vec
         | Reason::WeakAccepted { .. }
         | Reason::Attested { .. }
         | Reason::Waived { .. }
+        | Reason::Undeclared
+        | Reason::SumdbRecorded { .. }
+        | Reason::SumdbPrivate
         | Reason::Trivial
         | Reason::Unreadable { .. } => vec![],
     }

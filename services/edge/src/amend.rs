@@ -178,7 +178,7 @@ fn unattestable(
     match (ecosystem, edge.policy.attestations(ecosystem, package)) {
         (Ecosystem::Pypi, AttestationMode::Require) => {}
         (Ecosystem::Pypi, AttestationMode::Off | AttestationMode::Observe | AttestationMode::Ratchet)
-        | (Ecosystem::Cargo | Ecosystem::Npm, _) => return,
+        | (Ecosystem::Cargo | Ecosystem::Go | Ecosystem::Npm, _) => return,
     }
     for entry in listing.index.entries() {
         if let Some(sidecar) = pypi::sidecar_of(&entry.file) {

@@ -138,7 +138,11 @@ impl Packing {
 fn nothing_left(what: &str, form: &IndexForm, listing: &Listing, amended: &Amended) -> Option<Refusal> {
     match form {
         IndexForm::NpmFull | IndexForm::NpmAbbreviated | IndexForm::NpmManifest(_) => (),
-        IndexForm::PypiHtml | IndexForm::PypiHtmlV1 | IndexForm::PypiJson | IndexForm::CargoSparse => {
+        IndexForm::PypiHtml
+        | IndexForm::PypiHtmlV1
+        | IndexForm::PypiJson
+        | IndexForm::CargoSparse
+        | IndexForm::GoList => {
             return None;
         }
     }
@@ -176,7 +180,8 @@ fn absent(what: &str, form: &IndexForm, amended: &Amended) -> Refusal {
         | IndexForm::PypiHtml
         | IndexForm::PypiHtmlV1
         | IndexForm::PypiJson
-        | IndexForm::CargoSparse => None,
+        | IndexForm::CargoSparse
+        | IndexForm::GoList => None,
     };
     match reason {
         Some(reason) => Refusal::new(

@@ -93,6 +93,9 @@ async fn answer(
         ReadRequest::Document(document) => {
             passthrough::document(edge, ecosystem, &document, method, headers).await
         }
+        ReadRequest::GoInfo { .. } | ReadRequest::Sumdb(_) => {
+            Err(crate::words::unavailable("not answered yet"))
+        }
         ReadRequest::BulkAudit => passthrough::bulk_audit(edge, ecosystem, headers, body).await,
         ReadRequest::Static(reply) => {
             let rendered = adapter(ecosystem).static_reply(reply, &edge.public_url(ecosystem));
@@ -143,8 +146,9 @@ fn accept(headers: &HeaderMap) -> &str {
 fn reference(read: &ReadRequest, path: &str) -> String {
     match read {
         ReadRequest::Artifact(request) => request.id.to_string(),
-        ReadRequest::Index { package, .. } => package.to_string(),
+        ReadRequest::Index { package, .. } | ReadRequest::GoInfo { package, .. } => package.to_string(),
         ReadRequest::Document(_)
+        | ReadRequest::Sumdb(_)
         | ReadRequest::BulkAudit
         | ReadRequest::Static(_)
         | ReadRequest::Redirect(_) => path.chars().filter(char::is_ascii_graphic).take(200).collect(),

@@ -26,7 +26,7 @@ pub(crate) enum Other {
 pub(crate) fn other(id: &ArtifactId) -> Option<Other> {
     match id.ecosystem {
         Ecosystem::Pypi => {}
-        Ecosystem::Cargo | Ecosystem::Npm => return None,
+        Ecosystem::Cargo | Ecosystem::Go | Ecosystem::Npm => return None,
     }
     let named = |file: FileName| ArtifactId { file, ..id.clone() };
     match distribution_of(&id.file) {

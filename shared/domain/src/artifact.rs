@@ -12,6 +12,8 @@ use crate::Ecosystem;
 
 /// The longest package name, in bytes (npm's own limit; the others are shorter).
 const PACKAGE_BYTES_MAX: usize = 214;
+/// The most slashes in a package name; the grammar of each ecosystem but Go's allows one at most.
+const PACKAGE_SLASHES_MAX: usize = 64;
 /// The longest version, in bytes.
 const VERSION_BYTES_MAX: usize = 256;
 /// The longest file name, in bytes (what file systems and PyPI allow).
@@ -125,8 +127,8 @@ macro_rules! name_type {
 }
 
 name_type!(
-    /// A package name in the ecosystem's normal form; npm scopes are part of it (`@scope/name`).
-    PackageName, "package name", PACKAGE_BYTES_MAX, 1
+    /// A package name in the ecosystem's normal form; npm scopes are part of it (`@scope/name`), Go modules are named by their path.
+    PackageName, "package name", PACKAGE_BYTES_MAX, PACKAGE_SLASHES_MAX
 );
 name_type!(
     /// A version in the ecosystem's normal form.
@@ -173,7 +175,7 @@ mod tests {
 
     #[test]
     fn names_hold_the_bounds_of_every_ecosystem() {
-        for good in ["left-pad", "@scope/name", "A.b_c~1"] {
+        for good in ["left-pad", "@scope/name", "A.b_c~1", "example.com/a/b/v2"] {
             assert_eq!(PackageName::new(good).expect(good).as_str(), good);
         }
         assert_eq!(PackageName::new(""), Err(NameError::Empty { what: "package name" }));
@@ -186,7 +188,7 @@ mod tests {
         {
             assert_eq!(PackageName::new(bad), Err(NameError::Character { what: "package name", character }));
         }
-        for bad in ["..", "a/..", "/a", "a/", "a/b/c", "."] {
+        for bad in ["..", "a/..", "/a", "a/", "a//b", ".", &"a/".repeat(65)] {
             assert!(matches!(PackageName::new(bad), Err(NameError::Path { .. })), "{bad}");
         }
         assert!(matches!(Version::new("1/2"), Err(NameError::Path { .. })));

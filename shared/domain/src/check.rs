@@ -48,17 +48,21 @@ impl CheckKind {
     /// ever pass it.
     pub const fn is_available(self) -> bool {
         match self {
-            Self::Hash | Self::Attest => true,
-            Self::Sumdb | Self::Peer => false,
+            Self::Hash | Self::Attest | Self::Sumdb => true,
+            Self::Peer => false,
         }
     }
 
     /// Whether it has anything to say about an ecosystem's artifacts; only those are given to its workers.
     pub const fn applies_to(self, ecosystem: Ecosystem) -> bool {
         match (self, ecosystem) {
-            (Self::Hash | Self::Peer, Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi)
-            | (Self::Attest, Ecosystem::Npm | Ecosystem::Pypi) => true,
-            (Self::Attest, Ecosystem::Cargo)
+            (
+                Self::Hash | Self::Peer,
+                Ecosystem::Cargo | Ecosystem::Go | Ecosystem::Npm | Ecosystem::Pypi,
+            )
+            | (Self::Attest, Ecosystem::Npm | Ecosystem::Pypi)
+            | (Self::Sumdb, Ecosystem::Go) => true,
+            (Self::Attest, Ecosystem::Cargo | Ecosystem::Go)
             | (Self::Sumdb, Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi) => false,
         }
     }

@@ -1,4 +1,5 @@
-//! The closed set of ecosystems. The names are the purl types of the package-url specification.
+//! The closed set of ecosystems. The names are the purl types of the package-url specification, but for Go: its purl type is
+//! `golang`, and everything that people and scripts write says `go`.
 
 use std::{fmt, str::FromStr};
 
@@ -10,6 +11,8 @@ use serde::{Deserialize, Serialize};
 pub enum Ecosystem {
     /// crates, from a sparse index.
     Cargo,
+    /// Go modules.
+    Go,
     /// npm packages.
     Npm,
     /// Python distributions.
@@ -18,15 +21,29 @@ pub enum Ecosystem {
 
 impl Ecosystem {
     /// Every ecosystem.
-    pub const ALL: [Self; 3] = [Self::Cargo, Self::Npm, Self::Pypi];
+    pub const ALL: [Self; 4] = [Self::Cargo, Self::Go, Self::Npm, Self::Pypi];
 
-    /// The purl type, which is also the word in columns, subjects, paths and metrics.
+    /// The word in columns, subjects, paths, configuration and metrics.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Cargo => "cargo",
+            Self::Go => "go",
             Self::Npm => "npm",
             Self::Pypi => "pypi",
         }
+    }
+
+    /// The type in package URLs.
+    pub const fn purl_type(self) -> &'static str {
+        match self {
+            Self::Go => "golang",
+            Self::Cargo | Self::Npm | Self::Pypi => self.as_str(),
+        }
+    }
+
+    /// The ecosystem of a purl type.
+    pub fn of_purl_type(text: &str) -> Result<Self, UnknownEcosystem> {
+        Self::ALL.into_iter().find(|e| e.purl_type() == text).ok_or_else(|| UnknownEcosystem(text.to_owned()))
     }
 }
 
@@ -38,7 +55,7 @@ impl fmt::Display for Ecosystem {
 
 /// A word that names no ecosystem.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unknown ecosystem {0:?}; known are cargo, npm and pypi")]
+#[error("unknown ecosystem {0:?}; known are cargo, go (golang in package URLs), npm and pypi")]
 pub struct UnknownEcosystem(pub String);
 
 impl FromStr for Ecosystem {

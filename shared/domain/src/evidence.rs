@@ -15,6 +15,8 @@ pub enum EvidenceKind {
     MetadataEntry,
     /// The attestations of this artifact, as the upstream serves them: npm's attestation document, PyPI's provenance object.
     Attestations,
+    /// The answer of the Go checksum database to a lookup: record and signed tree head.
+    SumdbLookup,
 }
 
 impl EvidenceKind {
@@ -23,6 +25,7 @@ impl EvidenceKind {
         match self {
             Self::MetadataEntry => "metadata_entry",
             Self::Attestations => "attestations",
+            Self::SumdbLookup => "sumdb_lookup",
         }
     }
 }
@@ -40,6 +43,7 @@ impl FromStr for EvidenceKind {
         match text {
             "metadata_entry" => Ok(Self::MetadataEntry),
             "attestations" => Ok(Self::Attestations),
+            "sumdb_lookup" => Ok(Self::SumdbLookup),
             other => Err(format!("unknown evidence kind {other:?}")),
         }
     }

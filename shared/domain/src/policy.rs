@@ -2,7 +2,11 @@
 //! unavailable check, or an empty requirement is an error, never a default.
 //!
 //! Patterns are anchored globs in which `*` stands for any run of characters; they are compared with the folded name
-//! (lower case; `_` and `.` as `-` where the ecosystem treats them so), so that no spelling escapes a rule.
+//! (lower case; `_` and `.` as `-` where the ecosystem treats them so), so that no spelling escapes a rule. Go's patterns are
+//! those of `GOPRIVATE`.
+//!
+//! *Invariant:* every Go module is checked against the checksum database, unless `[sumdb] private` names it; the toolchain is,
+//! whatever a pattern says.
 
 mod attestation;
 mod document;
@@ -20,12 +24,16 @@ pub use attestation::{AttestationMode, Pin, Waiver};
 
 /// Rules beyond this number are refused; each request walks them.
 const RULES_MAX: usize = 10_000;
+/// The module that the go command fetches itself from; always checked against the checksum database.
+const GO_TOOLCHAIN: &str = "golang.org/toolchain";
+
 /// A parsed policy. The default one requires the hash check of everything, and takes attestations by the ratchet where the
 /// ecosystem has them.
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     document: String,
     modes: RawModes,
+    private_modules: Vec<Pattern>,
     rules: Vec<PolicyRule>,
     deny: Vec<Deny>,
     internal: Vec<Internal>,
@@ -124,12 +132,19 @@ impl Policy {
     /// Parses a policy file. The empty document is the default policy.
     pub fn parse(document: &str) -> Result<Self, PolicyError> {
         let raw: Document = toml::from_str(document).map_err(|e| PolicyError::Syntax(Box::new(e)))?;
-        let found = raw.rule.len() + raw.deny.len() + raw.internal.len() + raw.pin.len() + raw.waiver.len();
+        let found = raw.rule.len()
+            + raw.deny.len()
+            + raw.internal.len()
+            + raw.pin.len()
+            + raw.waiver.len()
+            + raw.sumdb.private.len();
         if found > RULES_MAX {
             return Err(PolicyError::TooLong { found });
         }
+        let private = |pattern: String| Pattern::compile(Ecosystem::Go, &pattern);
         Ok(Self {
             document: document.to_owned(),
+            private_modules: numbered("sumdb.private", raw.sumdb.private, private)?,
             modes: raw.attestations,
             rules: numbered("rule", raw.rule, document::rule)?,
             deny: numbered("deny", raw.deny, document::deny)?,
@@ -172,7 +187,14 @@ impl Policy {
     /// What is required of a package's artifacts. Under the ratchet, the attest check may answer that nothing is offered.
     pub fn requirement(&self, ecosystem: Ecosystem, package: &PackageName) -> Requirement {
         let attest = CheckSet::of(CheckKind::Attest);
+        let sumdb = CheckSet::of(CheckKind::Sumdb);
         let base = self.rule(ecosystem, package).map_or(CheckSet::of(CheckKind::Hash), |rule| rule.require);
+        let logged = CheckKind::Sumdb.applies_to(ecosystem) && !self.is_private_module(package);
+        let base = match (ecosystem, logged) {
+            (_, true) => base.union(sumdb),
+            (Ecosystem::Go, false) => base.minus(sumdb).union(CheckSet::of(CheckKind::Hash)),
+            (Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi, false) => base.minus(sumdb),
+        };
         let (checks, tolerated) = match self.attestations(ecosystem, package) {
             AttestationMode::Off | AttestationMode::Observe => (base.minus(attest), CheckSet::EMPTY),
             AttestationMode::Ratchet => (base.union(attest), attest),
@@ -190,6 +212,15 @@ impl Policy {
         }
         let said = self.rule(ecosystem, package).and_then(|rule| rule.attestations);
         said.unwrap_or_else(|| self.modes.of(ecosystem))
+    }
+
+    /// Whether a Go module is private: no checksum database knows it, and none may be asked for it.
+    pub fn is_private_module(&self, module: &PackageName) -> bool {
+        if module.as_str() == GO_TOOLCHAIN {
+            return false;
+        }
+        let name = pattern::fold(Ecosystem::Go, module.as_str());
+        self.private_modules.iter().any(|pattern| pattern.matches(&name))
     }
 
     /// Who must sign a package, if the policy pins it; the first pin that names it.

@@ -1,4 +1,6 @@
-//! Artifacts as package URLs. The file is the `file_name` qualifier where a version has several (PyPI).
+//! Artifacts as package URLs. The file is the `file_name` qualifier where a version has several (PyPI, Go).
+//!
+//! Go paths keep their case: the specification lower-cases them, and modules that differ in case are two modules.
 
 use std::{fmt, str::FromStr};
 
@@ -36,7 +38,7 @@ pub enum PurlError {
 impl From<&ArtifactId> for Purl {
     fn from(id: &ArtifactId) -> Self {
         let file = match id.ecosystem {
-            Ecosystem::Pypi => Some(id.file.clone()),
+            Ecosystem::Go | Ecosystem::Pypi => Some(id.file.clone()),
             Ecosystem::Cargo | Ecosystem::Npm => None,
         };
         Self { ecosystem: id.ecosystem, package: id.package.clone(), version: Some(id.version.clone()), file }
@@ -45,11 +47,11 @@ impl From<&ArtifactId> for Purl {
 
 impl fmt::Display for Purl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (namespace, name) = match self.package.as_str().split_once('/') {
+        let (namespace, name) = match self.package.as_str().rsplit_once('/') {
             Some((namespace, name)) => (Some(namespace), name),
             None => (None, self.package.as_str()),
         };
-        let mut purl = PackageUrl::new(self.ecosystem.as_str(), name).map_err(|_| fmt::Error)?;
+        let mut purl = PackageUrl::new(self.ecosystem.purl_type(), name).map_err(|_| fmt::Error)?;
         if let Some(namespace) = namespace {
             purl.with_namespace(namespace).map_err(|_| fmt::Error)?;
         }
@@ -74,7 +76,7 @@ impl FromStr for Purl {
         };
         let file = purl.qualifiers().get("file_name");
         Ok(Self {
-            ecosystem: purl.ty().parse()?,
+            ecosystem: Ecosystem::of_purl_type(purl.ty())?,
             package: PackageName::new(package)?,
             version: purl.version().map(Version::new).transpose()?,
             file: file.map(|f| FileName::new(f.as_ref())).transpose()?,
@@ -94,6 +96,8 @@ mod tests {
             "pkg:cargo/serde@1.0.0",
             "pkg:pypi/requests@2.32.0?file_name=requests-2.32.0-py3-none-any.whl",
             "pkg:pypi/requests",
+            "pkg:golang/example.com/Upper/mod/v2@v2.0.1?file_name=v2.0.1.zip",
+            "pkg:golang/example.com@v1.0.0%2Bincompatible?file_name=v1.0.0%2Bincompatible.mod",
         ] {
             assert_eq!(text.parse::<Purl>().expect(text).to_string(), text);
         }
@@ -102,6 +106,7 @@ mod tests {
     #[test]
     fn other_types_and_path_tricks_are_refused() {
         assert!(matches!("pkg:gem/rails@7".parse::<Purl>(), Err(PurlError::Ecosystem(_))));
+        assert!(matches!("pkg:go/example.com/a@v1.0.0".parse::<Purl>(), Err(PurlError::Ecosystem(_))));
         assert!(matches!("left-pad".parse::<Purl>(), Err(PurlError::Grammar(_))));
         assert!("pkg:npm/a@%2e%2e".parse::<Purl>().is_err());
     }

@@ -42,6 +42,8 @@ pub enum Reason {
     },
     /// The upstream declared no digest at all.
     NoClaim,
+    /// This ecosystem declares digests nowhere but in its checksum database; the archive is what it is called.
+    Undeclared,
     /// The upstream declared only broken digests.
     WeakOnly {
         /// The algorithms that were declared, and match.
@@ -139,6 +141,44 @@ pub enum Reason {
         /// What it would be held for.
         finding: Box<Reason>,
     },
+    /// The checksum database has this artifact, with this digest.
+    SumdbRecorded {
+        /// The name of the database's key.
+        database: String,
+        /// The number of the record.
+        record: u64,
+        /// The size of the signed tree that it was found in.
+        tree_size: u64,
+        /// The digest, `h1:` and base64.
+        h1: String,
+    },
+    /// The policy says that the module is private, so no checksum database was asked.
+    SumdbPrivate,
+    /// The checksum database says that it has no such version.
+    SumdbAbsent {
+        /// The name of the database's key.
+        database: String,
+        /// The status of the answer.
+        status: u16,
+    },
+    /// The checksum database answered, and the answer does not prove what it says.
+    SumdbRefused {
+        /// The name of the database's key.
+        database: String,
+        /// The stable code of the problem.
+        problem: String,
+        /// What was found, shortened.
+        detail: String,
+    },
+    /// The checksum database has other bytes under this name.
+    SumdbMismatch {
+        /// What was compared: `zip`, `go.mod`, `go.mod in zip`.
+        what: String,
+        /// The digest on record, `h1:` and base64.
+        recorded: String,
+        /// That of the bytes.
+        computed: String,
+    },
     /// A check for benches and tests that looks at nothing.
     Trivial,
     /// What another version wrote, and this one cannot read. No check finds this; only reading makes it.
@@ -171,6 +211,7 @@ impl Reason {
             Self::DigestMismatch { .. } => "digest_mismatch",
             Self::SizeMismatch { .. } => "size_mismatch",
             Self::NoClaim => "no_claim",
+            Self::Undeclared => "undeclared",
             Self::WeakOnly { .. } => "weak_only",
             Self::WeakAccepted { .. } => "weak_accepted",
             Self::ClaimMalformed { .. } => "claim_malformed",
@@ -185,6 +226,11 @@ impl Reason {
             Self::ForeignBuild { .. } => "foreign_build",
             Self::Discontinued { .. } => "discontinued",
             Self::Waived { .. } => "waived",
+            Self::SumdbRecorded { .. } => "sumdb_recorded",
+            Self::SumdbPrivate => "sumdb_private",
+            Self::SumdbAbsent { .. } => "sumdb_absent",
+            Self::SumdbRefused { .. } => "sumdb_refused",
+            Self::SumdbMismatch { .. } => "sumdb_mismatch",
             Self::Trivial => "trivial",
             Self::Unreadable { .. } => "unreadable",
         }
@@ -202,6 +248,9 @@ impl fmt::Display for Reason {
                 write!(f, "the declared size is {declared} bytes, but the file has {computed}")
             }
             Self::NoClaim => f.write_str("the upstream declares no digest for it"),
+            Self::Undeclared => {
+                f.write_str("it is what it is called; no digest is declared in this ecosystem")
+            }
             Self::WeakOnly { algorithms, published_at } => {
                 write!(f, "only weak digests are declared ({})", words(algorithms))?;
                 match published_at {
@@ -254,6 +303,23 @@ impl fmt::Display for Reason {
             Self::Waived { reason, expires, finding } => {
                 write!(f, "waived until {expires} ({reason}); else: {finding}")
             }
+            Self::SumdbRecorded { database, record, tree_size, h1 } => {
+                write!(f, "record {record} of {database}, in a signed tree of {tree_size}, has {h1}")
+            }
+            Self::SumdbPrivate => {
+                f.write_str("the policy says that it is private; no checksum database was asked")
+            }
+            Self::SumdbAbsent { database, status } => write!(
+                f,
+                "{database} has no such version (status {status}); if the module is private, name it in the policy's [sumdb] section"
+            ),
+            Self::SumdbRefused { database, problem, detail } => {
+                write!(f, "the answer of {database} is refused ({problem}): {detail}")
+            }
+            Self::SumdbMismatch { what, recorded, computed } => write!(
+                f,
+                "the checksum database has {recorded} for this {what}, but the bytes have {computed}"
+            ),
             Self::Trivial => f.write_str("nothing was looked at"),
             Self::Unreadable { code } => {
                 write!(

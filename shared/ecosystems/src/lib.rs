@@ -19,6 +19,7 @@
 pub mod archive;
 mod cargo;
 mod document;
+pub mod go;
 mod index;
 pub mod integrity;
 mod json;
@@ -41,8 +42,8 @@ pub use index::{Amendment, Amendments, Index, IndexEntry, IndexError, Located, R
 pub use integrity::{Comparison, Computed, Declared};
 pub use npm::{AuditError, filter_bulk_audit};
 pub use request::{
-    ArtifactRequest, Document, IndexForm, RawRequest, ReadRequest, RequestError, StaticReply, UpstreamBase,
-    UpstreamPath,
+    ArtifactRequest, Document, GoQuery, IndexForm, RawRequest, ReadRequest, RequestError, StaticReply,
+    SumdbRequest, SumdbTarget, UpstreamBase, UpstreamPath,
 };
 pub use version::{release_line, version_lower};
 
@@ -94,6 +95,17 @@ pub trait Adapter: Send + Sync {
         Err(IndexError::Malformed { problem: format!("{} has no download template", self.ecosystem()) })
     }
 
+    /// Where the bytes of an artifact are, in ecosystems whose addresses follow from the coordinate and where no listing has
+    /// every version; `None` elsewhere. Whether it exists is found out by asking.
+    fn direct(&self, _id: &ArtifactId) -> Option<Direct> {
+        None
+    }
+
+    /// Whether the upstream's metadata declares digests. Where it does not, another check than hash has to have them.
+    fn declares_digests(&self) -> bool {
+        true
+    }
+
     /// A document that is answered without asking anybody, `config.json` for instance.
     fn static_reply(&self, reply: StaticReply, public_url: &Url) -> Rendered;
 
@@ -119,6 +131,15 @@ pub trait Adapter: Send + Sync {
 
     /// The body of a refusal, and its content type, as this ecosystem's clients show it.
     fn refusal_body(&self, refusal: &Refusal, reference: &str) -> (&'static str, String);
+}
+
+/// An artifact whose address follows from its coordinate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Direct {
+    /// What the upstream says of the version; becomes the artifact's metadata evidence.
+    pub info: UpstreamPath,
+    /// The bytes, below the upstream's index address.
+    pub bytes: UpstreamPath,
 }
 
 /// A reader that can go back; ZIP archives are read from their end.
@@ -159,6 +180,7 @@ pub fn normal(purl: Purl) -> Result<Purl, touchstone_domain::NameError> {
 pub fn adapter(ecosystem: Ecosystem) -> &'static dyn Adapter {
     match ecosystem {
         Ecosystem::Cargo => &cargo::Cargo,
+        Ecosystem::Go => &go::Go,
         Ecosystem::Npm => &npm::Npm,
         Ecosystem::Pypi => &pypi::Pypi,
     }

@@ -66,12 +66,59 @@ pub enum ReadRequest {
     Artifact(ArtifactRequest),
     /// A document that is passed through from the upstream.
     Document(Document),
+    /// Go: what the upstream says of one version (`.info`, `@latest`).
+    GoInfo {
+        /// The module.
+        package: PackageName,
+        /// Which version.
+        query: GoQuery,
+    },
+    /// Go: the checksum database, passed through.
+    Sumdb(SumdbRequest),
     /// npm's bulk advisory request: its body is filtered and passed on.
     BulkAudit,
     /// A document that is answered without asking anybody.
     Static(StaticReply),
     /// The same thing has another spelling: 301 to this path below the ecosystem's root.
     Redirect(String),
+}
+
+/// Which version of a module is asked about.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum GoQuery {
+    /// A canonical version.
+    Version(Version),
+    /// A branch, tag or commit; what it means changes. Unescaped.
+    Revision(String),
+    /// `@latest`.
+    Latest,
+}
+
+/// A request to a checksum database.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SumdbRequest {
+    /// The name of the database, which is that of its key.
+    pub database: String,
+    /// What of it.
+    pub target: SumdbTarget,
+}
+
+/// What is asked of a checksum database.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum SumdbTarget {
+    /// Whether we stand in for it.
+    Supported,
+    /// The latest signed tree head.
+    Latest,
+    /// The record of a version.
+    Lookup {
+        /// The module.
+        package: PackageName,
+        /// The version.
+        version: Version,
+    },
+    /// A tile: the path from `tile/` on, checked for its characters only.
+    Tile(String),
 }
 
 /// An artifact, and the digest that the path itself names.
@@ -100,6 +147,8 @@ pub enum IndexForm {
     PypiJson,
     /// Cargo: the sparse index file.
     CargoSparse,
+    /// Go: `@v/list`.
+    GoList,
 }
 
 /// A document that the mirror does not interpret.
@@ -129,7 +178,7 @@ pub struct UpstreamPath {
 pub enum UpstreamBase {
     /// `[upstream.*] url`.
     Index,
-    /// `attestations_url` (npm) or `provenance_url` (PyPI).
+    /// `attestations_url` (npm), `provenance_url` (PyPI) or `sumdb_url` (Go).
     Attestations,
 }
 

@@ -12,6 +12,7 @@ pub fn release_line(ecosystem: Ecosystem, version: &Version) -> ReleaseLine {
         Ecosystem::Npm | Ecosystem::Cargo => {
             semver::Version::parse(version.as_str()).map_or(0, |version| version.major)
         }
+        Ecosystem::Go => semantic(version).map_or(0, |version| version.major),
         Ecosystem::Pypi => pep440(version).map_or(0, |version| {
             let major = version.release().first().copied().unwrap_or_default();
             version.epoch().saturating_mul(MAJORS).saturating_add(major.min(MAJORS - 1))
@@ -27,8 +28,14 @@ pub fn version_lower(ecosystem: Ecosystem, a: &Version, b: &Version) -> Option<b
             let parse = |version: &Version| semver::Version::parse(version.as_str()).ok();
             Some(parse(a)?.cmp_precedence(&parse(b)?).is_lt())
         }
+        Ecosystem::Go => Some(semantic(a)?.cmp_precedence(&semantic(b)?).is_lt()),
         Ecosystem::Pypi => Some(pep440(a)? < pep440(b)?),
     }
+}
+
+/// A Go version: a semantic one behind a `v`.
+fn semantic(version: &Version) -> Option<semver::Version> {
+    semver::Version::parse(version.as_str().strip_prefix('v')?).ok()
 }
 
 fn pep440(version: &Version) -> Option<pep440_rs::Version> {
@@ -50,6 +57,7 @@ mod tests {
             (Ecosystem::Npm, "10.0.0-rc.1+build", 10),
             (Ecosystem::Npm, "18446744073709551615.0.0", i64::MAX),
             (Ecosystem::Cargo, "3.1.4", 3),
+            (Ecosystem::Go, "v2.1.0+incompatible", 2),
             (Ecosystem::Pypi, "2026.1", 2026),
             (Ecosystem::Pypi, "4", 4),
             (Ecosystem::Pypi, "1!2.0", (1 << 32) + 2),

@@ -93,6 +93,7 @@ impl Registry {
         let path = match ecosystem {
             touchstone_domain::Ecosystem::Pypi => "pypi",
             touchstone_domain::Ecosystem::Cargo => "cargo",
+            touchstone_domain::Ecosystem::Go => "go",
             touchstone_domain::Ecosystem::Npm => "npm",
         };
         format!("http://{}/{path}/", self.address).parse().expect("an address")

@@ -57,6 +57,7 @@ async fn discover(ecosystem: Ecosystem) -> Result<Found> {
         Ecosystem::Npm => npm().await,
         Ecosystem::Pypi => pypi().await,
         Ecosystem::Cargo => cargo().await,
+        Ecosystem::Go => anyhow::bail!("not asked yet"),
     }
 }
 

@@ -173,6 +173,7 @@ async fn upstreams(config: &Config) -> Vec<Test> {
 async fn upstream(ecosystem: Ecosystem, upstream: &Upstream) -> Result<Found> {
     let path = match ecosystem {
         Ecosystem::Cargo => "config.json",
+        Ecosystem::Go => "golang.org/toolchain/@v/list",
         Ecosystem::Npm => "-/ping",
         Ecosystem::Pypi => "simple/pip/",
     };

@@ -97,7 +97,7 @@ impl RawModes {
         let said = match ecosystem {
             Ecosystem::Npm => self.npm,
             Ecosystem::Pypi => self.pypi,
-            Ecosystem::Cargo => None,
+            Ecosystem::Cargo | Ecosystem::Go => None,
         };
         said.unwrap_or(AttestationMode::default_for(ecosystem))
     }

@@ -21,6 +21,8 @@ pub(super) struct Document {
     #[serde(default)]
     pub(super) attestations: RawModes,
     #[serde(default)]
+    pub(super) sumdb: RawSumdb,
+    #[serde(default)]
     pub(super) rule: Vec<RawRule>,
     #[serde(default)]
     pub(super) deny: Vec<RawDeny>,
@@ -30,6 +32,13 @@ pub(super) struct Document {
     pub(super) pin: Vec<RawPin>,
     #[serde(default)]
     pub(super) waiver: Vec<RawWaiver>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSumdb {
+    #[serde(default)]
+    pub(super) private: Vec<String>,
 }
 
 #[derive(Deserialize)]
@@ -93,6 +102,12 @@ fn required(raw: &RawRule) -> Result<(CheckSet, Option<AttestationMode>), String
         return Ok((CheckSet::of(CheckKind::Hash), raw.attestations));
     };
     let checks: CheckSet = names.iter().map(|n| available(n)).collect::<Result<_, _>>()?;
+    let foreign = |check: &CheckKind| {
+        *check == CheckKind::Sumdb && !raw.ecosystem.is_some_and(|ecosystem| check.applies_to(ecosystem))
+    };
+    if checks.iter().any(|check| foreign(&check)) {
+        return Err("the check \"sumdb\" needs `ecosystem = \"go\"`, which is checked by it anyway".into());
+    }
     if checks.is_empty() {
         return Err("`require` is empty; leave it out, or name a check such as \"hash\"".into());
     }

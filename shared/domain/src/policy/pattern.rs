@@ -1,4 +1,7 @@
 //! Anchored globs over folded names; matching is linear in the name for each `*`, and never backtracks further.
+//!
+//! Go's patterns are those of `GOPRIVATE`: each element of the pattern is a glob for an element of the path, in which `*` stops
+//! at `/`, and what is below a path that matches, matches too. So `*.corp.example` never means `evil.example/x.corp.example`.
 
 use crate::Ecosystem;
 
@@ -8,6 +11,8 @@ const PATTERN_BYTES_MAX: usize = 256;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
     folded: String,
+    /// Whether it is compared element by element, and names everything below.
+    by_element: bool,
 }
 
 impl Pattern {
@@ -21,12 +26,23 @@ impl Pattern {
                 "the pattern {text:?} contains {c:?}; only `*` is special, and names are ASCII"
             ));
         }
-        Ok(Self { folded: fold(ecosystem, text) })
+        let by_element = match ecosystem {
+            Ecosystem::Go => true,
+            Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi => false,
+        };
+        if by_element && text.split('/').any(str::is_empty) {
+            return Err(format!("the pattern {text:?} has an empty element; write it as GOPRIVATE does"));
+        }
+        Ok(Self { folded: fold(ecosystem, text), by_element })
     }
 
     /// Whether the whole folded name matches.
     pub(super) fn matches(&self, folded: &str) -> bool {
-        anchored(&self.folded, folded)
+        if !self.by_element {
+            return anchored(&self.folded, folded);
+        }
+        let mut elements = folded.split('/');
+        self.folded.split('/').all(|glob| elements.next().is_some_and(|element| anchored(glob, element)))
     }
 }
 
@@ -50,7 +66,7 @@ pub(super) fn anchored(glob: &str, text: &str) -> bool {
 pub(super) fn fold(ecosystem: Ecosystem, name: &str) -> String {
     let lower = name.to_ascii_lowercase();
     match ecosystem {
-        Ecosystem::Npm => lower,
+        Ecosystem::Npm | Ecosystem::Go => lower,
         Ecosystem::Cargo => lower.replace('_', "-"),
         // Runs of separators are one separator (PEP 503).
         Ecosystem::Pypi => {
@@ -66,7 +82,7 @@ pub(super) fn fold(ecosystem: Ecosystem, name: &str) -> String {
 /// Whether two versions in normal form are one version: 1.0 and 1.0.0 are, for Python's clients.
 pub(super) fn same_version(ecosystem: Ecosystem, left: &str, right: &str) -> bool {
     match ecosystem {
-        Ecosystem::Npm | Ecosystem::Cargo => left == right,
+        Ecosystem::Npm | Ecosystem::Cargo | Ecosystem::Go => left == right,
         Ecosystem::Pypi => {
             let split = |text: &str| {
                 let end = text.find(|c: char| !matches!(c, '0'..='9' | '.' | '!')).unwrap_or(text.len());
@@ -117,6 +133,31 @@ mod tests {
         }
         assert!(Pattern::compile(Ecosystem::Npm, "").is_err());
         assert!(Pattern::compile(Ecosystem::Npm, "a[b]").is_err());
+    }
+
+    #[test]
+    fn go_patterns_are_those_of_goprivate() {
+        let matches = |pattern, name: &str| {
+            Pattern::compile(Ecosystem::Go, pattern).expect("pattern").matches(&fold(Ecosystem::Go, name))
+        };
+        for (pattern, name, expected) in [
+            ("corp.example", "corp.example", true),
+            ("corp.example", "corp.example/x/y", true),
+            ("corp.example", "corp.example.evil.example/x", false),
+            ("*.corp.example", "git.corp.example/Team/x", true),
+            ("*.corp.example", "evil.example/x.corp.example", false),
+            ("*.corp.example", "corp.example/x", false),
+            ("code.example/team-*/lib", "code.example/team-a/lib/v2", true),
+            ("code.example/team-*/lib", "code.example/team-a/other", false),
+            ("code.example/team", "code.example/teams", false),
+            ("code.example/team", "code.example", false),
+            ("*", "anything.example/x", true),
+        ] {
+            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
+        }
+        for bad in ["/x", "corp.example/", "a//b"] {
+            assert!(Pattern::compile(Ecosystem::Go, bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -52,7 +52,7 @@ fn coordinate(ecosystem: Ecosystem, file: &str) -> Option<(String, String)> {
             let (package, rest) = file.split_once('-')?;
             (package, rest.split('-').next()?)
         }
-        (Ecosystem::Cargo | Ecosystem::Npm, None) => return None,
+        (Ecosystem::Cargo | Ecosystem::Go | Ecosystem::Npm, None) => return None,
     };
     version.starts_with(|c: char| c.is_ascii_digit()).then(|| (package.to_owned(), version.to_owned()))
 }

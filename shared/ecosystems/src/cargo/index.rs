@@ -158,7 +158,8 @@ impl Index for SparseIndex {
     fn render(&self, form: &IndexForm, _public_url: &Url, amendments: &Amendments) -> Option<Rendered> {
         match form {
             IndexForm::CargoSparse => {}
-            IndexForm::NpmFull
+            IndexForm::GoList
+            | IndexForm::NpmFull
             | IndexForm::NpmAbbreviated
             | IndexForm::NpmManifest(_)
             | IndexForm::PypiHtml

@@ -194,7 +194,8 @@ impl Index for Project {
             IndexForm::NpmFull
             | IndexForm::NpmAbbreviated
             | IndexForm::NpmManifest(_)
-            | IndexForm::CargoSparse => None,
+            | IndexForm::CargoSparse
+            | IndexForm::GoList => None,
         }
     }
 }

@@ -185,6 +185,8 @@ pub struct Blobs {
 pub struct Upstreams {
     /// `[upstream.cargo]`: a sparse index.
     pub cargo: Option<UpstreamSection>,
+    /// `[upstream.go]`: a module proxy.
+    pub go: Option<UpstreamSection>,
     /// `[upstream.npm]`: a registry.
     pub npm: Option<UpstreamSection>,
     /// `[upstream.pypi]`: a simple index.
@@ -196,6 +198,7 @@ impl Upstreams {
     pub fn get(&self, ecosystem: Ecosystem) -> Option<&UpstreamSection> {
         match ecosystem {
             Ecosystem::Cargo => self.cargo.as_ref(),
+            Ecosystem::Go => self.go.as_ref(),
             Ecosystem::Npm => self.npm.as_ref(),
             Ecosystem::Pypi => self.pypi.as_ref(),
         }
@@ -207,8 +210,9 @@ impl Upstreams {
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Ecosystem, &mut UpstreamSection)> {
-        let Self { cargo, npm, pypi } = self;
-        let sections = [(Ecosystem::Cargo, cargo), (Ecosystem::Npm, npm), (Ecosystem::Pypi, pypi)];
+        let Self { cargo, go, npm, pypi } = self;
+        let sections =
+            [(Ecosystem::Cargo, cargo), (Ecosystem::Go, go), (Ecosystem::Npm, npm), (Ecosystem::Pypi, pypi)];
         sections.into_iter().filter_map(|(ecosystem, section)| Some((ecosystem, section.as_mut()?)))
     }
 }

@@ -73,7 +73,9 @@ pub(super) async fn documents(ecosystem: Ecosystem, upstream: &Upstream) -> Resu
     let path = match ecosystem {
         Ecosystem::Npm => "-/npm/v1/keys",
         Ecosystem::Pypi => "integrity/pip/1.0.0/pip-1.0.0.tar.gz/provenance",
-        Ecosystem::Cargo => return Ok(Found::Good("not used: there is nothing to verify".to_owned())),
+        Ecosystem::Cargo | Ecosystem::Go => {
+            return Ok(Found::Good("not used: there is nothing to verify".to_owned()));
+        }
     };
     let url = upstream.attestations_url(path)?;
     let answer = answers(&url, upstream.metadata(&url, "*/*", &Validators::default()).await);

@@ -51,7 +51,11 @@ pub(super) fn render(
         IndexForm::NpmManifest(reference) => {
             Some(Rendered { content_type: JSON, body: view.manifest(reference)? })
         }
-        IndexForm::PypiHtml | IndexForm::PypiHtmlV1 | IndexForm::PypiJson | IndexForm::CargoSparse => None,
+        IndexForm::PypiHtml
+        | IndexForm::PypiHtmlV1
+        | IndexForm::PypiJson
+        | IndexForm::CargoSparse
+        | IndexForm::GoList => None,
     }
 }
 

@@ -1,0 +1,1 @@
+//! The sumdb check: the Go checksum database decides what a module is.
