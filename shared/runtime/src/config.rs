@@ -11,7 +11,9 @@ mod addresses;
 mod error;
 mod secret;
 mod sections;
+mod sumdb;
 mod trust;
+mod upstreams;
 
 use std::{
     io::Read as _,
@@ -24,14 +26,17 @@ use figment::{
     value::{Dict, Map, Value},
 };
 
+use touchstone_domain::Ecosystem;
+
 use crate::Environment;
 pub use error::ConfigError;
 pub use secret::Secret;
 pub use sections::{
     Attest, Blobs, Config, Console, Database, Edge, Hash, NatsSection, PolicySection, Promote,
-    UpstreamSection, Upstreams,
 };
+pub use sumdb::SumdbSection;
 pub use trust::TrustSection;
+pub use upstreams::{UpstreamSection, Upstreams};
 
 /// What the names of configuring variables start with; sections and keys follow, separated by two underscores.
 const PREFIX: &str = "TOUCHSTONE__";
@@ -129,12 +134,13 @@ fn base_dir(file: Option<&Path>) -> Result<PathBuf, ConfigError> {
 
 /// A token in a file that is passed around, shown and committed is a token lost.
 fn refuse_inline_secrets(figment: &Figment) -> Result<(), ConfigError> {
-    let keys = ["console.token", "upstream.npm.token", "upstream.pypi.token", "upstream.cargo.token"];
-    let inline = keys.into_iter().find(|key| {
+    let tokens = Ecosystem::ALL.map(|ecosystem| format!("upstream.{ecosystem}.token"));
+    let mut keys = tokens.into_iter().chain(["console.token".to_owned()]);
+    let inline = keys.find(|key| {
         figment.find_value(key).is_ok()
             && figment.find_metadata(key).is_some_and(|m| matches!(m.source, Some(figment::Source::File(_))))
     });
-    inline.map_or(Ok(()), |key| Err(ConfigError::InlineSecret { key: key.to_owned() }))
+    inline.map_or(Ok(()), |key| Err(ConfigError::InlineSecret { key }))
 }
 
 fn read_secret(

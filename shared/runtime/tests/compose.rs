@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_yaml_ng::Value;
 use touchstone_runtime::{Config, Environment};
 
-const ROLES: [&str; 6] = ["attest", "console", "edge", "hash", "migrate", "promote"];
+const ROLES: [&str; 7] = ["attest", "console", "edge", "hash", "migrate", "promote", "sumdb"];
 
 #[derive(Deserialize)]
 struct Compose {

@@ -28,10 +28,14 @@ pub(super) fn check(edge: &Edge, upstreams: &Upstreams) -> Result<(), ConfigErro
     }
     let public = edge.public_url().origin();
     for (ecosystem, section) in upstreams.iter() {
-        if section.url.origin() == public || is_at(&section.url, listen) {
-            let problem =
-                "is the address of this mirror, which would ask itself; set it to the registry's".to_owned();
-            return refused(format!("upstream.{ecosystem}.url"), problem);
+        let sumdb = section.sumdb_url.as_ref().map(|url| ("sumdb_url", url));
+        for (key, url) in [("url", &section.url)].into_iter().chain(sumdb) {
+            if url.origin() == public || is_at(url, listen) {
+                let problem =
+                    "is the address of this mirror, which would ask itself; set it to the registry's"
+                        .to_owned();
+                return refused(format!("upstream.{ecosystem}.{key}"), problem);
+            }
         }
     }
     Ok(())

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use touchstone_domain::Ecosystem;
 use url::Url;
 
-use super::{ConfigError, Secret, TrustSection, addresses};
+use super::{ConfigError, Secret, SumdbSection, TrustSection, Upstreams, addresses};
 
 /// Everything a role can be told.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -43,6 +43,8 @@ pub struct Config {
     pub hash: Hash,
     /// `[attest]`
     pub attest: Attest,
+    /// `[sumdb]`
+    pub sumdb: SumdbSection,
     /// `[promote]`
     pub promote: Promote,
 }
@@ -62,6 +64,7 @@ impl Default for Config {
             policy: PolicySection::default(),
             hash: Hash::default(),
             attest: Attest::default(),
+            sumdb: SumdbSection::default(),
             promote: Promote::default(),
         }
     }
@@ -106,6 +109,9 @@ pub struct Edge {
     /// How long a request waits for the decision. pip gives up after 15 s, so at most 12 s.
     #[serde(with = "humantime_serde")]
     pub hold: Duration,
+    /// The same for Go, whose client waits for ever and never asks again.
+    #[serde(with = "humantime_serde")]
+    pub patient_hold: Duration,
     /// How long an index is served without asking the upstream whether it changed.
     #[serde(with = "humantime_serde")]
     pub metadata_ttl: Duration,
@@ -129,6 +135,7 @@ impl Default for Edge {
             listen: SocketAddr::from(([127, 0, 0, 1], 8080)),
             public_url: None,
             hold: Duration::from_secs(8),
+            patient_hold: Duration::from_mins(1),
             metadata_ttl: Duration::from_mins(5),
             max_connections: 4096,
             max_fetches: 64,
@@ -177,64 +184,6 @@ impl Default for Console {
 pub struct Blobs {
     /// `file:///path`; `blobs` in the data directory if absent.
     pub url: Option<Url>,
-}
-
-/// The upstream of each ecosystem; one without an upstream is not served.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Upstreams {
-    /// `[upstream.cargo]`: a sparse index.
-    pub cargo: Option<UpstreamSection>,
-    /// `[upstream.go]`: a module proxy.
-    pub go: Option<UpstreamSection>,
-    /// `[upstream.npm]`: a registry.
-    pub npm: Option<UpstreamSection>,
-    /// `[upstream.pypi]`: a simple index.
-    pub pypi: Option<UpstreamSection>,
-}
-
-impl Upstreams {
-    /// The upstream of an ecosystem, if it has one.
-    pub fn get(&self, ecosystem: Ecosystem) -> Option<&UpstreamSection> {
-        match ecosystem {
-            Ecosystem::Cargo => self.cargo.as_ref(),
-            Ecosystem::Go => self.go.as_ref(),
-            Ecosystem::Npm => self.npm.as_ref(),
-            Ecosystem::Pypi => self.pypi.as_ref(),
-        }
-    }
-
-    /// Every configured upstream.
-    pub fn iter(&self) -> impl Iterator<Item = (Ecosystem, &UpstreamSection)> {
-        Ecosystem::ALL.into_iter().filter_map(|ecosystem| Some((ecosystem, self.get(ecosystem)?)))
-    }
-
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Ecosystem, &mut UpstreamSection)> {
-        let Self { cargo, go, npm, pypi } = self;
-        let sections =
-            [(Ecosystem::Cargo, cargo), (Ecosystem::Go, go), (Ecosystem::Npm, npm), (Ecosystem::Pypi, pypi)];
-        sections.into_iter().filter_map(|(ecosystem, section)| Some((ecosystem, section.as_mut()?)))
-    }
-}
-
-/// One upstream.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct UpstreamSection {
-    /// Where indexes are.
-    pub url: Url,
-    /// Where attestations are, if not there; PyPI calls them provenance.
-    #[serde(default, alias = "provenance_url")]
-    pub attestations_url: Option<Url>,
-    /// Further origins (scheme, host, port) that links to artifacts may point to.
-    #[serde(default)]
-    pub file_hosts: Vec<Url>,
-    /// The bearer token for it; by environment only.
-    #[serde(default)]
-    pub token: Option<Secret>,
-    /// A file that holds the token instead.
-    #[serde(default)]
-    pub token_file: Option<PathBuf>,
 }
 
 /// `[policy]`
@@ -323,6 +272,7 @@ impl Config {
         within("promote.attempts_max", promote.attempts_max.into(), 1, 1000)?;
         lasts("shutdown_grace", self.shutdown_grace, Duration::ZERO, 3600 * second)?;
         lasts("edge.hold", edge.hold, Duration::ZERO, 12 * second)?;
+        lasts("edge.patient_hold", edge.patient_hold, Duration::ZERO, 600 * second)?;
         lasts("edge.metadata_ttl", edge.metadata_ttl, Duration::ZERO, 24 * 3600 * second)?;
         lasts("edge.header_timeout", edge.header_timeout, second, 300 * second)?;
         lasts("edge.stall_timeout", edge.stall_timeout, second, 3600 * second)?;
@@ -336,11 +286,13 @@ impl Config {
             return Err(ConfigError::Value { key: "edge.public_url".to_owned(), problem });
         }
         self.trust.check()?;
+        self.sumdb.check()?;
+        self.upstream.check()?;
         addresses::check(edge, &self.upstream)
     }
 }
 
-fn within(key: &str, value: usize, min: usize, max: usize) -> Result<(), ConfigError> {
+pub(super) fn within(key: &str, value: usize, min: usize, max: usize) -> Result<(), ConfigError> {
     if (min..=max).contains(&value) {
         return Ok(());
     }

@@ -16,6 +16,7 @@ url = "nats://nats.example:4222"
 listen = "127.0.0.1:8080"
 public_url = "https://mirror.example/packages"
 hold = "7s 500ms"
+patient_hold = "2m"
 [edge.hosts]
 npm = "npm.mirror.example"
 [console]
@@ -32,6 +33,10 @@ provenance_url = "https://provenance.example/"
 file_hosts = ["https://files.example"]
 [upstream.cargo]
 url = "https://index.example/"
+[upstream.go]
+url = "https://modules.example/"
+sumdb_key = "sums.example+0123abcd+AbC/+0="
+file_hosts = ["https://zips.example"]
 [policy]
 file = "policies/policy.toml"
 [trust]
@@ -42,6 +47,11 @@ grace = "30d"
 concurrency = 3
 [attest]
 concurrency = 5
+[sumdb]
+concurrency = 7
+poll = "30s"
+behind_max = "2h"
+frozen_after = "0s"
 [promote]
 sweep_period = "250ms"
 attempts_max = 5
@@ -91,7 +101,13 @@ fn the_sample_parses() {
     let pypi = config.upstream.get(Ecosystem::Pypi).unwrap();
     assert_eq!(pypi.attestations_url.as_ref().unwrap().as_str(), "https://provenance.example/");
     assert_eq!(pypi.file_hosts.len(), 1);
-    assert_eq!(config.upstream.iter().count(), 3);
+    let go = config.upstream.get(Ecosystem::Go).unwrap();
+    assert_eq!(go.sumdb_url().unwrap().as_str(), "https://sums.example/");
+    assert_eq!(config.upstream.iter().count(), 4);
+    assert_eq!(config.edge.patient_hold, Duration::from_mins(2));
+    let sumdb = &config.sumdb;
+    let watched = (sumdb.concurrency, sumdb.poll, sumdb.behind_max, sumdb.frozen_after);
+    assert_eq!(watched, (7, Duration::from_secs(30), Duration::from_hours(2), Duration::ZERO));
     assert_eq!((config.hash.concurrency, config.promote.attempts_max), (3, 5));
 }
 
@@ -178,6 +194,24 @@ fn refusals_name_the_key_and_its_origin() {
 fn refusals_name_the_bound_and_the_way_out() {
     each_starts(&[
         (refusal("[edge]\nhold = \"13s\"\n"), "`edge.hold` is 13s; it must be from 0ns to 12s"),
+        (
+            refusal("[edge]\npatient_hold = \"601s\"\n"),
+            "`edge.patient_hold` is 601s; it must be from 0ns to 600s",
+        ),
+        (refusal("[sumdb]\nconcurrency = 0\n"), "`sumdb.concurrency` is 0; it must be from 1 to 1024"),
+        (refusal("[sumdb]\npoll = \"9s\"\n"), "`sumdb.poll` is 9s; it must be from 10s to 3600s"),
+        (
+            refusal("[sumdb]\nbehind_max = \"59s\"\n"),
+            "`sumdb.behind_max` is 59s; it must be from 60s to 604800s",
+        ),
+        (
+            refusal("[sumdb]\nfrozen_after = \"59m\"\n"),
+            "`sumdb.frozen_after` is 3540s; it must be from 3600s to 2592000s, or 0s",
+        ),
+        (
+            refusal("[upstream.go]\nurl = \"https://a.example/\"\ntoken = \"abc\"\n"),
+            "`upstream.go.token` is a secret: keep it in a file named by `upstream.go.token_file`",
+        ),
         (refusal("[hash]\nconcurrency = 0\n"), "`hash.concurrency` is 0; it must be from 1 to 1024"),
         (
             refusal("[blobs]\nurl = \"s3://bucket/prefix\"\n"),
@@ -252,6 +286,80 @@ fn an_upstream_that_is_the_mirror_itself_is_refused() {
     ] {
         with(listen, upstream).load(&[]).unwrap();
     }
+}
+
+#[test]
+fn go_needs_the_key_of_a_checksum_database_and_nothing_else_has_one() {
+    let go = |more: &str| {
+        let toml = format!("[upstream.go]\nurl = \"https://modules.example/\"\n{more}");
+        Directory::with(&toml).load(&[]).map_err(|error| error.to_string())
+    };
+    let key = |key: &str| format!("sumdb_key = \"{key}\"\n");
+    let url = |url: &str| format!("sumdb_url = \"{url}\"\n");
+    let good = key("sums.example/db+0123abcd+AbC/+0=");
+    let at = |more: &str| go(more).unwrap().upstream.go.unwrap().sumdb_url().unwrap();
+    assert_eq!(at(&good).as_str(), "https://sums.example/db/");
+    let elsewhere = url("https://modules.example/sumdb/sums.example");
+    assert_eq!(at(&(good.clone() + &elsewhere)).as_str(), "https://modules.example/sumdb/sums.example/");
+
+    let missing = "`upstream.go.sumdb_key` is missing; nothing of Go is served that the checksum database does not vouch for";
+    assert_eq!(go("").unwrap_err(), missing);
+    let shape = "`upstream.go.sumdb_key` must be name+hash+key, as in GOSUMDB";
+    let long = format!("sums.example+0123abcd+{}", "A".repeat(512));
+    for bad in [
+        "sums.example",
+        "sums.example+0123abcd",
+        "sums.example+0123abc+AAAA",
+        "sums.example+0123abcg+AAAA",
+        "sums.example+0123abcd+",
+        "sums.example+0123abcd+AA AA",
+        "+0123abcd+AAAA",
+        "sums example+0123abcd+AAAA",
+        "",
+        &long,
+    ] {
+        assert_eq!(go(&key(bad)).unwrap_err(), shape, "{bad}");
+    }
+    let address = "`upstream.go.sumdb_url` must be http:// or https://, without query or fragment";
+    for bad in ["ftp://sums.example/", "https://sums.example/?a", "https://sums.example/#a"] {
+        assert_eq!(go(&(good.clone() + &url(bad))).unwrap_err(), address, "{bad}");
+    }
+    assert_eq!(go(&key("a:b+0123abcd+AAAA")).unwrap_err(), address);
+    let itself = "`upstream.go.sumdb_url` is the address of this mirror, which would ask itself; set it to the registry's";
+    assert_eq!(
+        go(&(good.clone() + &url("http://127.0.0.1:8080/go/sumdb/sums.example"))).unwrap_err(),
+        itself
+    );
+    let attestations = "attestations_url = \"https://attestations.example/\"\n";
+    let expected =
+        "`upstream.go.attestations_url` is not for Go; where the checksum database is, `sumdb_url` says";
+    assert_eq!(go(&(good.clone() + attestations)).unwrap_err(), expected);
+
+    let npm = |more: &str| refusal(&format!("[upstream.npm]\nurl = \"https://npm.example/\"\n{more}"));
+    assert_eq!(npm(&good), "`upstream.npm.sumdb_key` is for [upstream.go] only");
+    assert_eq!(npm(&elsewhere), "`upstream.npm.sumdb_url` is for [upstream.go] only");
+}
+
+#[test]
+fn the_checksum_database_is_configured_by_the_environment_too() {
+    let variables = [
+        ("TOUCHSTONE__UPSTREAM__GO__URL", "https://modules.example/"),
+        ("TOUCHSTONE__UPSTREAM__GO__SUMDB_KEY", "sums.example+01234567+AbC/+0="),
+        ("TOUCHSTONE__UPSTREAM__GO__SUMDB_URL", "https://elsewhere.example/db/"),
+        ("TOUCHSTONE__SUMDB__CONCURRENCY", "3"),
+        ("TOUCHSTONE__SUMDB__POLL", "1m"),
+        ("TOUCHSTONE__SUMDB__BEHIND_MAX", "2m"),
+        ("TOUCHSTONE__SUMDB__FROZEN_AFTER", "3h"),
+        ("TOUCHSTONE__EDGE__PATIENT_HOLD", "4m"),
+    ];
+    let config = Directory::with("").load(&variables).unwrap();
+    let go = config.upstream.get(Ecosystem::Go).unwrap();
+    assert_eq!(go.sumdb_key.as_deref(), Some("sums.example+01234567+AbC/+0="));
+    assert_eq!(go.sumdb_url().unwrap().as_str(), "https://elsewhere.example/db/");
+    let sumdb = &config.sumdb;
+    assert_eq!((sumdb.concurrency, sumdb.poll), (3, Duration::from_mins(1)));
+    assert_eq!((sumdb.behind_max, sumdb.frozen_after), (Duration::from_mins(2), Duration::from_hours(3)));
+    assert_eq!(config.edge.patient_hold, Duration::from_mins(4));
 }
 
 #[test]
