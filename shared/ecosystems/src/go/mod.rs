@@ -6,6 +6,7 @@
 //! *Invariant:* nothing the module proxy says about digests counts, because it says nothing: the checksum database does.
 
 mod contents;
+mod h1;
 mod index;
 mod info;
 mod name;
@@ -21,6 +22,7 @@ use crate::{
     Rendered, RequestError, StaticReply, UpstreamPath,
 };
 
+pub use h1::{ZipH1, h1_mod, h1_zip};
 pub use info::{Info, read_info};
 pub use name::{escape_path, escape_version};
 pub use protocol::{info_path, is_zip, sumdb_path};
