@@ -93,7 +93,7 @@ fn target(package: &Package) -> String {
     match package.ecosystem {
         Ecosystem::Npm => format!("/npm/{}/-/{}", package.name, package.file),
         Ecosystem::Pypi => format!("/pypi/files/-/{}/{}", package.name, package.file),
-        Ecosystem::Cargo => panic!("cargo has no attestations"),
+        Ecosystem::Cargo | Ecosystem::Go => panic!("it has no attestations"),
     }
 }
 
@@ -120,7 +120,7 @@ async fn list(mirror: &TestMirror, package: &Package) {
     let path = match package.ecosystem {
         Ecosystem::Npm => format!("npm/{}", package.name),
         Ecosystem::Pypi => format!("pypi/simple/{}/", package.name),
-        Ecosystem::Cargo => panic!("cargo has no attestations"),
+        Ecosystem::Cargo | Ecosystem::Go => panic!("it has no attestations"),
     };
     // 403 when every version is refused.
     let status = mirror.get(&path).await.status().as_u16();

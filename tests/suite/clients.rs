@@ -261,6 +261,7 @@ impl Graph {
             }
             Ecosystem::Pypi => graph.packages.push(sdist("leaf-1", "1.0.0")),
             Ecosystem::Cargo => (),
+            Ecosystem::Go => panic!("{OF_ITS_OWN}"),
         }
         graph
     }
@@ -278,8 +279,12 @@ fn package(ecosystem: Ecosystem, name: &str, version: &str, dependencies: &[Stri
         Ecosystem::Npm => npm_package(name, version, &dependencies, FILLER_BYTES),
         Ecosystem::Pypi => wheel(name, version, &dependencies, FILLER_BYTES),
         Ecosystem::Cargo => crate_file(name, version, &dependencies, FILLER_BYTES),
+        Ecosystem::Go => panic!("{OF_ITS_OWN}"),
     }
 }
+
+/// Go knows no ranges, and asks about its neighbours.
+const OF_ITS_OWN: &str = "go's conversations are in `go`";
 
 /// Enough for a body that comes in several pieces.
 const FILLER_BYTES: usize = 100_000;
@@ -290,6 +295,7 @@ const fn below_two(ecosystem: Ecosystem) -> &'static str {
         Ecosystem::Npm => "^1.0.0",
         Ecosystem::Pypi => ">=1.0.0,<2",
         Ecosystem::Cargo => "1",
+        Ecosystem::Go => panic!("{}", OF_ITS_OWN),
     }
 }
 
@@ -298,5 +304,6 @@ fn exactly(ecosystem: Ecosystem, version: &str) -> String {
         Ecosystem::Npm => version.to_owned(),
         Ecosystem::Pypi => format!("=={version}"),
         Ecosystem::Cargo => format!("={version}"),
+        Ecosystem::Go => panic!("{OF_ITS_OWN}"),
     }
 }

@@ -130,6 +130,7 @@ async fn a_lost_copy_of_what_the_upstream_dropped_is_no_404() {
             touchstone_domain::Ecosystem::Npm => npm_package(&package.name, "9.0.0", &[], 9),
             touchstone_domain::Ecosystem::Pypi => wheel(&package.name, "9.0.0", &[], 9),
             touchstone_domain::Ecosystem::Cargo => crate_file(&package.name, "9.0.0", &[], 9),
+            touchstone_domain::Ecosystem::Go => panic!("none is made here"),
         };
         registry.unpublish(&package.name);
         registry.publish(newer);

@@ -34,6 +34,7 @@ impl File {
                 format!("/cargo/crates/{name}/{version}/{}/download", package.sha256()),
                 format!("/dl/{name}/{version}"),
             ),
+            Ecosystem::Go => (format!("/go/{name}/@v/{file}"), format!("/{name}/@v/{file}")),
         };
         let sized = package.ecosystem == Ecosystem::Pypi;
         Self { target, name: file.clone(), upstream, purl, bytes: bytes.clone(), sized }
