@@ -11,7 +11,7 @@ use touchstone_runtime::{Config, Environment};
 
 use crate::{commands, roles::Role, standalone, wiring};
 
-/// A verifying mirror for npm, PyPI and Cargo: nothing is served that its checks did not approve.
+/// A verifying mirror for npm, PyPI, Cargo and Go: nothing is served that its checks did not approve.
 #[derive(Parser)]
 #[command(name = "touchstone", version, after_help = EXAMPLES)]
 pub(crate) struct Cli {
@@ -26,7 +26,7 @@ pub(crate) struct Cli {
 const CONFIG: &str = "touchstone.toml";
 
 const EXAMPLES: &str = "Examples:
-  touchstone upstreams discover --write    learn the registries from npm, pip and cargo on this machine
+  touchstone upstreams discover --write    learn the registries from npm, pip, cargo and go on this machine
   touchstone standalone                    run everything in one process, with private Postgres and NATS servers
   touchstone why pkg:npm/left-pad@1.3.0    say what was decided about an artifact, by whom, and why
   touchstone doctor                        show the effective configuration and test every connection";
@@ -41,6 +41,8 @@ enum Command {
     Hash,
     /// Check attestations, registry signatures and who signed; run as many as you like.
     Attest,
+    /// Check Go modules against the checksum database, and watch it; run as many as you like.
+    Sumdb,
     /// Count verdicts and promote; sweep what messages lost.
     Promote,
     /// Answer operators: JSON API and metrics.
@@ -84,7 +86,7 @@ enum Command {
     /// The policy file.
     #[command(subcommand)]
     Policy(Policy),
-    /// Whose signatures count: show it, import or refresh it.
+    /// Whose signatures count, and the Go checksum database: show it, import or refresh it, resume.
     #[command(subcommand)]
     Trust(Trust),
 }
@@ -122,10 +124,12 @@ enum Policy {
 
 #[derive(Subcommand)]
 enum Trust {
-    /// Show which roots, logs and keys count, where they come from, what expires when, and what counted before.
+    /// Show which roots, logs and keys count, where they come from, what expires when, and what counted before; then the Go
+    /// checksum databases: key, head, last poll, and why one is stopped.
     ///
     /// Of the sigstore root and of the npm registry's keys, the file named in `[trust]` wins, then what the TUF repository says,
-    /// then what came with this program. Exit code 1 means that nothing can be verified at present.
+    /// then what came with this program. Exit code 1 means that nothing can be verified at present, or that the configured
+    /// checksum database is stopped.
     Show {
         /// Print JSON.
         #[arg(long)]
@@ -144,6 +148,22 @@ enum Trust {
     ///
     /// What it says is verified from the pinned TUF root, and must be neither expired nor older than what is stored.
     Refresh,
+    /// Go on with a Go checksum database that was stopped, once you know why it contradicted itself.
+    ///
+    /// `touchstone trust show` prints both signed notes of a stop; they are kept. Go modules that waited are judged within
+    /// a minute.
+    Resume {
+        /// Which, as `trust show` names it; the only one that is stopped if absent.
+        #[arg(long)]
+        database: Option<String>,
+        /// Why, for the record.
+        #[arg(long)]
+        reason: String,
+        /// Also forget the head and the tiles that were seen: the next signed head is taken as it comes. Only for a database
+        /// that began anew under the same key.
+        #[arg(long)]
+        discard_head: bool,
+    },
 }
 
 /// Runs a command.
@@ -159,6 +179,7 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         Command::Edge => wiring::run_role(Role::Edge, config).await?,
         Command::Hash => wiring::run_role(Role::Hash, config).await?,
         Command::Attest => wiring::run_role(Role::Attest, config).await?,
+        Command::Sumdb => wiring::run_role(Role::Sumdb, config).await?,
         Command::Promote => wiring::run_role(Role::Promote, config).await?,
         Command::Console => wiring::run_role(Role::Console, config).await?,
         Command::Migrate => commands::migrate::run(&config).await?,
@@ -174,6 +195,9 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         Command::Trust(Trust::Show { json }) => return commands::trust::show(&config, json).await,
         Command::Trust(Trust::Import { directory }) => commands::trust::take(&config, &directory).await?,
         Command::Trust(Trust::Refresh) => commands::trust::renew(&config).await?,
+        Command::Trust(Trust::Resume { database, reason, discard_head }) => {
+            commands::trust::resume(&config, database.as_deref(), &reason, discard_head).await?;
+        }
         Command::Policy(Policy::Check { file, purl }) => {
             return commands::policy::run(&config, file.as_deref(), purl.as_deref());
         }

@@ -6,13 +6,15 @@ pub(crate) enum Role {
     Edge,
     Hash,
     Attest,
+    Sumdb,
     Promote,
     Console,
 }
 
 impl Role {
     /// Every role, in the order in which standalone starts them.
-    pub(crate) const ALL: [Self; 5] = [Self::Promote, Self::Hash, Self::Attest, Self::Console, Self::Edge];
+    pub(crate) const ALL: [Self; 6] =
+        [Self::Promote, Self::Hash, Self::Attest, Self::Sumdb, Self::Console, Self::Edge];
 
     /// The word in the command line, in logs and in Postgres.
     pub(crate) const fn as_str(self) -> &'static str {
@@ -20,6 +22,7 @@ impl Role {
             Self::Edge => "edge",
             Self::Hash => "hash",
             Self::Attest => "attest",
+            Self::Sumdb => "sumdb",
             Self::Promote => "promote",
             Self::Console => "console",
         }

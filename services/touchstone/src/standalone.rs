@@ -45,9 +45,11 @@ async fn roles(config: Config, shutdown: Shutdown) -> Result<()> {
     }
     say(&settings(&config));
     let others = Shutdown { soft: CancellationToken::new(), ..shutdown.clone() };
+    let has_go = config.upstream.go.is_some();
     let wiring = std::sync::Arc::new(Wiring::new(config, shutdown.soft.clone(), others)?);
     let mut running = JoinSet::new();
-    for role in Role::ALL {
+    let roles = Role::ALL.into_iter().filter(|role| *role != Role::Sumdb || has_go);
+    for role in roles {
         let wiring = std::sync::Arc::clone(&wiring);
         let stop_others = (role == Role::Edge).then(|| wiring.shutdown.soft.clone().drop_guard());
         running.spawn(async move {
@@ -107,6 +109,7 @@ fn settings(config: &Config) -> String {
          \x20 uv          UV_DEFAULT_INDEX={url}pypi/simple/\n\
          \x20 cargo       [source.crates-io] replace-with = \"touchstone\"\n\
          \x20             [source.touchstone] registry = \"sparse+{url}cargo/\"\n\
+         \x20 go          go env -w GOPROXY={url}go   (nothing after it: no ,direct)\n\
          Console http://{}/\n{note}",
         config.console.listen
     )

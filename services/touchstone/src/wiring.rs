@@ -79,6 +79,7 @@ impl Wiring {
             Role::Edge => self.edge(store).await,
             Role::Hash => self.hash(store).await,
             Role::Attest => self.attest(store).await,
+            Role::Sumdb => self.sumdb(store).await,
             Role::Promote => {
                 self.promote(store).await;
                 Ok(())
@@ -150,6 +151,11 @@ impl Wiring {
         Ok(())
     }
 
+    async fn sumdb(&self, _store: Store) -> Result<()> {
+        self.shutdown.soft.cancelled().await;
+        Ok(())
+    }
+
     /// NATS, once it is there; `None` when told to stop first.
     async fn connected(&self) -> Option<Bus> {
         let mut bus = self.bus.clone();
@@ -189,7 +195,7 @@ impl Wiring {
     async fn store(&self, role: Role) -> Result<Option<Store>> {
         let stop = match role {
             Role::Edge => &self.edge_stop,
-            Role::Hash | Role::Attest | Role::Promote | Role::Console => &self.shutdown.soft,
+            Role::Hash | Role::Attest | Role::Sumdb | Role::Promote | Role::Console => &self.shutdown.soft,
         };
         loop {
             match store(&self.config, role.as_str()).await {

@@ -174,6 +174,11 @@ impl Policy {
         (self.pins.len(), self.waivers.len())
     }
 
+    /// How many patterns name private Go modules.
+    pub const fn private_patterns(&self) -> usize {
+        self.private_modules.len()
+    }
+
     /// The versions that the deny list names.
     pub fn denied_versions(&self) -> impl Iterator<Item = (Ecosystem, &Version)> {
         self.deny.iter().flat_map(|deny| match &deny.target {

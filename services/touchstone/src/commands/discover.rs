@@ -19,6 +19,14 @@ pub(crate) struct Found {
     pub(crate) url: Url,
     pub(crate) attestations_url: Option<Url>,
     pub(crate) file_hosts: BTreeSet<Url>,
+    pub(crate) sumdb: Option<Sumdb>,
+}
+
+/// A Go checksum database, as found.
+pub(crate) struct Sumdb {
+    /// Its verifier key.
+    key: String,
+    url: Url,
 }
 
 /// Prints the sections, or writes those that the file lacks.
@@ -32,7 +40,7 @@ pub(crate) async fn run(file: &Path, write: bool) -> Result<()> {
     }
     if found.is_empty() {
         bail!(
-            "no package client told its registry; install npm, pip or cargo, or write [upstream.*] sections by hand"
+            "no package client told its registry; install npm, pip, cargo or go, or write [upstream.*] sections by hand"
         );
     }
     if !write {
@@ -63,7 +71,13 @@ async fn discover(ecosystem: Ecosystem) -> Result<Found> {
 
 async fn npm() -> Result<Found> {
     let url = directory(output("npm", &["config", "get", "registry"], &[]).await?.trim())?;
-    Ok(Found { ecosystem: Ecosystem::Npm, url, attestations_url: None, file_hosts: BTreeSet::new() })
+    Ok(Found {
+        ecosystem: Ecosystem::Npm,
+        url,
+        attestations_url: None,
+        file_hosts: BTreeSet::new(),
+        sumdb: None,
+    })
 }
 
 /// pip's own setting, else the default that its help names; then the host of the files of a package that every index has.
@@ -87,7 +101,7 @@ async fn pypi() -> Result<Found> {
     let located = index.locate(&entry.version, &entry.file).context("the index lists no file of pip")?;
     let file_hosts =
         [origin(&page.join(&located.url)?)].into_iter().filter(|host| *host != origin(&url)).collect();
-    Ok(Found { ecosystem: Ecosystem::Pypi, attestations_url: None, url, file_hosts })
+    Ok(Found { ecosystem: Ecosystem::Pypi, attestations_url: None, url, file_hosts, sumdb: None })
 }
 
 /// Cargo keeps the index of its default registry in a folder that is named after the host; its `config.json` says where the
@@ -112,7 +126,7 @@ async fn cargo() -> Result<Found> {
     let template = adapter(Ecosystem::Cargo).parse_download_template(&body)?;
     let downloads = Url::parse(&template.replace(['{', '}'], ""))?;
     let file_hosts = [origin(&downloads)].into_iter().filter(|host| *host != origin(&url)).collect();
-    Ok(Found { ecosystem: Ecosystem::Cargo, url, attestations_url: None, file_hosts })
+    Ok(Found { ecosystem: Ecosystem::Cargo, url, attestations_url: None, file_hosts, sumdb: None })
 }
 
 async fn fetch(
@@ -188,6 +202,10 @@ fn render(before: &str, found: &[Found]) -> Result<String> {
         if let Some(url) = &entry.attestations_url {
             section.insert("attestations_url", value(url.as_str()));
         }
+        if let Some(Sumdb { key, url }) = &entry.sumdb {
+            section.insert("sumdb_key", value(key));
+            section.insert("sumdb_url", value(url.as_str()));
+        }
         if !entry.file_hosts.is_empty() {
             let hosts: Array = entry.file_hosts.iter().map(Url::as_str).collect();
             section.insert("file_hosts", value(hosts));
@@ -209,17 +227,26 @@ mod tests {
             url: url(address),
             attestations_url: None,
             file_hosts: [url("https://files.example/")].into(),
+            sumdb: None,
         };
+        let sumdb = Sumdb { key: "sums.example+0123abcd+AAAA".into(), url: url("https://sums.example/") };
         let before = "# ours\ndata_dir = \"/srv\"\n\n[upstream.npm]\nurl = \"https://mine.example/\"\n";
         let after = render(
             before,
             &[
                 found(Ecosystem::Npm, "https://other.example/"),
                 found(Ecosystem::Pypi, "https://py.example/simple/"),
+                Found {
+                    file_hosts: BTreeSet::new(),
+                    sumdb: Some(sumdb),
+                    ..found(Ecosystem::Go, "https://modules.example/")
+                },
             ],
         );
         let expected = "[upstream.pypi]\nurl = \"https://py.example/simple/\"\nfile_hosts = [\"https://files.example/\"]\n";
-        assert_eq!(after.expect("rendered"), format!("{before}\n{expected}"));
+        let go = "[upstream.go]\nurl = \"https://modules.example/\"\nsumdb_key = \"sums.example+0123abcd+AAAA\"\n\
+                  sumdb_url = \"https://sums.example/\"\n";
+        assert_eq!(after.expect("rendered"), format!("{before}\n{expected}\n{go}"));
         assert!(render("upstream = 3", &[]).is_err());
     }
 }

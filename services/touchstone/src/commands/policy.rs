@@ -3,7 +3,7 @@
 use std::{fmt::Write as _, path::Path, process::ExitCode};
 
 use anyhow::Result;
-use touchstone_domain::{Admission, AttestationMode};
+use touchstone_domain::{Admission, AttestationMode, Ecosystem};
 use touchstone_ecosystems::normal;
 use touchstone_runtime::{Clock as _, Config, SystemClock};
 
@@ -16,9 +16,10 @@ pub(crate) fn run(config: &Config, file: Option<&Path>, purl: Option<&str>) -> R
     let (pins, waivers) = policy.exceptions();
     let mut out = format!(
         "valid: {rules} rule(s), {deny} deny entr{}, {internal} internal namespace(s)\ndigest sha256:{}\n\
-         {pins} pin(s), {waivers} waiver(s)\n",
+         {} pattern(s) of private Go modules\n{pins} pin(s), {waivers} waiver(s)\n",
         if deny == 1 { "y" } else { "ies" },
-        policy.digest()
+        policy.digest(),
+        policy.private_patterns()
     );
     for waiver in policy.expired_waivers(SystemClock.now()) {
         let (sha256, expires) = (waiver.sha256, waiver.expires);
@@ -39,10 +40,16 @@ pub(crate) fn run(config: &Config, file: Option<&Path>, purl: Option<&str>) -> R
             Admission::Denied { reason } => format!("is denied: {reason}"),
             Admission::Internal => "is internal, and never asked for upstream".to_owned(),
         };
+        let private = match ecosystem {
+            Ecosystem::Go if policy.is_private_module(package) => {
+                "\n  private: the checksum database is not asked"
+            }
+            Ecosystem::Cargo | Ecosystem::Go | Ecosystem::Npm | Ecosystem::Pypi => "",
+        };
         let age = policy.min_age(ecosystem, package);
         let _infallible = writeln!(
             out,
-            "{purl} {verdict}\n  required checks: {}\n  minimum age: {age:#}\n  attestations: {}{}",
+            "{purl} {verdict}\n  required checks: {}\n  minimum age: {age:#}\n  attestations: {}{}{private}",
             requirement.required(),
             meaning(policy.attestations(ecosystem, package)),
             if policy.pin(ecosystem, package).is_some() { "; pinned" } else { "" }
