@@ -33,6 +33,16 @@ pub enum IncidentKind {
     /// An attestation or a registry's signature does not verify, or is not about what it stands beside, or a stranger's doing
     /// started the build.
     AttestationRefused,
+    /// Two signed heads of a checksum database contradict each other.
+    SumdbFork,
+    /// The latest tree of a checksum database is smaller than the one that was accepted.
+    SumdbRollback,
+    /// The latest tree of a checksum database has not grown for long.
+    SumdbFreeze,
+    /// An answer of a checksum database does not prove what it says.
+    SumdbRefused,
+    /// A checksum database has another digest on record than the bytes.
+    SumdbMismatch,
 }
 
 impl IncidentKind {
@@ -47,6 +57,11 @@ impl IncidentKind {
             Self::VerdictRefused => "verdict_refused",
             Self::ContinuityBroken => "continuity_broken",
             Self::AttestationRefused => "attestation_refused",
+            Self::SumdbFork => "sumdb_fork",
+            Self::SumdbRollback => "sumdb_rollback",
+            Self::SumdbFreeze => "sumdb_freeze",
+            Self::SumdbRefused => "sumdb_refused",
+            Self::SumdbMismatch => "sumdb_mismatch",
         }
     }
 }
@@ -80,6 +95,20 @@ impl NewIncident {
             version: Some(id.version.clone()),
             file: Some(id.file.clone()),
             artifact,
+            detail,
+        }
+    }
+
+    /// An incident about a checksum database as a whole; the id of its key stands where the package would.
+    pub fn about_sumdb(kind: IncidentKind, database: &str, detail: Value) -> Self {
+        let package = PackageName::new(database).or_else(|_| PackageName::new("sumdb"));
+        Self {
+            kind,
+            ecosystem: Ecosystem::Go,
+            package: package.expect("the second is a name"),
+            version: None,
+            file: None,
+            artifact: None,
             detail,
         }
     }

@@ -32,6 +32,7 @@ mod row;
 mod serve;
 mod sighting;
 mod story;
+mod sumdb;
 #[cfg(test)]
 mod testing;
 mod trust;
@@ -54,6 +55,10 @@ pub use pool::{Store, StoreOptions};
 pub use recall::RecallTarget;
 pub use sighting::{Seen, VERSIONS_MAX};
 pub use story::{Promotion, RecordedAttempt, RecordedVerdict, Story, Transition};
+pub use sumdb::{
+    Advanced, NewSumdbStop, SUMDB_NAME_MAX, SUMDB_NOTE_MAX, SUMDB_TILES_MAX, SumdbHead, SumdbPoll,
+    SumdbState, SumdbStop, SumdbStopKind, SumdbTile,
+};
 pub use trust::{
     StoredAt, TRUST_BYTES_MAX, TUF_FILES_MAX, TrustHistoryEntry, TrustKind, TrustRecord, TrustReported,
     TrustStatus, TufFiles,

@@ -46,7 +46,7 @@ async fn an_upgrade_keeps_what_there_is_and_the_version_before_still_writes() {
     let options = StoreOptions { url: url.clone(), pool_size: 2, application_name: "test".to_owned() };
     let refused = Store::connect(options.clone()).await.map(drop).unwrap_err();
     assert!(matches!(refused, StoreError::SchemaMissing), "{refused}");
-    assert_eq!(Store::migrate(&url).await.unwrap().applied, ["V2__add_attestations"]);
+    assert_eq!(Store::migrate(&url).await.unwrap().applied, ["V2__add_attestations", "V3__add_sumdb"]);
     client.batch_execute(&served_by_version_1(&late, 2)).await.unwrap();
 
     let store = Store::connect(options).await.unwrap();
@@ -83,7 +83,7 @@ async fn of_two_starters_one_migrates_and_later_ones_find_nothing_to_do() {
     let mut applied = [one.unwrap().applied, other.unwrap().applied];
     applied.sort();
     assert_eq!(applied[0], Vec::<String>::new());
-    assert_eq!(applied[1], ["V1__create_schema", "V2__add_attestations"]);
+    assert_eq!(applied[1], ["V1__create_schema", "V2__add_attestations", "V3__add_sumdb"]);
     assert_eq!(Store::migrate(&url).await.unwrap(), MigrationReport { applied: vec![] });
 }
 
