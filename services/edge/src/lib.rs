@@ -27,4 +27,4 @@ mod state;
 mod words;
 
 pub use server::{EdgeError, run};
-pub use state::{EdgeConfig, EdgeParts};
+pub use state::{EdgeConfig, EdgeParts, SumdbEdge};

@@ -32,6 +32,10 @@ pub struct EdgeConfig {
     pub hosts: HashMap<Ecosystem, String>,
     /// How long a request waits for a decision.
     pub hold: Duration,
+    /// The same for Go modules, whose client never tries again.
+    pub patient_hold: Duration,
+    /// The checksum database that is passed through; none is without one.
+    pub sumdb: Option<SumdbEdge>,
     /// How long metadata is used without asking the upstream.
     pub metadata_ttl: Duration,
     /// Connections at once; more wait in the listen queue.
@@ -40,6 +44,15 @@ pub struct EdgeConfig {
     pub header_timeout: Duration,
     /// How long a client may leave a response untouched.
     pub stall_timeout: Duration,
+}
+
+/// The checksum database that clients reach through this edge. Its address is the attestations address of Go's upstream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SumdbEdge {
+    /// The name in its key, which clients have in the path.
+    pub name: String,
+    /// The identity of its key, under which the store keeps its tiles.
+    pub database: String,
 }
 
 /// What the edge is given.

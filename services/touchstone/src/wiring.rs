@@ -96,6 +96,8 @@ impl Wiring {
                 public_url: edge.public_url(),
                 hosts: edge.hosts.iter().map(|(ecosystem, host)| (*ecosystem, host.clone())).collect(),
                 hold: edge.hold,
+                patient_hold: edge.patient_hold,
+                sumdb: None,
                 metadata_ttl: edge.metadata_ttl,
                 connections_max: edge.max_connections,
                 header_timeout: edge.header_timeout,

@@ -344,6 +344,8 @@ impl TestMirrorBuilder {
                 public_url: format!("http://{listen}/").parse().expect("an address"),
                 hosts: self.hosts,
                 hold: self.hold,
+                patient_hold: self.hold,
+                sumdb: None,
                 metadata_ttl: self.metadata_ttl,
                 connections_max: 4_096,
                 header_timeout: self.header_timeout,
