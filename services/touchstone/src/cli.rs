@@ -169,7 +169,7 @@ enum Trust {
 /// Runs a command.
 pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode> {
     if let Command::Upstreams(Upstreams::Discover { write }) = &cli.command {
-        commands::discover::run(cli.config.as_deref().unwrap_or(Path::new(CONFIG)), *write).await?;
+        Box::pin(commands::discover::run(cli.config.as_deref().unwrap_or(Path::new(CONFIG)), *write)).await?;
         return Ok(ExitCode::SUCCESS);
     }
     let file = existing(cli.config.as_deref())?;

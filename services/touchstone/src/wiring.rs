@@ -19,6 +19,8 @@ use touchstone_hash::{HashConfig, HashParts};
 use touchstone_promote::{PromoteConfig, PromoteParts};
 use touchstone_runtime::{Clock, Config, Metrics, Shutdown, SystemClock, config::UpstreamSection};
 use touchstone_store::{Store, StoreOptions};
+use touchstone_sumdb::{SumdbConfig, SumdbParts};
+use touchstone_tlog::note::VerifierKey;
 use touchstone_upstream::{Limits, Secret, Upstream, UpstreamOptions};
 use url::Url;
 
@@ -26,6 +28,8 @@ use crate::roles::Role;
 
 /// How long to wait before asking a server that is away again.
 const AGAIN: Duration = Duration::from_millis(500);
+/// Documents that a sumdb worker may always fetch at once: one artifact needs several tiles.
+const DOCUMENTS_MIN: usize = 16;
 
 /// What the roles of one process share.
 pub(crate) struct Wiring {
@@ -58,6 +62,7 @@ impl Wiring {
     /// Reads the policy, and begins to connect to NATS.
     pub(crate) fn new(config: Config, edge_stop: CancellationToken, shutdown: Shutdown) -> Result<Self> {
         let policy = Arc::new(policy(config.policy.file.as_deref())?);
+        checksum_database(&config)?;
         let metrics = Metrics::install()?;
         metrics.keep_bounded(&shutdown);
         let (sender, bus) = watch::channel(None);
@@ -69,7 +74,7 @@ impl Wiring {
 
     /// Runs a role until it is told to stop; at the hard stage it is dropped where it stands.
     pub(crate) async fn run(&self, role: Role) -> Result<()> {
-        self.shutdown.hard.run_until_cancelled(self.work(role)).await.unwrap_or(Ok(()))
+        self.shutdown.hard.run_until_cancelled(Box::pin(self.work(role))).await.unwrap_or(Ok(()))
     }
 
     async fn work(&self, role: Role) -> Result<()> {
@@ -153,8 +158,33 @@ impl Wiring {
         Ok(())
     }
 
-    async fn sumdb(&self, _store: Store) -> Result<()> {
-        self.shutdown.soft.cancelled().await;
+    async fn sumdb(&self, store: Store) -> Result<()> {
+        let Some((database, url)) = checksum_database(&self.config)? else {
+            tracing::warn!("no [upstream.go] is configured, so there is nothing to check");
+            self.shutdown.soft.cancelled().await;
+            return Ok(());
+        };
+        let Some(bus) = self.connected().await else { return Ok(()) };
+        let sumdb = &self.config.sumdb;
+        let config = SumdbConfig {
+            concurrency: sumdb.concurrency,
+            poll: sumdb.poll,
+            behind_max: sumdb.behind_max,
+            frozen_after: Some(sumdb.frozen_after).filter(|after| !after.is_zero()),
+            ..SumdbConfig::default()
+        };
+        let parts = SumdbParts {
+            config,
+            database,
+            url,
+            limits: Limits { documents_max: sumdb.concurrency.max(DOCUMENTS_MIN), ..Limits::default() },
+            store,
+            bus,
+            blobs: self.blobs().await?,
+            clock: Arc::clone(&self.clock),
+            shutdown: self.shutdown.clone(),
+        };
+        touchstone_sumdb::run(parts).await?;
         Ok(())
     }
 
@@ -248,6 +278,15 @@ pub(crate) fn policy(file: Option<&Path>) -> Result<Policy> {
     Ok(policy)
 }
 
+/// The configured checksum database: its key, and where it is. `None` without an upstream for Go.
+pub(crate) fn checksum_database(config: &Config) -> Result<Option<(VerifierKey, Url)>> {
+    let Some(section) = &config.upstream.go else { return Ok(None) };
+    let key = section.sumdb_key.as_deref().context("`upstream.go.sumdb_key` is missing")?;
+    let key = VerifierKey::parse(key).context("`upstream.go.sumdb_key` is refused")?;
+    let url = section.sumdb_url().context("`upstream.go.sumdb_url` is missing")?;
+    Ok(Some((key, url)))
+}
+
 /// The configured upstreams.
 pub(crate) fn upstreams(config: &Config) -> Result<HashMap<Ecosystem, Upstream>> {
     let limits = Limits { artifacts_max: config.edge.max_fetches, ..Limits::default() };
@@ -274,7 +313,7 @@ fn each_upstream(
         let options = UpstreamOptions {
             ecosystem,
             url: root(ecosystem, &section.url),
-            attestations_url: section.attestations_url.clone(),
+            attestations_url: section.attestations_url.clone().or_else(|| section.sumdb_url()),
             file_hosts,
             limits,
             bearer: section.token.as_ref().map(|token| Secret::new(token.reveal())),

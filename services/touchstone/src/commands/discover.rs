@@ -1,6 +1,8 @@
 //! `touchstone upstreams discover`: asks the package clients on this machine where their registries are, and those where
 //! their files are. No address is written in this source.
 
+mod go;
+
 use std::{collections::BTreeSet, path::Path, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
@@ -65,7 +67,7 @@ async fn discover(ecosystem: Ecosystem) -> Result<Found> {
         Ecosystem::Npm => npm().await,
         Ecosystem::Pypi => pypi().await,
         Ecosystem::Cargo => cargo().await,
-        Ecosystem::Go => anyhow::bail!("not asked yet"),
+        Ecosystem::Go => go::discover().await,
     }
 }
 

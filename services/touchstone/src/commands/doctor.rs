@@ -1,6 +1,7 @@
 //! `touchstone doctor`: the effective configuration, and whether everything that it names can be reached.
 
 mod attestations;
+mod sumdb;
 
 use std::{fmt::Write as _, path::Path, process::ExitCode, time::Duration};
 
@@ -49,6 +50,7 @@ pub(crate) async fn run(config: &Config, file: Option<&Path>) -> Result<ExitCode
     }
     tests.extend(workers(config, &checked).await);
     tests.extend(upstreams(config).await);
+    tests.extend(sumdb::tests(config).await);
     let mut out = String::new();
     for (name, result) in &tests {
         let _infallible = match result {
@@ -65,7 +67,10 @@ pub(crate) async fn run(config: &Config, file: Option<&Path>) -> Result<ExitCode
 fn required(config: &Config, policy: &Policy) -> Vec<CheckKind> {
     let asks = |check: CheckKind| {
         config.upstream.iter().any(|(ecosystem, _)| {
-            let package = adapter(ecosystem).package("doctor");
+            let package = adapter(ecosystem).package(match ecosystem {
+                Ecosystem::Go => "golang.org/toolchain",
+                Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi => "doctor",
+            });
             package.is_ok_and(|package| policy.requirement(ecosystem, &package).required().contains(check))
         })
     };

@@ -1,4 +1,6 @@
-//! `touchstone trust`: whose signatures count, and new documents from a mirror or a directory.
+//! `touchstone trust`: whose signatures count, new documents from a mirror or a directory, and the Go checksum databases.
+
+mod databases;
 
 use std::{fmt::Write as _, path::Path, process::ExitCode};
 
@@ -11,16 +13,24 @@ use touchstone_attest::trust::{
 use touchstone_attestation::AuthorityKind;
 use touchstone_runtime::{Clock as _, Config, SystemClock};
 
-/// Prints everything about trust; exit code 1 when nothing can be verified.
+pub(crate) use databases::resume;
+
+/// Prints everything about trust; exit code 1 when nothing can be verified, or nothing of Go.
 pub(crate) async fn show(config: &Config, json: bool) -> Result<ExitCode> {
     let options = TrustOptions::load(config)?;
-    let told = report(&options, &super::store(config).await?, SystemClock.now()).await?;
+    let store = super::store(config).await?;
+    let told = report(&options, &store, SystemClock.now()).await?;
+    let databases = databases::read(config, &store).await?;
     if json {
-        super::say(&format!("{}\n", serde_json::to_string_pretty(&told)?));
+        let mut document = serde_json::to_value(&told)?;
+        document["checksum_databases"] = serde_json::to_value(&databases)?;
+        super::say(&format!("{document:#}\n"));
     } else {
         super::say(&page(&told));
+        super::say(&databases::page(&databases));
     }
-    Ok(if told.unavailable.is_none() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    let is_usable = told.unavailable.is_none() && !databases.iter().any(databases::Database::stops_go);
+    Ok(if is_usable { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// Takes an offline copy of the TUF repository.
@@ -172,9 +182,4 @@ fn window(start: Option<Timestamp>, end: Option<Timestamp>) -> String {
     let day = |time: Timestamp| time.strftime("%Y-%m-%d").to_string();
     let (start, end) = (start.map(day).unwrap_or_default(), end.map(day).unwrap_or_default());
     format!("{start:<10} .. {end:<10}")
-}
-
-/// Goes on with a checksum database that was stopped.
-pub(crate) async fn resume(_: &Config, _: Option<&str>, _: &str, _: bool) -> Result<()> {
-    anyhow::bail!("not yet")
 }
