@@ -18,7 +18,7 @@
 //! ```text
 //! bytes ─▶ SignedNote ─ verify(key) ─▶ VerifiedNote ─▶ SignedHead ─┐
 //! bytes ──────────────────────────────────────────────▶ tiles ─────┴─ authenticate ─▶ AuthenticatedTiles ─┐
-//! bytes ─▶ Lookup ────────────────────────────────────▶ record text ─────────────── Record::authenticate ─┴▶ Record
+//! bytes ─▶ UnverifiedLookup ──────────────────────────▶ record text ─────────────── Record::authenticate ─┴▶ Record
 //! ```
 //!
 //! *Invariant:* a [`SignedHead`] comes out of a note that the key's signature was checked on, and of nothing else.

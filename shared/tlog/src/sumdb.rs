@@ -8,5 +8,5 @@ mod record;
 mod tests;
 
 pub use h1::{H1, H1Error, h1_of};
-pub use lookup::{LOOKUP_BYTES_MAX, Lookup, LookupError, RECORD_BYTES_MAX};
+pub use lookup::{LOOKUP_BYTES_MAX, LookupError, RECORD_BYTES_MAX, UnverifiedLookup};
 pub use record::{LineError, Record, RecordError, Sums, record_text};

@@ -45,7 +45,7 @@ impl LookupError {
 
 /// The answer to a lookup. UNVERIFIED: its lines say nothing until [`Record::authenticate`](super::Record::authenticate).
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Lookup {
+pub struct UnverifiedLookup {
     /// The number of the record. UNVERIFIED.
     pub id: u64,
     /// The text of the record. UNVERIFIED.
@@ -54,7 +54,7 @@ pub struct Lookup {
     pub note: SignedNote,
 }
 
-impl Lookup {
+impl UnverifiedLookup {
     /// Reads an answer: the number, the text, an empty line, and a signed note.
     pub fn parse(bytes: &[u8]) -> Result<Self, LookupError> {
         if bytes.len() > LOOKUP_BYTES_MAX {
