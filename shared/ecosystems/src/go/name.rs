@@ -1,34 +1,44 @@
-//! Module paths, versions and file names: grammar and escaping (golang.org/x/mod/module; ecosystems.md 7.1).
+//! Module paths, versions, revisions and file names: grammar and escaping (go.dev/ref/mod; ecosystems.md 7.1, 7.6).
+//!
+//! *Invariant:* names are kept as they are written in `go.mod`, case and all: nothing is folded or repaired.
 
-use touchstone_domain::{NameError, PackageName, Version};
+mod escape;
+mod path;
+mod version;
 
-/// A module path, unescaped.
-pub(super) fn package(text: &str) -> Result<PackageName, NameError> {
-    PackageName::new(text)
+use touchstone_domain::{Ecosystem, FileName, NameError, Version};
+
+pub use escape::{escape_path, escape_version};
+pub(super) use escape::{escaped, unescape};
+pub(super) use path::package;
+pub(super) use version::{is_pseudo, query, version, version_of};
+
+use crate::index::shortened;
+
+/// One of the two files of a version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum FileKind {
+    /// Its files, as an archive.
+    Zip,
+    /// Its `go.mod`.
+    Mod,
 }
 
-/// A canonical version.
-pub(super) fn version(text: &str) -> Result<Version, NameError> {
-    Version::new(text)
-}
-
-/// A module path as it stands in addresses: each upper-case letter as `!` and the lower-case one.
-pub fn escape_path(package: &PackageName) -> String {
-    escaped(package.as_str())
-}
-
-/// A version as it stands in addresses.
-pub fn escape_version(version: &Version) -> String {
-    escaped(version.as_str())
-}
-
-fn escaped(text: &str) -> String {
-    let mut escaped = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_ascii_uppercase() {
-            escaped.push('!');
+impl FileKind {
+    /// As it stands in addresses, and in the names of our artifacts.
+    pub(super) const fn extension(self) -> &'static str {
+        match self {
+            Self::Zip => "zip",
+            Self::Mod => "mod",
         }
-        escaped.push(c.to_ascii_lowercase());
     }
-    escaped
+}
+
+/// The name of a file of a version.
+pub(super) fn file(version: &Version, kind: FileKind) -> Result<FileName, NameError> {
+    FileName::new(format!("{version}.{}", kind.extension()))
+}
+
+fn invalid(what: &'static str, text: &str, rule: &'static str) -> NameError {
+    NameError::Grammar { what, ecosystem: Ecosystem::Go, text: shortened(text), rule }
 }
