@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sha1::{Digest as _, Sha1};
 use touchstone_domain::{Ecosystem, Sha256, Sha512};
 
-use crate::zip;
+use crate::zip::{self, ZipEntry};
 
 /// One artifact of a registry, with what its registry says of it.
 #[derive(Clone, Debug)]
@@ -157,6 +157,8 @@ pub fn wheel(name: &str, version: &str, dependencies: &[(&str, &str)], filler: u
     }
     let _infallible = writeln!(record, "{info}/RECORD,,");
     entries.push((format!("{info}/RECORD"), record.into_bytes()));
+    let entries: Vec<ZipEntry> =
+        entries.into_iter().map(|(name, content)| ZipEntry::file(name, content)).collect();
     package.bytes = zip::stored(&entries);
     package.metadata = Some(metadata.into_bytes());
     package

@@ -21,7 +21,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use url::Url;
 
-use crate::Package;
+use crate::{Package, Sumdb, goproxy::GoProxy};
 
 /// What goes wrong with one file or document.
 #[derive(Clone, Debug)]
@@ -63,8 +63,9 @@ pub struct Registry {
     _server: Arc<JoinSet<()>>,
 }
 
-#[derive(Default)]
 pub(crate) struct Shared {
+    pub(crate) go: GoProxy,
+    pub(crate) sumdb: Sumdb,
     pub(crate) packages: Mutex<Vec<Package>>,
     pub(crate) faults: Mutex<HashMap<String, Fault>>,
     pub(crate) log: Mutex<Vec<Request>>,
@@ -77,12 +78,29 @@ pub(crate) struct Shared {
     pub(crate) hostile_headers: AtomicBool,
 }
 
+impl Shared {
+    fn new() -> Self {
+        Self {
+            go: GoProxy::default(),
+            sumdb: Sumdb::new(),
+            packages: Mutex::default(),
+            faults: Mutex::default(),
+            log: Mutex::default(),
+            documents: Mutex::default(),
+            publications: Mutex::default(),
+            down: AtomicBool::new(false),
+            html_only: AtomicBool::new(false),
+            hostile_headers: AtomicBool::new(false),
+        }
+    }
+}
+
 impl Registry {
     /// Starts an empty registry on a port of the kernel's choice. It ends with the last clone.
     pub async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("loopback");
         let address = listener.local_addr().expect("bound");
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(Shared::new());
         let mut server = JoinSet::new();
         server.spawn(serve(listener, Arc::clone(&shared), address));
         Self { shared, address, _server: Arc::new(server) }
@@ -102,6 +120,20 @@ impl Registry {
     /// The origin, without a path.
     pub fn origin(&self) -> Url {
         format!("http://{}/", self.address).parse().expect("an address")
+    }
+
+    /// The base address of the checksum database, with a trailing slash.
+    pub fn sumdb_url(&self) -> Url {
+        format!("http://{}/sumdb/", self.address).parse().expect("an address")
+    }
+
+    /// The checksum database.
+    pub fn sumdb(&self) -> &Sumdb {
+        &self.shared.sumdb
+    }
+
+    pub(crate) fn go(&self) -> &GoProxy {
+        &self.shared.go
     }
 
     /// Publishes a package; a file of the same name is replaced, metadata included.

@@ -1,23 +1,50 @@
-//! The smallest ZIP writer that wheels need: stored entries, nothing optional.
+//! The smallest ZIP writer that wheels and modules need: stored entries, nothing optional.
 
 use flate2::Crc;
 
+/// The mode of a regular file.
+pub(crate) const REGULAR: u32 = 0o100_644;
+
+/// One entry of an archive.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ZipEntry {
+    /// The name, as it stands in the archive.
+    pub name: String,
+    /// The content.
+    pub content: Vec<u8>,
+    /// The Unix mode, with the kind of file.
+    pub mode: u32,
+}
+
+impl ZipEntry {
+    /// A regular file.
+    pub fn file(name: impl Into<String>, content: impl Into<Vec<u8>>) -> Self {
+        Self { name: name.into(), content: content.into(), mode: REGULAR }
+    }
+
+    /// A symbolic link.
+    pub fn symlink(name: impl Into<String>, target: &str) -> Self {
+        Self { name: name.into(), content: target.into(), mode: 0o120_777 }
+    }
+}
+
 /// Writes an archive of stored entries.
-pub(crate) fn stored(entries: &[(String, Vec<u8>)]) -> Vec<u8> {
+pub(crate) fn stored(entries: &[ZipEntry]) -> Vec<u8> {
     let mut out = Vec::new();
     let mut directory = Vec::new();
-    for (name, content) in entries {
+    for ZipEntry { name, content, mode } in entries {
         let offset = number(out.len());
         let header = header(name, content);
         out.extend(b"PK\x03\x04");
         out.extend(&header);
         out.extend(name.as_bytes());
         out.extend(content);
-        directory.extend(b"PK\x01\x02\x14\x00");
+        // made by: Unix, so that the mode counts
+        directory.extend(b"PK\x01\x02\x14\x03");
         directory.extend(&header);
-        // comment length, disk, internal attributes, external attributes (regular file, 0644), offset
+        // comment length, disk, internal attributes, external attributes, offset
         directory.extend([0; 6]);
-        directory.extend((0o100_644_u32 << 16).to_le_bytes());
+        directory.extend((mode << 16).to_le_bytes());
         directory.extend(offset.to_le_bytes());
         directory.extend(name.as_bytes());
     }

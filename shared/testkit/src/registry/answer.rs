@@ -11,7 +11,11 @@ use percent_encoding::percent_decode_str;
 use touchstone_domain::{Ecosystem, Sha256};
 
 use super::{Broken, Fault, Request, Shared, attestations, documents, lock};
-use crate::Package;
+use crate::{
+    Package,
+    goproxy::{self, Answer},
+    sumdb::Endpoint,
+};
 
 type Body = UnsyncBoxBody<Bytes, Broken>;
 
@@ -63,6 +67,9 @@ async fn honest_headers(
             Some(fault) => send(document, &content_type, Some(fault)).await,
         };
     }
+    if path.starts_with("go/") || path.starts_with("sumdb/") {
+        return golang(shared, &path).await;
+    }
     if path == "npm/-/npm/v1/security/advisories/bulk" {
         // What was asked about comes back, so that tests see what left the mirror.
         return Ok(document_response(&parts.headers, "application/json", sent.to_vec()));
@@ -79,6 +86,24 @@ async fn honest_headers(
         }
         None => Ok(status(StatusCode::NOT_FOUND, "not found")),
     }
+}
+
+/// A module proxy and a checksum database, which the proxy passes through as well.
+async fn golang(shared: &Shared, path: &str) -> Result<Response<Body>, Broken> {
+    let passed_through = format!("go/sumdb/{}/", shared.sumdb.name());
+    let database = path.strip_prefix(&passed_through).or_else(|| path.strip_prefix("sumdb/"));
+    let (name, answer) = match database {
+        Some(below) => (format!("sumdb/{below}"), shared.sumdb.answer(&Endpoint(below))),
+        None => (path.to_owned(), goproxy::answer(&shared.go, path.strip_prefix("go/").unwrap_or_default())),
+    };
+    let fault = lock(&shared.faults).get(&name).cloned();
+    let Some(Answer { content_type, body, lengthless }) = answer else {
+        return match fault {
+            Some(fault) => send(vec![], "text/plain; charset=utf-8", Some(fault)).await,
+            None => Ok(status(StatusCode::NOT_FOUND, "not found: this registry has no such thing")),
+        };
+    };
+    send(body, content_type, fault.or(lengthless.then_some(Fault::Lengthless))).await
 }
 
 /// The file that a path names, and its bytes.
