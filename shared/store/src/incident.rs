@@ -312,6 +312,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_incident_of_a_checksum_database_is_found_by_the_name_of_its_key() {
+        let db = TestDb::new().await;
+        let about = |database: &str, size: u64| {
+            NewIncident::about_sumdb(IncidentKind::SumdbRollback, database, json!({ "theirs": size }))
+        };
+        for new in [about("sum.example+00000001", 8), about("sum.example+00000001", 8), about("#", 8)] {
+            db.store.record_incident(&new).await.unwrap();
+        }
+        let found = db.store.incidents(9).await.unwrap();
+        let told: Vec<_> = found.iter().map(|i| (i.kind.as_str(), i.package.as_str(), i.count)).collect();
+        let kind = "sumdb_rollback";
+        assert_eq!(told, [(kind, "sumdb", 1), (kind, "sum.example+00000001", 2)]);
+        assert!(found.iter().all(|i| i.ecosystem == Ecosystem::Go && i.version.is_none()));
+    }
+
+    #[tokio::test]
     async fn hostile_detail_is_stored_bounded_and_inert() {
         let db = TestDb::new().await;
         let about = id("left-pad", "1.3.0");

@@ -191,3 +191,6 @@ fn stop(columns: Columns<'_>) -> Result<SumdbStop, StoreError> {
 fn number(what: &'static str, value: u64) -> Result<i64, StoreError> {
     i64::try_from(value).map_err(|_| StoreError::Invalid { what, problem: format!("{value} is too large") })
 }
+
+#[cfg(test)]
+mod tests;

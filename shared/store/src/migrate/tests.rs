@@ -1,4 +1,6 @@
-use touchstone_domain::{ArtifactState, CheckKind, Gate, OutcomeKind, Policy, Reason, Sha256};
+use touchstone_domain::{
+    ArtifactId, ArtifactState, CheckKind, Ecosystem, EvidenceKind, Gate, OutcomeKind, Policy, Reason, Sha256,
+};
 
 use super::*;
 use crate::{NewArtifact, StoreOptions, testing};
@@ -61,6 +63,57 @@ async fn an_upgrade_keeps_what_there_is_and_the_version_before_still_writes() {
         assert!(!seen.listed_attested);
     }
     recheck_tolerates(&store, &old).await;
+}
+
+#[tokio::test]
+async fn an_upgrade_from_version_2_keeps_what_there_is_and_takes_go() {
+    let url = testing::empty_database().await;
+    let raw = pool::pool(&url, 1, "raw", MIGRATION_TIME_MAX).unwrap();
+    let mut client = raw.get().await.unwrap();
+    let second = embedded::migrations::runner().set_target(refinery::Target::Version(2));
+    assert_eq!(second.run_async(&mut **client).await.unwrap().applied_migrations().len(), 2);
+    let [old, late, go] =
+        ["old", "late", "go"].map(|name| testing::new_artifact(1, name, &[CheckKind::Hash]));
+    client.batch_execute(&served_by_version_1(&old, 1)).await.unwrap();
+    client
+        .batch_execute(
+            r#"
+INSERT INTO identity (artifact_id, ecosystem, package, version, file, line, identity, rank, basis)
+    VALUES (1, 'npm', 'old', '1', 'f', 1, '{}', 'provenance', '{"basis": "pinned"}');
+INSERT INTO trust_material (kind, sha256, document, origin) VALUES ('tuf_root', sha256('root'), 'root', 'file');
+INSERT INTO incident (kind, ecosystem, package, detail) VALUES ('blob_damaged', 'npm', 'old', '{}');
+INSERT INTO evidence (artifact_id, ordinal, kind, url, sha256, size, seen_at)
+    VALUES (1, 1, 'attestations', 'https://registry.example/', sha256(''), 0, now())"#,
+        )
+        .await
+        .unwrap();
+    let in_go = |new: &NewArtifact, row| served_by_version_1(new, row).replace("'npm'", "'go'");
+    let refused = client.batch_execute(&in_go(&go, 2)).await.unwrap_err();
+    assert_eq!(refused.code(), Some(&SqlState::CHECK_VIOLATION));
+
+    assert_eq!(Store::migrate(&url).await.unwrap().applied, ["V3__add_sumdb"]);
+    // The refused row took a number.
+    client.batch_execute(&in_go(&go, 3)).await.unwrap();
+    client.batch_execute(&served_by_version_1(&late, 4)).await.unwrap();
+    let other = in_go(&go, 5).replace("'go', 'go'", "'maven', 'go'");
+    let refused = client.batch_execute(&other).await.unwrap_err();
+    assert_eq!(refused.code(), Some(&SqlState::CHECK_VIOLATION), "the set of ecosystems is still closed");
+
+    let options = StoreOptions { url, pool_size: 2, application_name: "test".to_owned() };
+    let store = Store::connect(options).await.unwrap();
+    for (new, ecosystem) in [(&old, Ecosystem::Npm), (&late, Ecosystem::Npm), (&go, Ecosystem::Go)] {
+        let id = ArtifactId { ecosystem, ..new.id.clone() };
+        let (record, chunks) = store.serve_record(&id).await.unwrap().unwrap();
+        assert_eq!((record.sha256, chunks), (new.sha256, new.chunks.clone()));
+        assert_eq!(store.stories(&(&id).into(), 9).await.unwrap().len(), 1);
+    }
+    let facts = &store.stories(&(&old.id).into(), 9).await.unwrap()[0].facts;
+    let kinds: Vec<EvidenceKind> = facts.evidence.iter().map(|evidence| evidence.kind).collect();
+    assert_eq!(kinds, [EvidenceKind::MetadataEntry, EvidenceKind::Attestations]);
+    assert!(store.has_identity(old.id.ecosystem, &old.id.package).await.unwrap());
+    assert_eq!(store.trust_history().await.unwrap().len(), 1);
+    assert_eq!(store.incidents(9).await.unwrap().len(), 1);
+    assert_eq!(store.sumdb_status().await.unwrap(), []);
 }
 
 /// What is judged again has the policy of the new version.

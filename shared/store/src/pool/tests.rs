@@ -3,7 +3,10 @@ use touchstone_domain::{
 };
 
 use super::*;
-use crate::{Accepted, LedgerSubject, RecallTarget, TrustKind, TrustRecord, testing::TestDb};
+use crate::{
+    Accepted, LedgerSubject, NewSumdbStop, RecallTarget, SumdbHead, SumdbStopKind, SumdbTile, TrustKind,
+    TrustRecord, testing::TestDb,
+};
 
 const HASH: &[CheckKind] = &[CheckKind::Hash];
 
@@ -44,6 +47,7 @@ async fn futures_may_move_between_threads() {
     is_send(&db.store.recall(&RecallTarget::Digest(Sha256::of("")), "", ""));
     is_send(&db.store.ingest_many(&[]));
     is_send(&db.store.stories_of(&[]));
+    is_send(&db.store.resume_sumdb("", &[], "", false));
     let id = crate::testing::id("a", "1.0.0");
     let subject =
         LedgerSubject { artifact: touchstone_domain::ArtifactDbId(1), id: &id, line: ReleaseLine(1) };
@@ -86,6 +90,17 @@ async fn history_cannot_be_changed_whatever_the_session_says() {
     db.execute("INSERT INTO attempt (artifact_id, epoch, check_kind, delivery, class, detail, service) VALUES (1, 0, 'hash', 1, 'retry', '', 'hash')")
         .await
         .unwrap();
+    let head = || SumdbHead { size: 1, root: a.new.sha256, note: b"note".to_vec() };
+    let fork = NewSumdbStop {
+        kind: SumdbStopKind::Fork,
+        ours: head(),
+        theirs: SumdbHead { root: Sha256::of("other"), ..head() },
+        detail: String::new(),
+    };
+    for _ in 0..2 {
+        assert!(db.store.stop_sumdb("sum.example+1", &fork).await.unwrap());
+        assert!(db.store.resume_sumdb("sum.example+1", &[SumdbStopKind::Fork], "r", false).await.unwrap());
+    }
     let keys = [
         ("policy", "document"),
         ("artifact", "file"),
@@ -99,6 +114,8 @@ async fn history_cannot_be_changed_whatever_the_session_says() {
         ("recall", "reason"),
         ("identity", "version"),
         ("trust_material", "origin"),
+        ("sumdb_stop", "detail"),
+        ("sumdb_resume", "reason"),
     ];
     let mut statements = vec!["DELETE FROM gate".to_owned(), "TRUNCATE gate".to_owned()];
     for (table, column) in keys {
@@ -166,6 +183,23 @@ fn accepted() -> Accepted {
     Accepted { observed: Observed { identity, rank: TrustRank::Provenance }, basis: Basis::FirstUse }
 }
 
+/// What the sumdb check asks for each artifact.
+async fn check_sumdb(store: &Store) {
+    let head = |size| SumdbHead { size, root: Sha256::of("tree"), note: b"note".to_vec() };
+    let tile = SumdbTile { level: 0, index: 1, hashes: vec![1; 32] };
+    let (database, ours, theirs) = ("sum.example+1", head(1), head(2));
+    store.advance_sumdb_head(database, None, &ours).await.unwrap();
+    store.advance_sumdb_head(database, Some(&ours), &theirs).await.unwrap();
+    store.record_sumdb_poll(database, 2).await.unwrap();
+    store.put_sumdb_tiles(database, &[tile]).await.unwrap();
+    store.sumdb_tiles(database, &[(0, 1)]).await.unwrap();
+    let fork = NewSumdbStop { kind: SumdbStopKind::Fork, ours, theirs, detail: String::new() };
+    store.stop_sumdb(database, &fork).await.unwrap();
+    store.sumdb_state(database).await.unwrap();
+    store.resume_sumdb(database, &SumdbStopKind::ALL, "r", false).await.unwrap();
+    store.sumdb_state(database).await.unwrap();
+}
+
 /// Plans are made once, while tables are small: none may scan a table that grows.
 #[tokio::test]
 async fn no_statement_on_the_path_scans_a_table() {
@@ -199,6 +233,7 @@ async fn no_statement_on_the_path_scans_a_table() {
     s.document(a.new.id.ecosystem, "a").await.unwrap();
     s.recall(&RecallTarget::Digest(a.new.sha256), "r", "ops").await.unwrap();
     s.recall(&RecallTarget::Purl("pkg:npm/b".parse().unwrap()), "r", "ops").await.unwrap();
+    check_sumdb(s).await;
     // each session reports what it did before it goes on
     let client = db.store.client().await.unwrap();
     client.batch_execute("SELECT pg_stat_force_next_flush()").await.unwrap();

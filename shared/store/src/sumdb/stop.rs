@@ -71,8 +71,9 @@ RETURNING 1";
         .await
     }
 
-    /// Ends the stops of these kinds that are in force; returns whether there were any. With `discard_head`, the head, the
-    /// tiles and the polls of the database are forgotten as well, and the resume records that head.
+    /// Ends the stops of these kinds that are in force; returns whether there were any. What had lasted too long may last as
+    /// long again. With `discard_head`, the head, the tiles and the polls of the database are forgotten, and the resume records
+    /// that head.
     pub async fn resume_sumdb(
         &self,
         database: &str,
@@ -81,13 +82,21 @@ RETURNING 1";
         discard_head: bool,
     ) -> Result<bool, StoreError> {
         const RESUME: &str = r"-- sumdb.resume
-INSERT INTO sumdb_resume (stop_id, reason, discarded_size, discarded_root, discarded_note)
-SELECT stop.id, $3, head.size, head.root, head.note
-FROM sumdb_stop AS stop LEFT JOIN sumdb_head AS head ON $4 AND head.database = stop.database
-WHERE stop.database = $1 AND stop.kind = ANY ($2)
-  AND NOT EXISTS (SELECT FROM sumdb_resume WHERE sumdb_resume.stop_id = stop.id)
-ORDER BY stop.id
-RETURNING 1";
+WITH ended AS MATERIALIZED (
+    SELECT id, database, kind FROM sumdb_stop
+    WHERE database = $1 AND kind = ANY ($2)
+      AND NOT EXISTS (SELECT FROM sumdb_resume WHERE sumdb_resume.stop_id = sumdb_stop.id)
+), recorded AS (
+    INSERT INTO sumdb_resume (stop_id, reason, discarded_size, discarded_root, discarded_note)
+    SELECT ended.id, $3, head.size, head.root, head.note
+    FROM ended LEFT JOIN sumdb_head AS head ON $4 AND head.database = ended.database
+)
+SELECT kind FROM ended";
+        const RESTART: &str = r"-- sumdb.restart
+UPDATE sumdb_poll
+SET grown_at = CASE WHEN 'freeze' = ANY ($2) THEN now() ELSE grown_at END,
+    behind_since = CASE WHEN 'rollback' = ANY ($2) AND behind_since IS NOT NULL THEN now() ELSE behind_since END
+WHERE database = $1";
         const FORGET_HEAD: &str = r"-- sumdb.forget_head
 DELETE FROM sumdb_head WHERE database = $1";
         const FORGET_TILES: &str = r"-- sumdb.forget_tiles
@@ -102,14 +111,17 @@ DELETE FROM sumdb_poll WHERE database = $1";
             |(database, kinds, reason, discard_head), transaction| {
                 Box::pin(async move {
                     lock(transaction, database).await?;
-                    let resumed =
+                    let ended =
                         query_in(transaction, RESUME, &[database, kinds, reason, discard_head]).await?;
-                    if *discard_head && !resumed.is_empty() {
+                    let ended: Vec<String> =
+                        ended.iter().map(|row| Columns(row).get("kind")).collect::<Result<_, _>>()?;
+                    query_in(transaction, RESTART, &[database, &ended]).await?;
+                    if *discard_head && !ended.is_empty() {
                         for forget in [FORGET_HEAD, FORGET_TILES, FORGET_POLLS] {
                             query_in(transaction, forget, &[database]).await?;
                         }
                     }
-                    Ok(!resumed.is_empty())
+                    Ok(!ended.is_empty())
                 })
             },
         )
