@@ -1,4 +1,4 @@
-//! A server of documents that is no registry: a copy of a TUF repository.
+//! A server of documents that is no registry: a copy of a TUF repository, a checksum database.
 //!
 //! *Invariant:* no credential is ever sent to it: there is none to configure (threats.md P-20).
 
@@ -9,7 +9,7 @@ use crate::{
     error::FetchError,
     guard::shown_origin,
     options::{AddressProblem, Limits, base_address},
-    upstream::{MetadataReply, Upstream, Validators},
+    upstream::{MetadataDocument, MetadataReply, Upstream, Validators},
 };
 
 /// One configured server. Documents are asked of its origin only, and redirects off it are refused.
@@ -37,23 +37,31 @@ impl Mirror {
     /// The document at `path`, percent-encoded already and without leading slash, below the address; `None` if the server
     /// does not have it: 404, 410, and 403, which object stores answer for what they lack.
     pub async fn document(&self, path: &str, bytes_max: u64) -> Result<Option<Bytes>, FetchError> {
+        match self.reply(path, bytes_max).await {
+            Ok(document) => Ok(Some(document.body)),
+            Err(FetchError::NotFound { .. } | FetchError::Status { status: 403, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// The same with all that is known of it; that the server does not have it is [`FetchError::NotFound`], for 404 and 410
+    /// only.
+    pub async fn reply(&self, path: &str, bytes_max: u64) -> Result<MetadataDocument, FetchError> {
         let url = self.0.index_url(path)?;
-        let document = match self.0.metadata(&url, "*/*", &Validators::default()).await {
-            Ok(MetadataReply::Document(document)) => document,
-            Ok(MetadataReply::NotModified) => {
+        let document = match self.0.metadata(&url, "*/*", &Validators::default()).await? {
+            MetadataReply::Document(document) => document,
+            MetadataReply::NotModified => {
                 return Err(FetchError::Status {
                     origin: shown_origin(&url),
                     status: 304,
                     retry_after: None,
                 });
             }
-            Err(FetchError::NotFound { .. } | FetchError::Status { status: 403, .. }) => return Ok(None),
-            Err(error) => return Err(error),
         };
         if document.body.len() as u64 > bytes_max {
             return Err(FetchError::TooLarge { origin: shown_origin(&url), limit: bytes_max });
         }
-        Ok(Some(document.body))
+        Ok(document)
     }
 }
 
@@ -93,6 +101,26 @@ mod tests {
         }
         let server = TestServer::start(vec![Reply::new(500, &[], "no")]).await;
         assert_eq!(asked(&server, 9).await, Err("http://MIRROR answered with status 500".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_reply_tells_what_is_not_there_from_what_is_refused() {
+        let server = TestServer::start(vec![Reply::new(200, &["Content-Type: text/plain"], "note")]).await;
+        let mirror = Mirror::new(&server.url("db"), Limits::default()).unwrap();
+        let reply = mirror.reply("latest", 4).await.unwrap();
+        assert_eq!((&reply.body[..], &reply.content_type[..]), (&b"note"[..], "text/plain"));
+        assert_eq!(reply.url, server.url("db/latest"));
+
+        for status in [403, 404, 410] {
+            let server = TestServer::start(vec![Reply::new(status, &[], "no")]).await;
+            let mirror = Mirror::new(&server.url("db"), Limits::default()).unwrap();
+            let found = match mirror.reply("latest", 9).await.unwrap_err() {
+                FetchError::NotFound { status, .. } => ("not found", status),
+                FetchError::Status { status, .. } => ("status", status),
+                other => panic!("{other}"),
+            };
+            assert_eq!(found, (if status == 403 { "status" } else { "not found" }, status));
+        }
     }
 
     #[tokio::test]
