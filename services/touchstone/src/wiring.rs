@@ -14,7 +14,7 @@ use touchstone_bus::{Bus, BusOptions};
 use touchstone_console::{ConsoleConfig, ConsoleParts};
 use touchstone_domain::{CheckKind, Ecosystem, Policy};
 use touchstone_ecosystems::adapter;
-use touchstone_edge::{EdgeConfig, EdgeParts};
+use touchstone_edge::{EdgeConfig, EdgeParts, SumdbEdge};
 use touchstone_hash::{HashConfig, HashParts};
 use touchstone_promote::{PromoteConfig, PromoteParts};
 use touchstone_runtime::{Clock, Config, Metrics, Shutdown, SystemClock, config::UpstreamSection};
@@ -95,6 +95,8 @@ impl Wiring {
 
     async fn edge(&self, store: Store) -> Result<()> {
         let edge = &self.config.edge;
+        let sumdb = checksum_database(&self.config)?
+            .map(|(key, _)| SumdbEdge { name: key.name().to_owned(), database: key.id() });
         let parts = EdgeParts {
             config: EdgeConfig {
                 listen: edge.listen,
@@ -102,7 +104,7 @@ impl Wiring {
                 hosts: edge.hosts.iter().map(|(ecosystem, host)| (*ecosystem, host.clone())).collect(),
                 hold: edge.hold,
                 patient_hold: edge.patient_hold,
-                sumdb: None,
+                sumdb,
                 metadata_ttl: edge.metadata_ttl,
                 connections_max: edge.max_connections,
                 header_timeout: edge.header_timeout,

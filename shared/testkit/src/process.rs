@@ -49,6 +49,8 @@ pub enum Role {
     Hash(u8),
     /// `touchstone attest`
     Attest(u8),
+    /// `touchstone sumdb`
+    Sumdb(u8),
     /// `touchstone promote`
     Promote,
     /// `touchstone console`
@@ -61,6 +63,8 @@ impl Role {
             Self::Edge => "edge",
             Self::Hash(_) => "hash",
             Self::Attest(_) => "attest",
+            Self::Sumdb(_) => "sumdb",
+            Self::Sumdb(_) => "sumdb",
             Self::Promote => "promote",
             Self::Console => "console",
         }
@@ -81,7 +85,7 @@ pub struct MirrorProcesses {
 }
 
 impl MirrorProcesses {
-    /// Starts the servers, migrates, and starts every role, with two hash workers and an attest worker.
+    /// Starts the servers, migrates, and starts every role, with two hash workers, an attest worker and a sumdb worker.
     pub async fn start(registry: &Registry) -> Self {
         let servers = Servers::start().await;
         Store::migrate(&servers.postgres.url()).await.expect("migrated");
@@ -91,8 +95,8 @@ impl MirrorProcesses {
         let url = |port| format!("http://127.0.0.1:{port}/").parse().expect("an address");
         let mut mirror =
             Self { servers, url: url(edge), console: url(console), config, children: BTreeMap::new() };
-        for role in [Role::Promote, Role::Hash(0), Role::Hash(1), Role::Attest(0), Role::Console, Role::Edge]
-        {
+        let workers = [Role::Hash(0), Role::Hash(1), Role::Attest(0), Role::Sumdb(0)];
+        for role in [Role::Promote].into_iter().chain(workers).chain([Role::Console, Role::Edge]) {
             mirror.spawn(role);
         }
         mirror.ready().await;
@@ -191,6 +195,10 @@ fn configuration(servers: &Servers, registry: &Registry, edge: u16, console: u16
     );
     for ecosystem in Ecosystem::ALL {
         let _infallible = write!(text, "\n[upstream.{ecosystem}]\nurl = \"{}\"\n", registry.url(ecosystem));
+        if ecosystem == Ecosystem::Go {
+            let (key, url) = (registry.sumdb().key(), registry.sumdb_url());
+            let _infallible = write!(text, "sumdb_key = \"{key}\"\nsumdb_url = \"{url}\"\n");
+        }
     }
     text
 }
