@@ -1,5 +1,6 @@
-//! A whole mirror in the process of the test: edge, hash and attest workers, and promote, over HTTP and real servers.
+//! A whole mirror in the process of the test: edge, hash, attest and sumdb workers, and promote, over HTTP and real servers.
 
+mod sumdb;
 mod workers;
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
@@ -46,9 +47,12 @@ pub struct TestMirrorBuilder {
     upstreams: Vec<UpstreamOptions>,
     policy: String,
     hold: Duration,
+    patient_hold: Duration,
     metadata_ttl: Duration,
     hash_workers: usize,
     attest_workers: usize,
+    sumdb_workers: usize,
+    sumdb: Option<sumdb::SumdbOptions>,
     trust: Option<(Vec<u8>, Vec<u8>, String)>,
     trust_options: Option<TrustOptions>,
     promoters: usize,
@@ -78,6 +82,7 @@ pub struct TestMirror {
     address: SocketAddr,
     client: reqwest::Client,
     attestation_upstreams: Vec<UpstreamOptions>,
+    sumdb: Option<sumdb::SumdbOptions>,
     trust: TrustOptions,
     _directory: TempDir,
 }
@@ -89,9 +94,12 @@ impl TestMirror {
             upstreams: vec![],
             policy: String::new(),
             hold: Duration::from_secs(8),
+            patient_hold: Duration::from_secs(20),
             metadata_ttl: Duration::ZERO,
             hash_workers: 1,
             attest_workers: 1,
+            sumdb_workers: 1,
+            sumdb: None,
             trust: None,
             trust_options: None,
             promoters: 1,
@@ -146,13 +154,13 @@ impl Drop for TestMirror {
 }
 
 impl TestMirrorBuilder {
-    /// Uses the registry for every ecosystem.
+    /// Uses the registry for every ecosystem, and its checksum database.
     #[must_use]
     pub fn registry(mut self, registry: &Registry) -> Self {
         for ecosystem in Ecosystem::ALL {
             self = self.upstream(ecosystem, registry.url(ecosystem));
         }
-        self
+        self.sumdb_of(registry)
     }
 
     /// Uses this address for an ecosystem.
@@ -181,6 +189,13 @@ impl TestMirrorBuilder {
     #[must_use]
     pub fn hold(mut self, hold: Duration) -> Self {
         self.hold = hold;
+        self
+    }
+
+    /// How long requests of the go command wait for one; 20 seconds if not said.
+    #[must_use]
+    pub fn patient_hold(mut self, hold: Duration) -> Self {
+        self.patient_hold = hold;
         self
     }
 
@@ -273,7 +288,7 @@ impl TestMirrorBuilder {
         let shutdown = Shutdown::new();
         nats.supervise(&shutdown);
         let bus = Bus::connect(BusOptions { url: nats.url(), name: "test".into() }).await.expect("connected");
-        bus.provision(&[CheckKind::Hash, CheckKind::Attest]).await.expect("provisioned");
+        bus.provision(&[CheckKind::Hash, CheckKind::Attest, CheckKind::Sumdb]).await.expect("provisioned");
         let blobs = BlobStore::open(&blobs_dir).await.expect("blobs");
         let store = open_store(&database_url).await;
         let policy = Arc::new(Policy::parse(&self.policy).expect("policy"));
@@ -292,6 +307,7 @@ impl TestMirrorBuilder {
             shutdown.tracker.spawn(async move { touchstone_promote::run(parts).await });
         }
         let (hash_workers, attest_workers) = (self.hash_workers, self.attest_workers);
+        let (sumdb_workers, sumdb) = (self.sumdb_workers, self.sumdb.clone());
         let clock = Arc::clone(&self.clock);
         let (attestation_upstreams, trust) = (self.attestation_upstreams(), self.trusted(&directory));
         let address = self.edge(&database_url, &blobs, connected, policy, &shutdown).await;
@@ -309,6 +325,7 @@ impl TestMirrorBuilder {
             address,
             client,
             attestation_upstreams,
+            sumdb,
             trust,
             _directory: directory,
         };
@@ -317,6 +334,9 @@ impl TestMirrorBuilder {
         }
         for _ in 0..attest_workers {
             mirror.attest_worker(Arc::clone(&clock)).await;
+        }
+        for _ in 0..sumdb_workers {
+            mirror.sumdb_worker(Arc::clone(&clock)).await;
         }
         mirror
     }
@@ -344,8 +364,8 @@ impl TestMirrorBuilder {
                 public_url: format!("http://{listen}/").parse().expect("an address"),
                 hosts: self.hosts,
                 hold: self.hold,
-                patient_hold: self.hold,
-                sumdb: None,
+                patient_hold: self.patient_hold,
+                sumdb: self.sumdb.as_ref().map(sumdb::SumdbOptions::edge),
                 metadata_ttl: self.metadata_ttl,
                 connections_max: 4_096,
                 header_timeout: self.header_timeout,

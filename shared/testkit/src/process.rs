@@ -64,7 +64,6 @@ impl Role {
             Self::Hash(_) => "hash",
             Self::Attest(_) => "attest",
             Self::Sumdb(_) => "sumdb",
-            Self::Sumdb(_) => "sumdb",
             Self::Promote => "promote",
             Self::Console => "console",
         }
