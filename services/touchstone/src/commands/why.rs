@@ -4,10 +4,10 @@ use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Result;
 use touchstone_console::{Asked, Fix, Told, answer};
-use touchstone_domain::{ArtifactState, CheckKind, Evidence, Purl, Sha256};
+use touchstone_domain::{ArtifactState, CheckKind, Ecosystem, Evidence, Purl, Sha256};
 use touchstone_ecosystems::normal;
 use touchstone_runtime::Config;
-use touchstone_store::{LedgerEntry, RecordedVerdict, Story};
+use touchstone_store::{LedgerEntry, RecordedVerdict, Story, SumdbStop, SumdbStopKind};
 
 /// How many artifacts of a purl are told of.
 const STORIES_MAX: i64 = 50;
@@ -25,6 +25,9 @@ pub(crate) async fn run(config: &Config, purl: &str, json: bool) -> Result<ExitC
             super::say(&tell(story, &told.fixes(story)));
         }
         super::say(&ledger(&told.identities));
+        if purl.ecosystem == Ecosystem::Go {
+            super::say(&stopped(&store.sumdb_stops().await?));
+        }
         for incident in store.incidents_about(&purl, STORIES_MAX).await?.iter().filter(|_| stories.is_empty())
         {
             super::say(&format!(
@@ -171,6 +174,27 @@ fn ledger(identities: &[LedgerEntry]) -> String {
     if identities.is_empty() { String::new() } else { format!("who signed this package\n{}", lines.0) }
 }
 
+/// Why Go modules wait for ever: a checksum database that is stopped; nothing where none is.
+fn stopped(stops: &[(String, SumdbStop)]) -> String {
+    let mut lines = Lines::default();
+    for (database, SumdbStop { kind, detail, at, .. }) in stops {
+        lines.add(kind.as_str(), format!("{database}, since {at:.0}: {detail}"));
+        lines.add(
+            "",
+            match kind {
+                SumdbStopKind::Fork => {
+                    "ends by `touchstone trust resume`; `touchstone trust show` prints both signed notes"
+                }
+                SumdbStopKind::Rollback | SumdbStopKind::Freeze => {
+                    "ends by itself once its latest head moves on"
+                }
+            },
+        );
+    }
+    let what = "the checksum database is stopped, and what needs its answer waits";
+    if stops.is_empty() { String::new() } else { format!("{what}\n{}", lines.0) }
+}
+
 /// What a state means for the person who asks.
 fn next_step(story: &Story) -> String {
     match story.state() {
@@ -199,6 +223,7 @@ mod tests {
     use touchstone_domain::{
         ArtifactDbId, Basis, FileName, Identity, Observed, ReleaseLine, TrustRank, Version,
     };
+    use touchstone_store::SumdbHead;
 
     use super::*;
 
@@ -212,6 +237,27 @@ mod tests {
             basis,
             at: jiff::Timestamp::UNIX_EPOCH,
         }
+    }
+
+    #[test]
+    fn a_stop_is_told_with_its_end() {
+        let head = |size| SumdbHead { size, root: Sha256([1; 32]), note: vec![] };
+        let stop = |kind, detail: &str| {
+            let (detail, at) = (detail.to_owned(), jiff::Timestamp::UNIX_EPOCH);
+            (
+                "sums.example+01234567".to_owned(),
+                SumdbStop { kind, ours: head(8), theirs: head(9), detail, at },
+            )
+        };
+        let told = stopped(&[stop(SumdbStopKind::Fork, "two\nheads"), stop(SumdbStopKind::Freeze, "old")]);
+        let expected = "the checksum database is stopped, and what needs its answer waits
+  fork        sums.example+01234567, since 1970-01-01T00:00:00Z: two\u{fffd}heads
+              ends by `touchstone trust resume`; `touchstone trust show` prints both signed notes
+  freeze      sums.example+01234567, since 1970-01-01T00:00:00Z: old
+              ends by itself once its latest head moves on
+";
+        assert_eq!(told, expected);
+        assert_eq!(stopped(&[]), "");
     }
 
     #[test]
