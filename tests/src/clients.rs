@@ -1,4 +1,4 @@
-//! The real package clients: npm, pnpm, yarn, pip, uv and cargo, each with its own way to be told where the mirror is.
+//! The real package clients: npm, pnpm, yarn, pip, uv, cargo and go, each with its own way to be told where the mirror is.
 //!
 //! A [`Project`] is a manifest with a few root dependencies. [`Project::install`] resolves it and writes a lockfile,
 //! [`Project::install_locked`] installs from that lockfile alone.
@@ -10,6 +10,7 @@
 
 mod cargo;
 mod command;
+pub mod go;
 mod node;
 mod npm;
 mod pip;
@@ -54,11 +55,14 @@ pub enum Client {
     Uv,
     /// cargo behind source replacement, with `--locked` from `Cargo.lock`.
     Cargo,
+    /// go, with `-mod=readonly` from a `go.mod` and its `go.sum`.
+    Go,
 }
 
 impl Client {
     /// All of them.
-    pub const ALL: [Self; 6] = [Self::Npm, Self::Pnpm, Self::Yarn, Self::Pip, Self::Uv, Self::Cargo];
+    pub const ALL: [Self; 7] =
+        [Self::Npm, Self::Pnpm, Self::Yarn, Self::Pip, Self::Uv, Self::Cargo, Self::Go];
 
     /// The name that people know it by.
     pub const fn name(self) -> &'static str {
@@ -69,6 +73,7 @@ impl Client {
             Self::Pip => "pip",
             Self::Uv => "uv",
             Self::Cargo => "cargo",
+            Self::Go => "go",
         }
     }
 
@@ -78,6 +83,7 @@ impl Client {
             Self::Npm | Self::Pnpm | Self::Yarn => Ecosystem::Npm,
             Self::Pip | Self::Uv => Ecosystem::Pypi,
             Self::Cargo => Ecosystem::Cargo,
+            Self::Go => Ecosystem::Go,
         }
     }
 
@@ -89,6 +95,7 @@ impl Client {
             Self::Pip => &pip::Pip,
             Self::Uv => &uv::Uv,
             Self::Cargo => &cargo::Cargo,
+            Self::Go => &go::Go,
         }
     }
 }
@@ -164,7 +171,8 @@ pub struct Project {
 const RUN_LIMIT: Duration = Duration::from_mins(2);
 
 impl Project {
-    /// A project with these root dependencies: names, and requirements as the ecosystem writes them (`^1.0.0`, `>=1,<2`).
+    /// A project with these root dependencies: names, and requirements as the ecosystem writes them (`^1.0.0`, `>=1,<2`,
+    /// `latest`).
     ///
     /// # Panics
     /// When the tools are not installed: `./dev setup` does so.

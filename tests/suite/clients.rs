@@ -162,6 +162,7 @@ fn rejected_words(client: Client) -> &'static [&'static str] {
             "got 403 body: Rejected by the hash check: coordinate_mismatch: pkg:cargo/changed@1.1.0 was rejected",
             "the archive's directory is \"another-1.1.0\", but \"changed-1.1.0\" was asked for",
         ],
+        Client::Go => panic!("{OF_ITS_OWN}"),
     }
 }
 
@@ -174,6 +175,7 @@ fn hidden_words(client: Client) -> &'static [&'static str] {
         Client::Yarn => &["No candidates found"],
         Client::Pip | Client::Uv => rejected_words(client),
         Client::Cargo => &["yanked"],
+        Client::Go => panic!("{OF_ITS_OWN}"),
     }
 }
 
@@ -188,6 +190,7 @@ fn recalled_words(client: Client) -> &'static [&'static str] {
         Client::Yarn => &["403 (Recalled by the mirror's operators)"],
         Client::Pip => &["403 Client Error: Recalled by the mirror's operators for url"],
         Client::Uv | Client::Cargo => &["Recalled by the mirror's operators", "it phones home"],
+        Client::Go => panic!("{OF_ITS_OWN}"),
     }
 }
 
@@ -211,6 +214,7 @@ fn tampered_words(client: Client) -> &'static [&'static str] {
             "got 502 body: Upstream sent wrong bytes: digest_mismatch",
             "contradict its own metadata: cargo.cksum declares",
         ],
+        Client::Go => panic!("{OF_ITS_OWN}"),
     }
 }
 

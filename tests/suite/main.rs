@@ -10,6 +10,7 @@ mod conformance;
 mod faults;
 mod fixtures;
 mod flights;
+mod go;
 mod main_path;
 mod metadata;
 mod operator;

@@ -6,6 +6,7 @@ mod discover;
 mod doctor;
 mod recheck;
 mod standalone;
+mod sumdb;
 mod why;
 
 use std::{

@@ -20,6 +20,10 @@ pub struct Tools {
     pub(super) python: PathBuf,
     /// uv.
     pub(super) uv: PathBuf,
+    /// go.
+    pub(super) go: PathBuf,
+    /// What go compiled before.
+    pub(super) go_cache: PathBuf,
 }
 
 impl Tools {
@@ -47,6 +51,8 @@ impl Tools {
             yarn: present(packages.join("@yarnpkg/cli-dist/bin/yarn.js")),
             python: present(root.join("venv/bin/python")),
             uv: present(root.join("venv/bin/uv")),
+            go: present(root.join("go/bin/go")),
+            go_cache: root.join("go-build"),
         }
     }
 

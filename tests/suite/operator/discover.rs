@@ -35,6 +35,15 @@ async fn clients_are_asked_and_what_is_written_is_added_to() {
     );
     program(&bin, "pip", &format!("test \"$*\" = 'config get global.index-url' && echo {pypi}simple"));
     program(&bin, "cargo", "echo 'no network here' >&2; exit 101");
+    let (key, go) = (registry.sumdb().key(), registry.url(Ecosystem::Go));
+    let answer = format!(r#"{{"GOPROXY":"{go},direct","GOSUMDB":"{key}"}}"#);
+    program(
+        &bin,
+        "go",
+        &format!(
+            "test \"$1 $2 $4 $5 $6 $GOTOOLCHAIN\" = 'env -C -json GOPROXY GOSUMDB local' && echo '{answer}'"
+        ),
+    );
     let pip = wheel("pip", "24.0", &[], 10);
     let page = format!(
         r#"{{"meta":{{"api-version":"1.0"}},"name":"pip","files":[{{"filename":"{}","url":"{}pypi/files/x","hashes":{{}}}}]}}"#,
@@ -44,7 +53,9 @@ async fn clients_are_asked_and_what_is_written_is_added_to() {
     registry.document("pypi/simple/pip/", "application/vnd.pypi.simple.v1+json", page);
 
     let expected = format!(
-        "[upstream.npm]\nurl = \"{npm}\"\n\n[upstream.pypi]\nurl = \"{pypi}\"\nfile_hosts = [\"{}\"]\n",
+        "[upstream.go]\nurl = \"{go}\"\nsumdb_key = \"{key}\"\nsumdb_url = \"{go}sumdb/{}/\"\n\n\
+         [upstream.npm]\nurl = \"{npm}\"\n\n[upstream.pypi]\nurl = \"{pypi}\"\nfile_hosts = [\"{}\"]\n",
+        registry.sumdb().name(),
         files.origin()
     );
     let (code, printed, problem) = discover(directory.path(), &[]);
@@ -64,7 +75,7 @@ async fn clients_are_asked_and_what_is_written_is_added_to() {
     fs::write(&config, before).expect("written");
     let (code, said, _) = discover(directory.path(), &["--write"]);
     assert_eq!(code, Some(0));
-    assert_eq!(said, "found 2 upstream(s), added 1 to touchstone.toml\n");
+    assert_eq!(said, "found 3 upstream(s), added 2 to touchstone.toml\n");
     let after = fs::read_to_string(&config).expect("read");
     assert!(after.starts_with(before), "{after}");
     assert!(after[before.len()..].contains(&format!("[upstream.pypi]\nurl = \"{pypi}\"")), "{after}");
@@ -80,16 +91,20 @@ async fn what_is_not_found_is_said_and_nothing_at_all_is_an_error() {
     fs::create_dir(&bin).expect("made");
     let (code, _, problem) = discover(directory.path(), &["--write"]);
     assert_eq!(code, Some(1));
-    for client in ["npm", "pip", "cargo"] {
+    for client in ["npm", "pip", "cargo", "go"] {
         assert!(problem.contains(&format!(": not found: cannot run {client}: ")), "{problem}");
     }
-    assert!(problem.ends_with("error: no package client told its registry; install npm, pip or cargo, or write [upstream.*] sections by hand\n"), "{problem}");
+    assert!(problem.ends_with("error: no package client told its registry; install npm, pip, cargo or go, or write [upstream.*] sections by hand\n"), "{problem}");
     assert!(!directory.path().join("touchstone.toml").exists());
 
     program(&bin, "npm", "echo undefined");
     program(&bin, "pip", "test \"$1\" = install && echo 'Usage: pip install'");
+    program(&bin, "go", r#"echo '{"GOPROXY":"https://modules.example","GOSUMDB":"off"}'"#);
     let (code, _, problem) = discover(directory.path(), &[]);
     assert_eq!(code, Some(1));
     assert!(problem.contains("npm: not found: \"undefined\" is no address"), "{problem}");
+    let off =
+        "go: not found: GOSUMDB is off, and nothing of Go is served that no checksum database vouches for; ";
+    assert!(problem.contains(off), "{problem}");
     assert!(problem.contains("pypi: not found: `pip install --help` names no default index"), "{problem}");
 }

@@ -133,6 +133,7 @@ fn help_teaches() {
         ("show", "the file named in `[trust]` wins"),
         ("import", "must not be older than what is stored"),
         ("refresh", "verified from the pinned TUF root"),
+        ("resume", "once you know why it contradicted itself"),
     ] {
         let told = help(&["trust", command]).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(told.contains(words), "{told}");

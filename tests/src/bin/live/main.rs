@@ -34,6 +34,8 @@ const PYTHON: &[(&str, &str)] = &[
     ("pydantic", ">=2"),
     ("httpx", ""),
 ];
+const GO: &[(&str, &str)] =
+    &[("github.com/spf13/viper", "latest"), ("github.com/prometheus/client_golang/prometheus", "latest")];
 const RUST: &[(&str, &str)] = &[("axum", "0.8"), ("clap", "4"), ("serde_json", "1")];
 
 #[tokio::main]
@@ -122,5 +124,6 @@ fn roots(client: Client) -> &'static [(&'static str, &'static str)] {
         Client::Npm | Client::Pnpm | Client::Yarn => NODE,
         Client::Pip | Client::Uv => PYTHON,
         Client::Cargo => RUST,
+        Client::Go => GO,
     }
 }
