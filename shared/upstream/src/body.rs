@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use reqwest::Response;
+use reqwest::{Response, Version, header::TRANSFER_ENCODING};
 use tokio::{
     sync::OwnedSemaphorePermit,
     time::{Instant, timeout},
@@ -16,6 +16,17 @@ use crate::{
     options::Limits,
 };
 
+/// How the end of a body is told from an early one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Framing {
+    /// Its length was announced.
+    Announced,
+    /// It says where it ends: by the last of its chunks, or by a frame of HTTP/2. Without that end it is truncated.
+    Delimited,
+    /// It ends with the connection: a body that was cut off looks like a whole one.
+    Closing,
+}
+
 /// The bytes of an artifact, exactly as they were sent. They are unverified.
 #[derive(Debug)]
 pub struct ArtifactBody {
@@ -23,6 +34,8 @@ pub struct ArtifactBody {
     pub url: Url,
     /// The `Content-Length`, if there was one.
     pub length: Option<u64>,
+    /// How its end is told.
+    pub framing: Framing,
     body: Body,
     deadline: Instant,
     artifact_timeout: Duration,
@@ -35,6 +48,7 @@ impl ArtifactBody {
         Self {
             url,
             length: body.length,
+            framing: body.framing(),
             body,
             deadline: Instant::now() + limits.artifact_timeout,
             artifact_timeout: limits.artifact_timeout,
@@ -86,6 +100,17 @@ impl Body {
             return Err(FetchError::TooLarge { origin, limit: bytes_max });
         }
         Ok(Self { response, origin, length, got: 0, bytes_max, read_timeout: limits.read_timeout })
+    }
+
+    fn framing(&self) -> Framing {
+        let chunked = self.response.headers().contains_key(TRANSFER_ENCODING);
+        match (self.length, self.response.version()) {
+            (Some(_), _) => Framing::Announced,
+            (None, Version::HTTP_2) => Framing::Delimited,
+            // Of the encodings, only this one is let through.
+            (None, _) if chunked => Framing::Delimited,
+            (None, _) => Framing::Closing,
+        }
     }
 
     /// The whole of it.

@@ -26,7 +26,7 @@ mod retry;
 mod testserver;
 mod upstream;
 
-pub use body::ArtifactBody;
+pub use body::{ArtifactBody, Framing};
 pub use error::{FetchError, Phase};
 pub use guard::{AllowedOrigins, EgressRefusal, decide, decide_address};
 pub use mirror::{Mirror, MirrorError};

@@ -48,20 +48,12 @@ impl Mirror {
     /// only.
     pub async fn reply(&self, path: &str, bytes_max: u64) -> Result<MetadataDocument, FetchError> {
         let url = self.0.index_url(path)?;
-        let document = match self.0.metadata(&url, "*/*", &Validators::default()).await? {
-            MetadataReply::Document(document) => document,
+        match self.0.metadata_within(&url, "*/*", &Validators::default(), bytes_max).await? {
+            MetadataReply::Document(document) => Ok(document),
             MetadataReply::NotModified => {
-                return Err(FetchError::Status {
-                    origin: shown_origin(&url),
-                    status: 304,
-                    retry_after: None,
-                });
+                Err(FetchError::Status { origin: shown_origin(&url), status: 304, retry_after: None })
             }
-        };
-        if document.body.len() as u64 > bytes_max {
-            return Err(FetchError::TooLarge { origin: shown_origin(&url), limit: bytes_max });
         }
-        Ok(document)
     }
 }
 

@@ -178,6 +178,17 @@ impl Upstream {
         accept: &str,
         validators: &Validators,
     ) -> Result<MetadataReply, FetchError> {
+        self.metadata_within(url, accept, validators, self.0.limits.metadata_bytes_max).await
+    }
+
+    /// The same for a document that has at most `bytes_max` bytes, unpacked; no more of it is read.
+    pub async fn metadata_within(
+        &self,
+        url: &Url,
+        accept: &str,
+        validators: &Validators,
+        bytes_max: u64,
+    ) -> Result<MetadataReply, FetchError> {
         let mut headers = HeaderMap::new();
         headers.insert(ACCEPT, header_value(accept)?);
         // Validators that cannot stand in a header are left out: an unconditional request is always right.
@@ -190,7 +201,7 @@ impl Upstream {
         }
         let conditional = headers.contains_key(IF_NONE_MATCH) || headers.contains_key(IF_MODIFIED_SINCE);
         let exchange = self.document_exchange(Method::GET, url, headers, None);
-        match self.document(&exchange).await? {
+        match self.document(&exchange, bytes_max).await? {
             Some(document) => Ok(MetadataReply::Document(document)),
             None if conditional => Ok(MetadataReply::NotModified),
             None => Err(FetchError::Status { origin: shown_origin(url), status: 304, retry_after: None }),
@@ -207,7 +218,7 @@ impl Upstream {
         let mut headers = HeaderMap::new();
         headers.insert(CONTENT_TYPE, header_value(content_type)?);
         let exchange = self.document_exchange(Method::POST, url, headers, Some(body));
-        let document = self.document(&exchange).await?;
+        let document = self.document(&exchange, self.0.limits.metadata_bytes_max).await?;
         document.ok_or_else(|| FetchError::Status {
             origin: shown_origin(url),
             status: 304,
@@ -264,15 +275,24 @@ impl Upstream {
     }
 
     /// The whole document, or `None` for a 304.
-    async fn document(&self, exchange: &Exchange<'_>) -> Result<Option<MetadataDocument>, FetchError> {
+    async fn document(
+        &self,
+        exchange: &Exchange<'_>,
+        bytes_max: u64,
+    ) -> Result<Option<MetadataDocument>, FetchError> {
+        let bytes_max = bytes_max.min(self.0.limits.metadata_bytes_max);
         let fetched = async {
             let _permit = permit(&self.0.document_permits).await;
-            retried(self.0.limits.attempts_max, || self.document_once(exchange)).await
+            retried(self.0.limits.attempts_max, || self.document_once(exchange, bytes_max)).await
         };
         within(self.0.limits.total_timeout, exchange.url, fetched).await
     }
 
-    async fn document_once(&self, exchange: &Exchange<'_>) -> Result<Option<MetadataDocument>, FetchError> {
+    async fn document_once(
+        &self,
+        exchange: &Exchange<'_>,
+        bytes_max: u64,
+    ) -> Result<Option<MetadataDocument>, FetchError> {
         let inner = &*self.0;
         let response = exchange.send(inner).await?;
         if response.status() == StatusCode::NOT_MODIFIED {
@@ -284,7 +304,7 @@ impl Upstream {
             Some(_) => BodyLength::Announced,
             None => BodyLength::Unknown,
         };
-        let body = match Body::new(response, inner.limits.metadata_bytes_max, &inner.limits) {
+        let body = match Body::new(response, bytes_max, &inner.limits) {
             Ok(body) => body.buffered().await,
             Err(error) => Err(error),
         };

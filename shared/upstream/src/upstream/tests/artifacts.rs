@@ -1,4 +1,5 @@
 use super::*;
+use crate::Framing;
 
 #[tokio::test]
 async fn bytes_come_exactly_as_sent() {
@@ -23,11 +24,28 @@ async fn a_body_without_length_is_reported_as_such() {
 }
 
 #[tokio::test]
+async fn how_a_body_ends_is_known_before_it_begins() {
+    for (head, expected) in [
+        ("Content-Length: 5", Framing::Announced),
+        ("Transfer-Encoding: chunked", Framing::Delimited),
+        ("Transfer-Encoding: Chunked", Framing::Delimited),
+        ("Connection: close", Framing::Closing),
+    ] {
+        let server = TestServer::start(vec![Reply::raw(format!("HTTP/1.1 200 X\r\n{head}\r\n\r\n"))]).await;
+        let upstream = upstream(&server);
+        let body = upstream.artifact(&upstream.0.url, "a.zip").await.unwrap();
+        assert_eq!(body.framing, expected, "{head}");
+    }
+}
+
+#[tokio::test]
 async fn a_body_that_ends_early_is_truncated() {
     for (reply, expected) in [
         ("HTTP/1.1 200 X\r\nContent-Length: 6\r\n\r\nbytes", Some(6)),
         ("HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbytes\r\n", None),
         ("HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n6\r\nbytes", None),
+        ("HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbytes\r\n0", None),
+        ("HTTP/1.1 200 X\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nbytes\r\n0\r\n", None),
     ] {
         let server = TestServer::start(vec![Reply::raw(reply)]).await;
         let error = artifact(&attempts(&server, 3), "a.tgz").await.unwrap_err();

@@ -281,3 +281,18 @@ async fn paths_stand_in_the_address_as_they_are_given() {
     let absolute = upstream.index_url("https://evil.example/").unwrap();
     assert_eq!(absolute, server.url("registry/https://evil.example/"), "stays below the registry's address");
 }
+
+#[tokio::test]
+async fn a_caller_may_ask_for_less_than_the_limit_and_not_for_more() {
+    let server = TestServer::start(vec![ok("{ }")]).await;
+    let asked = async |upstream: &Upstream, bytes_max| {
+        let url = upstream.index_url("name").unwrap();
+        upstream.metadata_within(&url, ANY, &Validators::default(), bytes_max).await
+    };
+    assert!(matches!(asked(&upstream(&server), 3).await, Ok(MetadataReply::Document(_))));
+    let error = asked(&upstream(&server), 2).await.unwrap_err();
+    assert!(matches!(error, FetchError::TooLarge { limit: 2, .. }), "{error:?}");
+    let upstream = limited(&server, |limits| limits.metadata_bytes_max = 1);
+    let error = asked(&upstream, 3).await.unwrap_err();
+    assert!(matches!(error, FetchError::TooLarge { limit: 1, .. }), "{error:?}");
+}
