@@ -1,5 +1,5 @@
-//! The check as the worker runs it: open the blob, examine it on the blocking pool, deal with damage, and compare a Python
-//! distribution with its sidecar.
+//! The check as the worker runs it: open the blob, examine it on the blocking pool, deal with damage, and compare a distribution
+//! with its sidecar.
 
 use std::{fs::File, sync::Arc};
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The revision of the rules; to be raised when a judgement over the same bytes and claims may come out differently.
-const REVISION: i32 = 2;
+const REVISION: i32 = 3;
 
 /// The hash check.
 pub struct HashCheck {
@@ -67,14 +67,18 @@ impl HashCheck {
                 None => Ok(None),
             },
             Other::Distribution(id) => {
-                let Some(status) = self.status(&id).await? else { return Ok(None) };
+                let Some(status) = self.status(&id).await?.filter(sidecar::counts) else { return Ok(None) };
                 let facts = self.store.facts(&[status.artifact()]).await.map_err(asking)?;
                 let Some(facts) = facts.into_iter().next() else { return Ok(None) };
                 let inside = facts.clone();
                 let found = self
                     .read(&facts, &job.blobs, move |file, stop| examine::manifest(file, &inside, stop))
                     .await?;
-                Ok(found.map_or_else(Some, |inside| sidecar::differs(manifest, inside)))
+                match found {
+                    Ok(Some(inside)) => sidecar::inside(&status, manifest, inside),
+                    Ok(None) => Ok(None),
+                    Err(reason) => Ok(sidecar::of_refused(&status, reason)),
+                }
             }
         }
     }

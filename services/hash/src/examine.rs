@@ -34,7 +34,7 @@ pub(crate) enum ExamineError {
 pub(crate) struct Examined {
     /// What becomes the verdict.
     pub(crate) finding: Finding,
-    /// The digest of the manifest inside, unless the archive is refused.
+    /// The digest of the manifest inside, unless there is none or the archive is refused.
     pub(crate) manifest: Option<Sha256>,
 }
 
@@ -56,7 +56,12 @@ pub(crate) fn examine(
     if outcome.kind != OutcomeKind::Fail {
         let mut archive = Reread::new(file, &found.chunks, stop);
         match adapter.inspect(&facts.id, &facts.claims, &mut archive) {
-            Ok(inspected) => manifest = Some(inspected.manifest),
+            Ok(inspected) => {
+                manifest = inspected.manifest;
+                if outcome.reason == Reason::NoClaim && !adapter.declares_digests() {
+                    outcome = Outcome::pass(Reason::Undeclared);
+                }
+            }
             Err(InspectError::Refused(reason)) => outcome = Outcome::fail(reason),
             Err(InspectError::Io(error)) => return Err(error.into()),
         }
@@ -66,12 +71,12 @@ pub(crate) fn examine(
     Ok(Examined { finding, manifest })
 }
 
-/// The digest of the manifest in an archive on record, whatever was declared of it; why it is refused, if it is.
+/// The digest of the manifest in an archive on record, if it has one, whatever was declared of it; why it is refused, if it is.
 pub(crate) fn manifest(
     mut file: impl Read + Seek,
     facts: &Facts,
     stop: &CancellationToken,
-) -> Result<Result<Sha256, Reason>, ExamineError> {
+) -> Result<Result<Option<Sha256>, Reason>, ExamineError> {
     let found = digest(&mut file, facts.size, &[], stop)?;
     on_record(&found, facts)?;
     let mut archive = Reread::new(file, &found.chunks, stop);

@@ -8,7 +8,8 @@
 //!
 //! *Invariant:* the archive that is inspected is, byte for byte, what was hashed.
 //!
-//! *Invariant:* a Python distribution and its core metadata sidecar are never both approved when they differ.
+//! *Invariant:* a Python distribution and its core metadata sidecar, and a Go module's zip and `.mod`, are never both approved
+//! when they differ.
 
 mod check;
 mod examine;

@@ -1,15 +1,23 @@
-//! A Python distribution and its core metadata sidecar (PEP 658): resolvers read the sidecar, installers the METADATA inside,
-//! and they must be the same bytes (ecosystems.md 5.2).
+//! What belongs together, and is two artifacts: a Python distribution and its core metadata sidecar (PEP 658; ecosystems.md 5.2),
+//! and the zip of a Go module and its `.mod` (7.2). Resolvers read the one, installers and compilers what is inside the other,
+//! and they must be the same bytes. "Sidecar" and "distribution" stand for both here.
 //!
 //! *Invariant:* of a distribution and a sidecar that differ, at most one is ever approved. Each check comes after its own row and
 //! looks for the other's, so whichever row came first, the later check sees both. The one that was there first stays: a
-//! sidecar is compared with the METADATA of the distribution on record, and a distribution with a sidecar that is served or
+//! sidecar is compared with what the distribution on record has inside, and a distribution with a sidecar that is served or
 //! may be. What an operator then recalls, or what a recheck of both rejects, no longer stands in the way.
+//!
+//! A zip without a `go.mod` contradicts no `.mod`; nor does one that is refused, since the checksum database says which is the
+//! true one of either.
 
 use touchstone_domain::{
-    Algorithm, ArtifactId, ArtifactState, ClaimField, Ecosystem, FileName, HoldReason, Reason, Sha256,
+    Algorithm, ArtifactId, ArtifactState, CheckKind, ClaimField, Ecosystem, FileName, HoldReason, Reason,
+    Sha256,
 };
-use touchstone_ecosystems::pypi::{distribution_of, sidecar_of};
+use touchstone_ecosystems::{
+    go::{mod_of, zip_of},
+    pypi::{distribution_of, sidecar_of},
+};
 use touchstone_store::ArtifactStatus;
 use touchstone_worker::CheckError;
 
@@ -24,30 +32,79 @@ pub(crate) enum Other {
 
 /// What belongs to an artifact; `None` where there are no sidecars.
 pub(crate) fn other(id: &ArtifactId) -> Option<Other> {
-    match id.ecosystem {
-        Ecosystem::Pypi => {}
-        Ecosystem::Cargo | Ecosystem::Go | Ecosystem::Npm => return None,
-    }
     let named = |file: FileName| ArtifactId { file, ..id.clone() };
-    match distribution_of(&id.file) {
+    let (distribution, sidecar) = match id.ecosystem {
+        Ecosystem::Pypi => (distribution_of(&id.file), sidecar_of(&id.file)),
+        Ecosystem::Go => (zip_of(&id.file), mod_of(&id.file)),
+        Ecosystem::Cargo | Ecosystem::Npm => return None,
+    };
+    match distribution {
         Some(file) => Some(Other::Distribution(named(file))),
-        None => sidecar_of(&id.file).map(|file| Other::Sidecar(named(file))),
+        None => sidecar.map(|file| Other::Sidecar(named(file))),
     }
 }
 
 /// Compares the digests of a sidecar and of the metadata in its distribution.
-pub(crate) fn differs(sidecar: Sha256, manifest: Sha256) -> Option<Reason> {
-    (sidecar != manifest).then(|| Reason::DigestMismatch {
-        field: ClaimField::PypiCoreMetadata,
-        algorithm: Algorithm::Sha256,
-        declared: sidecar.to_string(),
-        computed: manifest.to_string(),
+fn differs(ecosystem: Ecosystem, sidecar: Sha256, inside: Sha256) -> Option<Reason> {
+    if sidecar == inside {
+        return None;
+    }
+    let (sidecar, inside) = (sidecar.to_string(), inside.to_string());
+    Some(match ecosystem {
+        Ecosystem::Go => {
+            Reason::CoordinateMismatch { part: "go.mod".to_owned(), expected: sidecar, found: inside }
+        }
+        Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi => Reason::DigestMismatch {
+            field: ClaimField::PypiCoreMetadata,
+            algorithm: Algorithm::Sha256,
+            declared: sidecar,
+            computed: inside,
+        },
     })
+}
+
+/// Whether a sidecar is compared with the distribution on record. Where another check knows which of two is the true one, one
+/// that is refused says nothing; should a recheck approve it, that one finds the sidecar.
+pub(crate) fn counts(distribution: &ArtifactStatus) -> bool {
+    match distribution.state() {
+        ArtifactState::Rejected | ArtifactState::Revoked => !decided_elsewhere(distribution),
+        ArtifactState::Fetched | ArtifactState::Verifying | ArtifactState::Held | ArtifactState::Servable => {
+            true
+        }
+    }
+}
+
+/// Compares a sidecar with the metadata in the distribution on record.
+pub(crate) fn inside(
+    distribution: &ArtifactStatus,
+    sidecar: Sha256,
+    inside: Sha256,
+) -> Result<Option<Reason>, CheckError> {
+    let Some(reason) = differs(distribution.id.ecosystem, sidecar, inside) else { return Ok(None) };
+    let gate = &distribution.gate;
+    let missing = gate.requirement.required().minus(gate.ok).minus(gate.deny).minus(gate.undecided);
+    if decided_elsewhere(distribution) && missing.contains(CheckKind::Sumdb) {
+        return Err(CheckError::retry(
+            "the go.mod in the zip on record differs, and which is true is not known yet",
+        ));
+    }
+    Ok(Some(reason))
+}
+
+/// Why a sidecar is refused whose distribution on record is. Where another check knows the true sidecar, it stands for itself.
+pub(crate) fn of_refused(distribution: &ArtifactStatus, reason: Reason) -> Option<Reason> {
+    (!decided_elsewhere(distribution)).then_some(reason)
+}
+
+/// Whether the checksum database has a line for either.
+fn decided_elsewhere(distribution: &ArtifactStatus) -> bool {
+    CheckKind::Sumdb.applies_to(distribution.id.ecosystem)
 }
 
 /// Compares the metadata in a distribution with the sidecar on record.
 pub(crate) fn beside(sidecar: &ArtifactStatus, manifest: Sha256) -> Result<Option<Reason>, CheckError> {
-    let Some(reason) = differs(sidecar.gate.sha256, manifest) else { return Ok(None) };
+    let ecosystem = sidecar.id.ecosystem;
+    let Some(reason) = differs(ecosystem, sidecar.gate.sha256, manifest) else { return Ok(None) };
     match sidecar.state() {
         ArtifactState::Servable => Ok(Some(reason)),
         // Its check may have come before this distribution's row, or it may yet compare itself.
@@ -63,9 +120,7 @@ pub(crate) fn beside(sidecar: &ArtifactStatus, manifest: Sha256) -> Result<Optio
 
 #[cfg(test)]
 mod tests {
-    use touchstone_domain::{
-        ArtifactDbId, CheckKind, CheckSet, Gate, HoldSet, PackageName, Requirement, Version,
-    };
+    use touchstone_domain::{ArtifactDbId, CheckSet, Gate, HoldSet, PackageName, Requirement, Version};
 
     use super::*;
 
@@ -79,31 +134,40 @@ mod tests {
     }
 
     #[test]
-    fn only_python_files_belong_together() {
+    fn only_python_and_go_files_belong_together() {
         let (wheel, beside) = ("x-1.0-py3-none-any.whl", "x-1.0-py3-none-any.whl.metadata");
         let python = |file: &str| id(Ecosystem::Pypi, file);
         assert_eq!(other(&python(wheel)), Some(Other::Sidecar(python(beside))));
         assert_eq!(other(&python(beside)), Some(Other::Distribution(python(wheel))));
+        let go = |file: &str| id(Ecosystem::Go, file);
+        assert_eq!(other(&go("v1.0.0.zip")), Some(Other::Sidecar(go("v1.0.0.mod"))));
+        assert_eq!(other(&go("v1.0.0.mod")), Some(Other::Distribution(go("v1.0.0.zip"))));
+        assert_eq!(other(&go("v1.0.0.info")), None);
         assert_eq!(other(&id(Ecosystem::Npm, "x-1.0.tgz")), None);
         assert_eq!(other(&id(Ecosystem::Cargo, "x-1.0.crate.metadata")), None);
     }
 
     /// A sidecar that waits for both checks.
     fn fetched(sha256: Sha256) -> ArtifactStatus {
-        let both = CheckSet::of(CheckKind::Hash).union(CheckSet::of(CheckKind::Attest));
+        let of = id(Ecosystem::Pypi, "x-1.0-py3-none-any.whl.metadata");
+        waiting(of, sha256, &[CheckKind::Hash, CheckKind::Attest])
+    }
+
+    fn waiting(id: ArtifactId, sha256: Sha256, checks: &[CheckKind]) -> ArtifactStatus {
+        let required: CheckSet = checks.iter().copied().collect();
         let gate = Gate {
             artifact: ArtifactDbId(1),
             sha256,
             chunk_root: Sha256::of("root"),
             epoch: 0,
-            requirement: Requirement::new(both, both).expect("not empty"),
+            requirement: Requirement::new(required, required).expect("not empty"),
             ok: CheckSet::EMPTY,
             deny: CheckSet::EMPTY,
             undecided: CheckSet::EMPTY,
             hold: HoldSet::EMPTY,
         };
         ArtifactStatus {
-            id: id(Ecosystem::Pypi, "x-1.0-py3-none-any.whl.metadata"),
+            id,
             gate,
             policy_epoch: 1,
             eligible_at: None,
@@ -124,7 +188,7 @@ mod tests {
             change(&mut status.gate);
             beside(&status, own).map_err(|error| matches!(error, CheckError::Retry { .. }))
         };
-        let refused = Ok(differs(forged, own));
+        let refused = Ok(differs(Ecosystem::Pypi, forged, own));
         assert_eq!(found(&|_| {}), Err(true));
         assert_eq!(found(&|gate| gate.ok = hash), Err(true));
         assert_eq!(found(&|gate| gate.ok = hash.union(attest)), refused);
@@ -140,5 +204,40 @@ mod tests {
         assert_eq!(found(&recalled), Ok(None));
         status = fetched(own);
         assert!(matches!(beside(&status, own), Ok(None)), "the same bytes are never in the way");
+    }
+
+    #[test]
+    fn a_zip_on_record_counts_once_its_line_in_the_checksum_database_is_known() {
+        let (true_one, forged) = (Sha256::of("true"), Sha256::of("forged"));
+        let (hash, sumdb) = (CheckSet::of(CheckKind::Hash), CheckSet::of(CheckKind::Sumdb));
+        let zip = |checks: &[CheckKind], change: &dyn Fn(&mut Gate)| {
+            let mut status = waiting(id(Ecosystem::Go, "v1.0.0.zip"), Sha256::of("zip"), checks);
+            change(&mut status.gate);
+            status
+        };
+        let public = |change: &dyn Fn(&mut Gate)| zip(&[CheckKind::Hash, CheckKind::Sumdb], change);
+        let found = |zip: &ArtifactStatus| {
+            inside(zip, forged, true_one).map_err(|error| matches!(error, CheckError::Retry { .. }))
+        };
+        let refused = Reason::CoordinateMismatch {
+            part: "go.mod".to_owned(),
+            expected: forged.to_string(),
+            found: true_one.to_string(),
+        };
+        assert_eq!(found(&public(&|_| {})), Err(true));
+        assert_eq!(found(&public(&|gate| gate.ok = hash)), Err(true));
+        assert_eq!(found(&public(&|gate| gate.ok = sumdb)), Ok(Some(refused.clone())));
+        assert_eq!(found(&public(&|gate| gate.ok = hash.union(sumdb))), Ok(Some(refused.clone())));
+        assert_eq!(found(&zip(&[CheckKind::Hash], &|_| {})), Ok(Some(refused.clone())), "a private one");
+        assert!(matches!(inside(&public(&|_| {}), forged, forged), Ok(None)), "the same bytes never wait");
+
+        assert!(counts(&public(&|_| {})) && counts(&public(&|gate| gate.ok = hash.union(sumdb))));
+        assert!(!counts(&public(&|gate| gate.deny = sumdb)), "a zip that the database does not know");
+        assert!(!counts(&public(&|gate| gate.hold = HoldSet::of(HoldReason::Recalled))));
+        let mut python = fetched(forged);
+        python.gate.deny = hash;
+        assert!(counts(&python));
+        assert_eq!(of_refused(&python, refused.clone()), Some(refused.clone()));
+        assert_eq!(of_refused(&public(&|_| {}), refused), None);
     }
 }

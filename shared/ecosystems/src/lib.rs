@@ -154,8 +154,9 @@ pub struct Inspected {
     pub entries: u64,
     /// Their unpacked size in bytes.
     pub unpacked_bytes: u64,
-    /// The digest of the manifest inside that names the package.
-    pub manifest: Sha256,
+    /// The digest of the manifest that names the package: the one inside, or the file itself where it is nothing else. `None`
+    /// for a Go module without a `go.mod`; nothing then has to be equal to it.
+    pub manifest: Option<Sha256>,
 }
 
 /// Why an archive was not accepted.

@@ -8,13 +8,13 @@ use std::{
 
 use tempfile::TempDir;
 use touchstone_domain::{
-    Algorithm, ArtifactDbId, ChunkList, ClaimField, Ecosystem, Outcome, Policy, Reason, Sha256, Sha512,
+    Algorithm, ArtifactDbId, ChunkList, ClaimField, Outcome, Policy, Reason, Sha256, Sha512,
 };
 use touchstone_runtime::{Environment, Postgres, PostgresOptions, Search};
 use touchstone_store::{Ingested, NewArtifact, StoreOptions};
 
 use super::*;
-use crate::examine::tests::{PKG_INFO, Sample, npm, pypi, sidecar};
+use crate::examine::tests::{GO_MOD, PKG_INFO, Sample, go_mod, go_zip, npm, pypi, sidecar};
 
 async fn database(directory: &TempDir) -> (Postgres, Store) {
     let bin_dir = Search::new(&Environment::of_process()).postgres_bin_dir().expect("Postgres");
@@ -80,9 +80,12 @@ async fn a_damaged_blob_is_set_aside_once_and_its_replacement_is_judged() {
 }
 
 /// Puts an artifact on record, without its bytes.
-async fn record(store: &Store, Sample { bytes, facts }: &Sample) -> ArtifactDbId {
-    let policy = Policy::default();
-    let policy_epoch = store.register_policy(&policy).await.expect("registered");
+async fn record(store: &Store, sample: &Sample) -> ArtifactDbId {
+    record_under(store, sample, &Policy::default()).await
+}
+
+async fn record_under(store: &Store, Sample { bytes, facts }: &Sample, policy: &Policy) -> ArtifactDbId {
+    let policy_epoch = store.register_policy(policy).await.expect("registered");
     let new = NewArtifact {
         id: facts.id.clone(),
         sha256: facts.sha256,
@@ -93,7 +96,7 @@ async fn record(store: &Store, Sample { bytes, facts }: &Sample) -> ArtifactDbId
         published_at: facts.published_at,
         claims: facts.claims.clone(),
         evidence: facts.evidence.clone(),
-        requirement: policy.requirement(Ecosystem::Pypi, &facts.id.package),
+        requirement: policy.requirement(facts.id.ecosystem, &facts.id.package),
         policy_epoch,
         eligible_at: None,
     };
@@ -169,4 +172,65 @@ async fn a_distribution_does_not_overtake_a_sidecar_that_differs() {
         "the sidecar on record differs from the metadata inside, and is not decided"
     );
     assert!(store.incidents(10).await.expect("incidents").is_empty());
+}
+
+/// A forged zip on record must not stand in the way of the true `.mod`, nor the other way about: the checksum database decides,
+/// where there is one.
+#[tokio::test]
+async fn a_go_mod_is_what_the_zip_on_record_holds() {
+    let directory =
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().expect("a directory");
+    let (_postgres, store) = database(&directory).await;
+    let blobs = BlobStore::open(&directory.path().join("blobs")).await.expect("a directory");
+    let check = HashCheck::new(store.clone());
+    let (zip, none) = (go_zip(Some(GO_MOD)), go_zip(None));
+    let (honest, forged) = (go_mod(GO_MOD), go_mod(&format!("{GO_MOD}require evil.example v1.0.0\n")));
+    for sample in [&zip, &none, &honest, &forged] {
+        blobs.put_bytes(sample.bytes.clone().into()).await.expect("stored");
+    }
+    let found = async |sample: &Sample| {
+        let job = Job { facts: sample.facts.clone(), blobs: blobs.clone(), policy: Arc::default() };
+        check.check(&job).await.map(|finding| finding.outcome)
+    };
+    let passed = Outcome::pass(Reason::Undeclared);
+    for alone in [&zip, &honest, &forged] {
+        assert_eq!(found(alone).await.expect("a finding"), passed, "nothing is on record yet");
+    }
+
+    record(&store, &zip).await;
+    assert_eq!(found(&honest).await.expect("a finding"), passed);
+    let waits = found(&forged).await.expect_err("the checksum database has not been asked");
+    assert!(matches!(waits, CheckError::Retry { .. }), "{waits}");
+    record(&store, &forged).await;
+    let waits = found(&zip).await.expect_err("the .mod is not decided");
+    assert!(matches!(waits, CheckError::Retry { .. }), "{waits}");
+    assert!(store.incidents(10).await.expect("incidents").is_empty());
+
+    assert_eq!(found(&none).await.expect("a finding"), passed, "a zip without a go.mod contradicts nothing");
+}
+
+/// Where nobody else decides, what was there first stays.
+#[tokio::test]
+async fn a_private_go_mod_that_differs_from_the_zip_on_record_fails() {
+    let directory =
+        tempfile::Builder::new().permissions(Permissions::from_mode(0o755)).tempdir().expect("a directory");
+    let (_postgres, store) = database(&directory).await;
+    let blobs = BlobStore::open(&directory.path().join("blobs")).await.expect("a directory");
+    let check = HashCheck::new(store.clone());
+    let (zip, forged) = (go_zip(Some(GO_MOD)), go_mod(&GO_MOD.replace("1.22", "1.21")));
+    for sample in [&zip, &forged] {
+        blobs.put_bytes(sample.bytes.clone().into()).await.expect("stored");
+    }
+    let policy = Policy::parse("[sumdb]\nprivate = [\"code.example\"]\n").expect("a policy");
+    record_under(&store, &zip, &policy).await;
+    let job = Job { facts: forged.facts.clone(), blobs, policy: Arc::default() };
+    let differs = Reason::CoordinateMismatch {
+        part: "go.mod".into(),
+        expected: forged.facts.sha256.to_string(),
+        found: Sha256::of(GO_MOD).to_string(),
+    };
+    assert_eq!(check.check(&job).await.expect("a finding").outcome, Outcome::fail(differs));
+    let incidents = store.incidents(10).await.expect("incidents");
+    assert_eq!((incidents.len(), incidents[0].kind.as_str()), (1, "second_digest"));
+    assert_eq!(incidents[0].file.as_ref(), Some(&forged.facts.id.file));
 }

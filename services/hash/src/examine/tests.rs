@@ -15,7 +15,7 @@ use touchstone_worker::Finding;
 
 use super::{ExamineError, examine};
 use archive::cargo;
-pub(crate) use archive::{PKG_INFO, Sample, npm, pypi, sidecar};
+pub(crate) use archive::{GO_MOD, PKG_INFO, Sample, go_mod, go_zip, npm, pypi, sidecar};
 
 fn judge(bytes: &[u8], facts: &Facts) -> Result<Finding, ExamineError> {
     examine(Cursor::new(bytes), facts, &Policy::default(), &CancellationToken::new())
@@ -44,6 +44,27 @@ fn archives_that_are_what_they_are_called_pass() {
         assert_eq!(finding.outcome, Outcome::pass(Reason::DigestsMatch { claims }), "{}", sample.facts.id);
         assert_eq!(finding.evidence, [sample.facts.evidence[0].sha256]);
     }
+}
+
+#[test]
+fn where_no_digest_is_declared_the_archive_alone_counts() {
+    for sample in [go_zip(Some(GO_MOD)), go_zip(None), go_mod(GO_MOD)] {
+        assert_eq!(outcome(&sample), Outcome::pass(Reason::Undeclared), "{}", sample.facts.id);
+    }
+    let other = GO_MOD.replace("left", "right");
+    for sample in [go_zip(Some(&other)), go_mod(&other)] {
+        let expected = Reason::CoordinateMismatch {
+            part: "module".into(),
+            expected: "code.example/left-pad".into(),
+            found: "code.example/right-pad".into(),
+        };
+        assert_eq!(outcome(&sample), Outcome::fail(expected), "{}", sample.facts.id);
+    }
+    let Sample { bytes, .. } = go_zip(Some(GO_MOD));
+    let longer = go_zip(Some(GO_MOD)).with_bytes([bytes.as_slice(), b"x"].concat());
+    let Outcome { kind, reason } = outcome(&longer);
+    assert_eq!(kind, OutcomeKind::Fail);
+    assert!(matches!(reason, Reason::ArchiveRejected { rule: ArchiveRule::Truncated, .. }), "{reason}");
 }
 
 #[test]

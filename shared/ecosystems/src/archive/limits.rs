@@ -37,6 +37,14 @@ impl Limits {
         list_bytes_max: 32 << 20,
     };
 
+    /// The bounds for Go modules: what `golang.org/x/mod/zip` allows, which knows no ratio. The go command refuses what is larger.
+    pub const MODULE: Self = Self {
+        unpacked_bytes_max: 500 << 20,
+        ratio_free_bytes: 500 << 20,
+        manifest_bytes_max: 16 << 20,
+        ..Self::DISTRIBUTION
+    };
+
     /// How many bytes a file of `packed` bytes may unpack to.
     pub(super) fn unpacked_bytes_allowed(&self, packed: u64) -> u64 {
         packed.saturating_mul(self.ratio_max).max(self.ratio_free_bytes).min(self.unpacked_bytes_max)

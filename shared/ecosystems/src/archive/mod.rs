@@ -16,7 +16,8 @@
 //!   the end of the ustar prefix field; set-group-id directories; control characters in names, NUL excepted;
 //! - ZIP: entries in another order in the directory than in the file; data descriptors; ZIP64 records that agree with
 //!   what they extend; extra fields that do not change a name;
-//! - both: names that differ only in case, unless one of them is the manifest. Non-ASCII names are compared exactly.
+//! - both: names that differ only in case, unless one of them is the manifest. Non-ASCII names are compared exactly. Go
+//!   modules have neither, nor comments nor extra fields beyond a time.
 //!
 //! What is refused although some reader would take it: a second gzip member or zeros behind the first, a tar that ends
 //! without its two end blocks, a tar entry with both a GNU long name and a pax header, a newline in a pax record, a tar
@@ -26,6 +27,7 @@
 pub(crate) mod build;
 #[cfg(test)]
 mod fixtures;
+mod folded;
 mod gzip;
 mod inflate;
 mod limits;
@@ -38,14 +40,14 @@ use std::io::{ErrorKind, Read, SeekFrom};
 
 use touchstone_domain::{ArchiveRule, Reason};
 
+pub(crate) use self::{
+    folded::{Folded, same_when_folded},
+    rooted::{Root, read_rooted},
+};
 pub use self::{
     limits::Limits,
     tar::{Links, Tar},
     zip::{Member, Zip},
-};
-pub(crate) use self::{
-    names::same_when_folded,
-    rooted::{Root, read_rooted},
 };
 use crate::{InspectError, ReadSeek};
 

@@ -9,7 +9,7 @@ use super::{Kind, Limits, refuse, shown};
 use crate::InspectError;
 
 /// The key of a path: half of a SHA-256, so that memory does not grow with the length of the names.
-type Key = [u8; 16];
+pub(super) type Key = [u8; 16];
 
 /// What stands under a path.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,7 +78,7 @@ impl Names {
     }
 }
 
-fn key(name: &str) -> Key {
+pub(super) fn key(name: &str) -> Key {
     let digest: [u8; 32] = Sha256::digest(name).into();
     let (half, _) = digest.split_first_chunk().expect("32 bytes are more than 16");
     *half
@@ -111,15 +111,6 @@ pub(super) fn plain<'n>(raw: &'n [u8], limits: &Limits) -> Result<&'n str, Inspe
         }
     }
     Ok(name)
-}
-
-/// Whether two different paths could be one on a file system that ignores case.
-pub(crate) fn same_when_folded(left: &str, right: &str) -> bool {
-    left != right && folded(left).eq(folded(right))
-}
-
-fn folded(text: &str) -> impl Iterator<Item = char> {
-    text.chars().flat_map(char::to_uppercase).flat_map(char::to_lowercase)
 }
 
 #[cfg(test)]
@@ -175,14 +166,5 @@ mod tests {
         let mut names = Names::new(&Limits { entries_max: 4, ..Limits::default() });
         names.add("a/b/c/d", Kind::File).expect("four paths");
         assert_eq!(refused(names.add("a/b/c/e", Kind::File)), ArchiveRule::Limit);
-    }
-
-    #[test]
-    fn folding_meets_what_file_systems_meet() {
-        assert!(same_when_folded("package.json", "PACKAGE.json"));
-        assert!(same_when_folded("package.json", "pac\u{212a}age.json"), "the Kelvin sign");
-        assert!(same_when_folded("package.json", "package.j\u{17f}on"), "the long s");
-        assert!(!same_when_folded("package.json", "package.json"));
-        assert!(!same_when_folded("package.json", "package.jsom"));
     }
 }

@@ -27,6 +27,7 @@ use crate::{InspectError, ReadSeek};
 pub struct Zip<'a> {
     archive: &'a mut dyn ReadSeek,
     members: Vec<Member>,
+    comment_bytes: u16,
     decompress: Decompress,
     output: Box<[u8]>,
     /// Which member [`Entries::next`] gave last, and whether its body still has to be read.
@@ -45,12 +46,25 @@ impl<'a> Zip<'a> {
         }
         local::check(archive, &mut members, end.directory_offset)?;
         let output = vec![0; BUFFER_BYTES].into_boxed_slice();
-        Ok(Self { archive, members, decompress: Decompress::new(false), output, cursor: None })
+        let comment_bytes = end.comment_bytes;
+        Ok(Self { archive, members, comment_bytes, decompress: Decompress::new(false), output, cursor: None })
     }
 
     /// Every entry, in the order of the file.
     pub fn members(&self) -> &[Member] {
         &self.members
+    }
+
+    /// Refuses comments, and extra fields beyond a ZIP64 one and one modification time: bytes that are nobody's content, for
+    /// where the names and contents are what is vouched for, and not the file.
+    pub(crate) fn check_no_remarks(&self) -> Result<(), InspectError> {
+        if self.comment_bytes != 0 {
+            return Err(refuse(ArchiveRule::Ambiguous, "it has a comment, which no content accounts for"));
+        }
+        let Some(member) = self.members.iter().find(|member| member.remarks) else { return Ok(()) };
+        let detail =
+            format!("{} has a comment or extra fields, which no content accounts for", shown(&member.name));
+        Err(refuse(ArchiveRule::Ambiguous, detail))
     }
 
     /// The whole body of one entry, if it is not larger than `bytes_max`.

@@ -6,10 +6,12 @@
 //! *Invariant:* nothing the module proxy says about digests counts, because it says nothing: the checksum database does.
 
 mod contents;
+mod gomod;
 mod h1;
 mod index;
 mod info;
 mod name;
+mod paths;
 mod protocol;
 
 use bytes::Bytes;
@@ -22,6 +24,7 @@ use crate::{
     Rendered, RequestError, StaticReply, UpstreamPath,
 };
 
+pub use contents::{mod_of, zip_of};
 pub use h1::{ZipH1, h1_mod, h1_zip};
 pub use info::{Info, read_info};
 pub use name::{escape_path, escape_version};

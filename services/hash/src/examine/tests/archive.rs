@@ -1,6 +1,6 @@
 //! One small archive of each ecosystem, with what Postgres would say of it.
 
-use flate2::{Compression, write::GzEncoder};
+use flate2::{Compression, Crc, write::GzEncoder};
 use md5::{Digest as _, Md5};
 use sha1::{Digest as _, Sha1};
 use touchstone_domain::{
@@ -80,6 +80,7 @@ fn claims(ecosystem: Ecosystem, bytes: &[u8]) -> Vec<Claim> {
             claim(ClaimField::NpmShasum, hex::encode(Sha1::digest(bytes))),
         ],
         Ecosystem::Cargo => vec![claim(ClaimField::CargoCksum, Sha256::of(bytes).to_string())],
+        Ecosystem::Go => vec![],
         Ecosystem::Pypi => vec![
             claim(ClaimField::PypiHash, format!("sha256={}", Sha256::of(bytes))),
             claim(ClaimField::PypiHash, format!("md5={}", hex::encode(Md5::digest(bytes)))),
@@ -112,6 +113,44 @@ pub(crate) fn sidecar(document: &str) -> Sample {
 pub(crate) fn pypi() -> Sample {
     let bytes = tar_gz(&[("left_pad-2.0.0/PKG-INFO", PKG_INFO), ("left_pad-2.0.0/setup.py", "")]);
     Sample::new(Ecosystem::Pypi, ["left-pad", "2.0.0", "left_pad-2.0.0.tar.gz"], bytes)
+}
+
+/// The `go.mod` of [`go_zip`].
+pub(crate) const GO_MOD: &str = "module code.example/left-pad\n\ngo 1.22\n";
+
+/// A module with this `go.mod`, if any.
+pub(crate) fn go_zip(go_mod: Option<&str>) -> Sample {
+    let files = [("go.mod", go_mod), ("pad.go", Some("package pad\n"))];
+    let files = files.iter().filter_map(|(name, content)| content.map(|content| (*name, content)));
+    Sample::new(Ecosystem::Go, ["code.example/left-pad", "v1.3.0", "v1.3.0.zip"], zip(files))
+}
+
+/// A document under the name of the `.mod` of [`go_zip`].
+pub(crate) fn go_mod(document: &str) -> Sample {
+    let coordinate = ["code.example/left-pad", "v1.3.0", "v1.3.0.mod"];
+    Sample::new(Ecosystem::Go, coordinate, document.as_bytes().to_vec())
+}
+
+/// Stored files below the directory of the module of [`go_zip`].
+fn zip<'a>(files: impl Iterator<Item = (&'a str, &'a str)>) -> Vec<u8> {
+    let number = |number: usize| u32::try_from(number).expect("small").to_le_bytes();
+    let (mut file, mut directory, mut count) = (vec![], vec![], 0_u8);
+    for (name, content) in files {
+        let name = format!("code.example/left-pad@v1.3.0/{name}");
+        let mut crc = Crc::new();
+        crc.update(content.as_bytes());
+        let mut header = vec![20, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        header.extend(crc.sum().to_le_bytes());
+        header.extend([content.len(), content.len(), name.len()].map(number).concat());
+        directory.extend([b"PK\x01\x02\x14\0".as_slice(), &header, &[0; 10]].concat());
+        directory.extend([number(file.len()).as_slice(), name.as_bytes()].concat());
+        file.extend([b"PK\x03\x04", header.as_slice(), name.as_bytes(), content.as_bytes()].concat());
+        count += 1;
+    }
+    let (start, length) = (number(file.len()), number(directory.len()));
+    file.extend(directory);
+    file.extend([b"PK\x05\x06\0\0\0\0".as_slice(), &[count, 0, count, 0], &length, &start, &[0; 2]].concat());
+    file
 }
 
 fn tar_gz(files: &[(&str, &str)]) -> Vec<u8> {

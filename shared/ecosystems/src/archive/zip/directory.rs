@@ -56,6 +56,8 @@ pub struct Member {
     pub(super) method: Method,
     pub(super) flags: u16,
     pub(super) crc: u32,
+    /// Whether either of its headers has a comment, or extra fields that say something.
+    pub(super) remarks: bool,
     pub(super) header_offset: u64,
     /// Where the packed body begins; set when the local header is read.
     pub(super) body_offset: u64,
@@ -125,7 +127,8 @@ fn member(fields: &mut Fields<'_>, limits: &Limits) -> Result<Member, InspectErr
     if disk != 0 {
         return Err(refuse(ArchiveRule::Malformed, "it is part of a ZIP archive of several disks"));
     }
-    let [size, packed, header_offset] = extra::widen([size, packed, offset], extra::zip64(extra)?)?;
+    let extra = extra::read(extra)?;
+    let [size, packed, header_offset] = extra::widen([size, packed, offset], extra.zip64)?;
     let method = packing(raw, method, flags)?;
     let (name, kind) = name_and_kind(raw, flags, attributes, limits)?;
     if kind == Kind::Directory && size != 0 {
@@ -134,8 +137,8 @@ fn member(fields: &mut Fields<'_>, limits: &Limits) -> Result<Member, InspectErr
     if method == Method::Stored && size != packed {
         return Err(refuse(ArchiveRule::Ambiguous, format!("{} is stored and has two sizes", shown(name))));
     }
-    let name = name.to_owned();
-    Ok(Member { name, kind, size, packed, method, flags, crc, header_offset, body_offset: 0 })
+    let (name, remarks) = (name.to_owned(), extra.remarks || !comment.is_empty());
+    Ok(Member { name, kind, size, packed, method, flags, crc, remarks, header_offset, body_offset: 0 })
 }
 
 fn packing(name: &[u8], method: u16, flags: u16) -> Result<Method, InspectError> {

@@ -24,6 +24,8 @@ pub(super) struct End {
     pub(super) directory_offset: u64,
     pub(super) directory_bytes: u64,
     pub(super) entries: u64,
+    /// Of the comment behind the end record.
+    pub(super) comment_bytes: u16,
 }
 
 /// Finds the directory. It must end where the end records begin, and they where the file ends.
@@ -51,6 +53,7 @@ struct Plain {
     entries: u16,
     directory_bytes: u32,
     directory_offset: u32,
+    comment_bytes: u16,
 }
 
 impl Plain {
@@ -63,6 +66,7 @@ impl Plain {
             directory_offset: self.directory_offset.into(),
             directory_bytes: self.directory_bytes.into(),
             entries: self.entries.into(),
+            comment_bytes: self.comment_bytes,
         }
     }
 
@@ -91,10 +95,13 @@ fn end_record(archive: &mut dyn ReadSeek, file_bytes: u64) -> Result<(u64, Plain
     fields.signature(END)?;
     let disks = [fields.u16()?, fields.u16()?];
     let entries_here = fields.u16()?;
-    let plain =
-        Plain { entries: fields.u16()?, directory_bytes: fields.u32()?, directory_offset: fields.u32()? };
-    let comment = usize::from(fields.u16()?);
-    if at + END_BYTES + comment != tail.len() {
+    let plain = Plain {
+        entries: fields.u16()?,
+        directory_bytes: fields.u32()?,
+        directory_offset: fields.u32()?,
+        comment_bytes: fields.u16()?,
+    };
+    if at + END_BYTES + usize::from(plain.comment_bytes) != tail.len() {
         return Err(refuse(ArchiveRule::Truncated, "the file does not end where its ZIP end record says"));
     }
     if disks != [0, 0] || entries_here != plain.entries {
@@ -133,7 +140,7 @@ fn extended(archive: &mut dyn ReadSeek, plain: &Plain, at: u64) -> Result<End, I
     let entries_here = fields.u64()?;
     let entries = fields.u64()?;
     let (directory_bytes, directory_offset) = (fields.u64()?, fields.u64()?);
-    let end = End { directory_offset, directory_bytes, entries };
+    let end = End { directory_offset, directory_bytes, entries, comment_bytes: plain.comment_bytes };
     if length != END64_BYTES as u64 - 12 || disks != [0, 0] || entries_here != entries {
         return Err(refuse(ArchiveRule::Malformed, "the ZIP64 end record is not a plain one"));
     }

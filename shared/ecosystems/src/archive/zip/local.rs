@@ -52,8 +52,8 @@ fn check_one(archive: &mut dyn ReadSeek, member: &mut Member) -> Result<u64, Ins
     let mut text = vec![0; name_bytes + extra_bytes];
     read_at(archive, member.header_offset + HEADER_BYTES as u64, &mut text)?;
     let (name, extra) = text.split_at(name_bytes);
-    let zip64 = extra::zip64(extra)?;
-    let [size, packed] = extra::widen([size, packed], zip64)?;
+    let extra = extra::read(extra)?;
+    let [size, packed] = extra::widen([size, packed], extra.zip64)?;
 
     let described = flags & DESCRIPTOR_FLAG != 0;
     let expected = if described { (0, 0, 0) } else { (member.crc, member.packed, member.size) };
@@ -73,12 +73,13 @@ fn check_one(archive: &mut dyn ReadSeek, member: &mut Member) -> Result<u64, Ins
             format!("the {field} of {} in its local header and in the directory differ", shown(&member.name));
         return Err(refuse(ArchiveRule::Ambiguous, detail));
     }
+    member.remarks |= extra.remarks;
     member.body_offset = member.header_offset + HEADER_BYTES as u64 + text.len() as u64;
     let end = member
         .body_offset
         .checked_add(member.packed)
         .ok_or_else(|| refuse(ArchiveRule::Malformed, "a ZIP entry ends beyond every file"))?;
-    if described { check_descriptor(archive, member, end, zip64.is_some()) } else { Ok(end) }
+    if described { check_descriptor(archive, member, end, extra.zip64.is_some()) } else { Ok(end) }
 }
 
 fn names_equal(local: &[u8], member: &Member) -> bool {

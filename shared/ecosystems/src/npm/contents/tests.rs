@@ -28,7 +28,7 @@ fn says(name: &str, version: &str, package_json: &str) -> Result<Inspected, Insp
 fn a_sound_package_is_described() {
     let document = r#"{"version":"1.0.0","dependencies":{"name":"x"},"name":"@s/a"}"#;
     let found = says("@s/a", "1.0.0", document).expect("sound");
-    let manifest = touchstone_domain::Sha256::of(document);
+    let manifest = Some(touchstone_domain::Sha256::of(document));
     assert_eq!(found, Inspected { entries: 2, unpacked_bytes: document.len() as u64, manifest });
 }
 

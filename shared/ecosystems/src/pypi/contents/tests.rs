@@ -64,7 +64,7 @@ fn replaced(name: &str, body: Option<&str>) -> Result<Inspected, InspectError> {
 #[test]
 fn a_sound_wheel_is_described() {
     let found = wheel(&SOUND).expect("sound");
-    assert_eq!((found.entries, found.manifest), (5, Sha256::of(METADATA)));
+    assert_eq!((found.entries, found.manifest), (5, Some(Sha256::of(METADATA))));
     let unpacked: usize = SOUND.iter().map(|(_, body)| body.len()).sum();
     assert_eq!(found.unpacked_bytes, (unpacked + record(&SOUND).len()) as u64);
 }
@@ -205,7 +205,7 @@ fn an_sdist_has_one_directory_with_its_core_metadata() {
         |file: TarFile| inspect(&coordinate("Foo.Bar-1.0rc1.tar.gz"), &[], &mut Cursor::new(file.tgz()));
     let sound = || TarFile::default().directory("Foo.Bar-1.0rc1/").file("Foo.Bar-1.0rc1/PKG-INFO", METADATA);
     let expected =
-        Inspected { entries: 2, unpacked_bytes: METADATA.len() as u64, manifest: Sha256::of(METADATA) };
+        Inspected { entries: 2, unpacked_bytes: METADATA.len() as u64, manifest: Some(Sha256::of(METADATA)) };
     assert_eq!(tar(sound()).expect("sound"), expected);
     assert!(tar(sound().link(b'2', "Foo.Bar-1.0rc1/l", "PKG-INFO")).is_ok(), "a link that stays inside");
     assert_eq!(rule(tar(sound().link(b'2', "Foo.Bar-1.0rc1/l", "../x"))), ArchiveRule::Path);
@@ -252,7 +252,7 @@ fn a_sidecar_is_the_metadata_of_its_wheel() {
         inspect(&id, &[], &mut Cursor::new(document.to_owned()))
     };
     let expected =
-        Inspected { entries: 1, unpacked_bytes: METADATA.len() as u64, manifest: Sha256::of(METADATA) };
+        Inspected { entries: 1, unpacked_bytes: METADATA.len() as u64, manifest: Some(Sha256::of(METADATA)) };
     assert_eq!(sidecar(METADATA).expect("sound"), expected);
     assert_eq!(mismatched(sidecar("Name: x\nVersion: 1.0rc1\n")), "name");
     assert_eq!(rule(sidecar("<html>")), ArchiveRule::Missing);
