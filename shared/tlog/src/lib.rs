@@ -32,6 +32,8 @@ mod auth;
 pub mod entries;
 mod hash;
 mod head;
+#[cfg(test)]
+mod naive;
 pub mod note;
 mod number;
 pub mod proof;

@@ -1,5 +1,8 @@
 //! Trees of hashes: what is common to all that hold one, and one in memory.
 
+#[cfg(test)]
+mod tests;
+
 use touchstone_domain::Sha256;
 
 use crate::{Tile, empty_root, node_hash};
