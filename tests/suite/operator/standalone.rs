@@ -129,7 +129,7 @@ async fn standalone_starts_in_an_empty_directory_and_leaves_nothing_running() {
     for setting in [
         format!("Touchstone serves {}\n", standalone.url),
         format!("npm config set registry {}npm/\n", standalone.url),
-        "No upstream for cargo, pypi: run `touchstone upstreams discover --write`.\n".to_owned(),
+        "No upstream for cargo, go, pypi: run `touchstone upstreams discover --write`.\n".to_owned(),
     ] {
         assert!(said.contains(&setting), "{setting}: {said}");
     }
