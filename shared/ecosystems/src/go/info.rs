@@ -92,7 +92,7 @@ fn text(key: &str, raw: &RawValue) -> Result<String, IndexError> {
         .map_err(|_| malformed(format!("{key:?} is {}, which is no text", shortened(raw.get()))))
 }
 
-/// As the go command folds the keys that it reads: the long s and the sign of the kelvin are letters too.
+/// As the go command folds the keys that it reads: the long s is an s too.
 fn folded(key: &str) -> String {
     key.chars().map(|c| if c == '\u{17f}' { 's' } else { c.to_ascii_lowercase() }).collect()
 }

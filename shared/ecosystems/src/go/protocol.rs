@@ -149,7 +149,7 @@ pub(super) fn direct(id: &ArtifactId) -> Direct {
 
 /// Whether a file of a module is its zip, not its `go.mod`.
 pub fn is_zip(file: &FileName) -> bool {
-    file.as_str().ends_with(".zip")
+    file.as_str().rsplit_once('.').is_some_and(|(_, extension)| extension == FileKind::Zip.extension())
 }
 
 fn below(path: String) -> UpstreamPath {

@@ -31,7 +31,7 @@ pub(in crate::go) fn version(text: &str) -> Result<Version, NameError> {
     }
     match pseudo(&semantic) {
         Pseudo::No | Pseudo::Yes => Ok(version),
-        Pseudo::Malformed(rule) => Err(invalid("version", text, rule)),
+        Pseudo::Malformed => Err(invalid("version", text, "the time of a pseudo-version is yyyymmddhhmmss")),
     }
 }
 
@@ -96,8 +96,8 @@ fn is_incompatible(semantic: &semver::Version) -> bool {
 enum Pseudo {
     No,
     Yes,
-    /// It is meant as one, and is none.
-    Malformed(&'static str),
+    /// It is meant as one, and its time is none.
+    Malformed,
 }
 
 /// Whether it ends in a time and a commit, in one of the three forms: `v0.0.0-time-commit` without a tag before it,
@@ -120,10 +120,7 @@ fn pseudo(semantic: &semver::Version) -> Pseudo {
         return Pseudo::No;
     }
     if !is_time(time) {
-        return Pseudo::Malformed("the time of a pseudo-version is yyyymmddhhmmss");
-    }
-    if base == Some("0") && semantic.patch == 0 {
-        return Pseudo::Malformed("a pseudo-version after a release counts its patch number up");
+        return Pseudo::Malformed;
     }
     Pseudo::Yes
 }

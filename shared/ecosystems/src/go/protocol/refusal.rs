@@ -2,8 +2,8 @@
 
 use touchstone_domain::Refusal;
 
-/// The go command prints up to 648 bytes, and cuts what reaches that.
-const BODY_BYTES_MAX: usize = 640;
+/// The go command prints eight lines and this many bytes of them.
+const BODY_BYTES_MAX: usize = 648;
 /// What the reference may have of it.
 const REFERENCE_BYTES_MAX: usize = 320;
 const CUT: &str = "...";
