@@ -51,7 +51,7 @@ impl fmt::Display for Purl {
             Some((namespace, name)) => (Some(namespace), name),
             None => (None, self.package.as_str()),
         };
-        let mut purl = PackageUrl::new(self.ecosystem.purl_type(), name).map_err(|_| fmt::Error)?;
+        let mut purl = PackageUrl::new(self.ecosystem.as_str(), name).map_err(|_| fmt::Error)?;
         if let Some(namespace) = namespace {
             purl.with_namespace(namespace).map_err(|_| fmt::Error)?;
         }
@@ -61,7 +61,8 @@ impl fmt::Display for Purl {
         if let Some(file) = &self.file {
             purl.add_qualifier("file_name", file.as_str()).map_err(|_| fmt::Error)?;
         }
-        purl.fmt(f)
+        let text = purl.to_string();
+        f.write_str(&with_type(&text, self.ecosystem.as_str(), self.ecosystem.purl_type()))
     }
 }
 
@@ -70,17 +71,29 @@ impl FromStr for Purl {
 
     fn from_str(text: &str) -> Result<Self, PurlError> {
         let purl: PackageUrl<'_> = text.parse().map_err(PurlError::Grammar)?;
+        let ecosystem = Ecosystem::of_purl_type(purl.ty())?;
+        let text = with_type(text, purl.ty(), ecosystem.as_str());
+        let purl: PackageUrl<'_> = text.parse().map_err(PurlError::Grammar)?;
         let package = match purl.namespace() {
             Some(namespace) => format!("{namespace}/{}", purl.name()),
             None => purl.name().to_owned(),
         };
         let file = purl.qualifiers().get("file_name");
         Ok(Self {
-            ecosystem: Ecosystem::of_purl_type(purl.ty())?,
+            ecosystem,
             package: PackageName::new(package)?,
             version: purl.version().map(Version::new).transpose()?,
             file: file.map(|f| FileName::new(f.as_ref())).transpose()?,
         })
+    }
+}
+
+/// The same purl with another type. Under a type of its own that is no purl type, the library does not know that it should lower
+/// the case of Go's.
+fn with_type(text: &str, from: &str, to: &str) -> String {
+    match text.to_ascii_lowercase().find(from) {
+        Some(at) => format!("{}{to}{}", &text[..at], &text[at + from.len()..]),
+        None => text.to_owned(),
     }
 }
 
@@ -101,6 +114,15 @@ mod tests {
         ] {
             assert_eq!(text.parse::<Purl>().expect(text).to_string(), text);
         }
+    }
+
+    #[test]
+    fn a_type_has_no_case_and_a_go_path_has() {
+        let purl: Purl = "pkg://GoLang/example.com/GoLang/Mod@v1.0.0".parse().expect("a purl");
+        assert_eq!((purl.ecosystem, purl.package.as_str()), (Ecosystem::Go, "example.com/GoLang/Mod"));
+        assert_eq!(purl.to_string(), "pkg:golang/example.com/GoLang/Mod@v1.0.0");
+        let lower: Purl = "pkg:golang/example.com/golang/mod@v1.0.0".parse().expect("a purl");
+        assert_ne!(purl, lower);
     }
 
     #[test]
