@@ -12,16 +12,34 @@
 //!
 //! *Invariant:* a failure to answer is tried again, and never a verdict.
 
+mod blob;
+mod blocking;
+mod check;
+mod client;
+mod database;
+mod heads;
+mod judge;
+mod lookups;
+mod poll;
+mod stop;
+mod tiles;
+
 use std::{sync::Arc, time::Duration};
 
 use touchstone_blobs::BlobStore;
 use touchstone_bus::Bus;
 use touchstone_runtime::{Clock, Shutdown};
 use touchstone_store::Store;
-use touchstone_tlog::note::VerifierKey;
-use touchstone_upstream::{Limits, MirrorError};
-use touchstone_worker::WorkerError;
+use touchstone_tlog::{note::VerifierKey, sumdb::LOOKUP_BYTES_MAX};
+use touchstone_upstream::{Limits, Mirror, MirrorError};
+use touchstone_worker::{Options, Parts, WorkerError};
 use url::Url;
+
+use check::SumdbCheck;
+use client::Client;
+use database::Database;
+use lookups::Lookups;
+use poll::{Patience, Poller};
 
 /// The settings of the sumdb service.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -85,6 +103,30 @@ pub enum SumdbError {
 
 /// Checks artifacts, and watches the database's head, until it is told to stop.
 pub async fn run(parts: SumdbParts) -> Result<(), SumdbError> {
-    parts.shutdown.soft.cancelled().await;
+    let SumdbParts { config, database, url, limits, store, bus, blobs, clock, shutdown } = parts;
+    let limits = Limits { metadata_bytes_max: LOOKUP_BYTES_MAX as u64, ..limits };
+    let mirror = Mirror::new(&url, limits).map_err(SumdbError::Database)?;
+    let client = Client::new(mirror, store.clone(), database.id());
+    let database = Arc::new(Database::new(database, client, store.clone()));
+    let poller = Poller {
+        database: Arc::clone(&database),
+        store: store.clone(),
+        period: config.poll,
+        patience: Patience { behind_max: config.behind_max, frozen_after: config.frozen_after },
+    };
+    let soft = shutdown.soft.clone();
+    shutdown.tracker.spawn(async move { soft.run_until_cancelled(poller.keep()).await });
+    let check = SumdbCheck {
+        lookups: Lookups::new(Arc::clone(&database.client)),
+        database,
+        store: store.clone(),
+        clock: Arc::clone(&clock),
+    };
+    let options = Options {
+        concurrency: config.concurrency,
+        check_timeout: config.check_timeout,
+        ..Options::default()
+    };
+    touchstone_worker::run(check, Parts { store, bus, blobs, clock, shutdown, options }).await?;
     Ok(())
 }

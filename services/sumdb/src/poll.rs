@@ -1,0 +1,181 @@
+//! The database's latest head, asked for again and again: whether it grows, and whether it stays behind what was seen before.
+//!
+//! *Invariant:* a database that is not reached, or does not prove its head, is never stopped for that; it is said.
+//!
+//! *Invariant:* any number of processes may do so: whatever is put on record twice is the same.
+
+use std::{sync::Arc, time::Duration};
+
+use serde_json::json;
+use touchstone_runtime::Chain;
+use touchstone_store::{IncidentKind, Store, SumdbHead, SumdbPoll, SumdbState, SumdbStopKind};
+use touchstone_tlog::SignedHead;
+use touchstone_upstream::BodyLength;
+
+use crate::{
+    blocking::blocking,
+    client::ended_early,
+    database::{Database, to_store, told},
+    judge::open_head,
+    stop::{Problem, Stop},
+    tiles::Sources,
+};
+
+/// How long what is not as it should be may last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Patience {
+    /// That the latest head is smaller than ours.
+    pub(crate) behind_max: Duration,
+    /// That the latest head does not grow; `None` for ever.
+    pub(crate) frozen_after: Option<Duration>,
+}
+
+/// Asks for the latest head.
+pub(crate) struct Poller {
+    pub(crate) database: Arc<Database>,
+    pub(crate) store: Store,
+    pub(crate) period: Duration,
+    pub(crate) patience: Patience,
+}
+
+/// The latest head, merged.
+struct Latest {
+    head: Arc<SignedHead>,
+    /// The stored head before the database was asked.
+    before: Option<SumdbHead>,
+    /// The size of the stored head afterwards.
+    merged_size: u64,
+    /// Whether a stop was in force.
+    stopped: bool,
+}
+
+impl Poller {
+    /// Asks now, and then about every period.
+    pub(crate) async fn keep(&self) {
+        loop {
+            self.once().await;
+            tokio::time::sleep(self.period.mul_f64(rand::random_range(0.9..1.1))).await;
+        }
+    }
+
+    /// Asks once, and says how it went.
+    async fn once(&self) {
+        let database = &self.database.id;
+        let outcome = match self.poll().await {
+            Ok(outcome) => outcome,
+            Err(Stop::Trouble(error)) => {
+                tracing::warn!(%database, error = %Chain(&error), "the latest head is not known");
+                "unavailable"
+            }
+            Err(Stop::Absent(status)) => {
+                tracing::warn!(%database, status, "the latest head is not there");
+                "unavailable"
+            }
+            Err(Stop::Refused(Problem { code, detail })) => {
+                tracing::error!(%database, problem = code, detail, "the latest head does not prove itself");
+                let facts = json!({ "found_by": "poll", "problem": code, "detail": detail });
+                self.database.tell(IncidentKind::SumdbRefused, facts).await;
+                "refused"
+            }
+        };
+        metrics::counter!("touchstone_sumdb_polls", "outcome" => outcome).increment(1);
+    }
+
+    async fn poll(&self) -> Result<&'static str, Stop> {
+        let state = self.store.sumdb_state(&self.database.id).await?;
+        if state.stop.as_ref().is_some_and(|stop| stop.kind == SumdbStopKind::Fork) {
+            return Ok("stopped");
+        }
+        let latest = match self.latest(state.clone(), Sources::Any).await {
+            Err(Stop::Refused(_)) => self.latest(state, Sources::Upstream).await?,
+            latest => latest?,
+        };
+        self.watch(latest).await
+    }
+
+    /// Fetches the latest head, and merges it.
+    async fn latest(&self, state: SumdbState, sources: Sources) -> Result<Latest, Stop> {
+        let database = &self.database;
+        let reply = database.client.latest().await?;
+        let (key, got, length) = (database.key.clone(), reply.bytes.len(), reply.length);
+        let head = match blocking(move || open_head(&reply.bytes, &key)).await? {
+            Ok(head) => Arc::new(head),
+            Err(_) if length == BodyLength::Unknown => return Err(ended_early(got)),
+            Err(problem) => return Err(problem.into()),
+        };
+        let (before, stopped) = (state.head.clone(), state.stop.is_some());
+        let (size, root) = (head.head().size, head.head().root);
+        let same = before.as_ref().is_some_and(|before| (before.size, before.root) == (size, root));
+        // Nothing is to be proved of the head that is stored.
+        let merged_size =
+            if same { size } else { database.prove(state, &head, None, sources).await?.head().size };
+        Ok(Latest { head, before, merged_size, stopped })
+    }
+
+    /// Records what the latest head is, and stops or resumes for it.
+    async fn watch(&self, latest: Latest) -> Result<&'static str, Stop> {
+        let Latest { head, before, merged_size, stopped } = latest;
+        let (database, theirs) = (&self.database, to_store(&head));
+        let behind = before.as_ref().is_some_and(|before| theirs.size < before.size);
+        let ours = before.clone().unwrap_or_else(|| theirs.clone());
+        // A lookup may have moved our head on since the database was asked: it is not behind for that.
+        let size = if behind { theirs.size } else { merged_size };
+        let poll = self.store.record_sumdb_poll(&database.id, size).await?;
+        if behind {
+            tracing::warn!(database = %database.id, ours = ours.size, theirs = theirs.size, "the latest head is smaller than one seen before");
+            let facts = json!({ "found_by": "poll", "problem": "behind", "ours": told(&ours), "theirs": told(&theirs) });
+            database.tell(IncidentKind::SumdbRollback, facts).await;
+        }
+        let Watched { stop, end } = watched(&poll, behind, self.patience);
+        for (kind, detail) in stop {
+            database.stop(kind, &ours, &theirs, &detail).await?;
+        }
+        if stopped && !end.is_empty() {
+            let reason = format!("the latest head is fine again: a tree of size {}", theirs.size);
+            if self.store.resume_sumdb(&database.id, &end, &reason, false).await? {
+                tracing::info!(database = %database.id, size = theirs.size, "the checksum database is no longer stopped for its latest head");
+            }
+        }
+        Ok(match (behind, before) {
+            (true, _) => "behind",
+            (false, Some(before)) if before.size == theirs.size => "same",
+            (false, _) => "grown",
+        })
+    }
+}
+
+/// What the polls come to.
+#[derive(Debug, PartialEq, Eq)]
+struct Watched {
+    /// What there is to stop for, and the facts.
+    stop: Vec<(SumdbStopKind, String)>,
+    /// What there is no reason for any more.
+    end: Vec<SumdbStopKind>,
+}
+
+/// Judges the polls, by the clock of Postgres. What does not last long enough yet neither stops nor ends a stop.
+fn watched(poll: &SumdbPoll, behind: bool, patience: Patience) -> Watched {
+    let mut watched = Watched { stop: vec![], end: vec![] };
+    let lasts = |since, least| poll.now > since && poll.now.duration_since(since).unsigned_abs() >= least;
+    let (size, Patience { behind_max, frozen_after }) = (poll.latest_size, patience);
+    match (behind, poll.behind_since) {
+        (false, _) => watched.end.push(SumdbStopKind::Rollback),
+        (true, Some(since)) if lasts(since, behind_max) => {
+            let detail =
+                format!("the latest head, of size {size}, is behind the one accepted before, since {since}");
+            watched.stop.push((SumdbStopKind::Rollback, detail));
+        }
+        (true, _) => {}
+    }
+    let since = poll.grown_at;
+    if frozen_after.is_some_and(|frozen_after| lasts(since, frozen_after)) {
+        let detail = format!("the latest head, of size {size}, has not grown since {since}");
+        watched.stop.push((SumdbStopKind::Freeze, detail));
+    } else {
+        watched.end.push(SumdbStopKind::Freeze);
+    }
+    watched
+}
+
+#[cfg(test)]
+mod tests;
