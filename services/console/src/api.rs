@@ -12,19 +12,18 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use touchstone_domain::{Purl, Sha256};
 use touchstone_ecosystems::normal;
-use touchstone_store::{DeadLetter, Incident, RecallTarget, TrustReported};
+use touchstone_store::{DeadLetter, Incident, RecallTarget};
 
 use crate::{
     auth::{Access, permit},
     problem::Problem,
     server::Console,
+    stopped::stop_json,
     story::Told,
 };
 
 /// Rows per answer.
 const ROWS_MAX: i64 = 200;
-/// Attest processes report every half minute, or after a refresh of five minutes at most.
-const TRUST_REPORT_AGE_MAX: Duration = Duration::from_mins(10);
 
 type Answer = Result<Json<Value>, Problem>;
 
@@ -51,55 +50,6 @@ pub(crate) async fn readyz(State(console): State<Arc<Console>>) -> Result<&'stat
     Ok("ready")
 }
 
-pub(crate) async fn metrics(
-    State(console): State<Arc<Console>>,
-    headers: HeaderMap,
-) -> Result<impl IntoResponse, Problem> {
-    use std::fmt::Write as _;
-
-    permit(console.token.as_ref(), &headers, Access::Read)?;
-    let mut text = (console.metrics)();
-    let counts = console.store.counts(console.attempts_max).await;
-    let _infallible = writeln!(text, "touchstone_database_up {}", u8::from(counts.is_ok()));
-    if let Ok(counts) = counts {
-        for (ecosystem, state, number) in &counts.artifacts {
-            let state = state.as_str();
-            let _infallible = writeln!(
-                text,
-                "touchstone_artifacts{{ecosystem=\"{ecosystem}\",state=\"{state}\"}} {number}"
-            );
-        }
-        let oldest = counts.oldest_pending.unwrap_or_default().as_secs();
-        let _infallible = writeln!(
-            text,
-            "touchstone_oldest_pending_seconds {oldest}\ntouchstone_stuck_artifacts {}\n\
-             touchstone_open_dead_letters {}\ntouchstone_open_incidents {}",
-            counts.stuck, counts.dead_letters, counts.incidents
-        );
-    }
-    if let Ok(Some(reported)) = console.store.trust_reported().await {
-        text.push_str(&trust_gauges(&reported));
-    }
-    Ok(([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text))
-}
-
-/// Whether attestations can be verified, as an attest process said last: nothing can when none has said so for long.
-fn trust_gauges(reported: &TrustReported) -> String {
-    let usable = reported.status.usable && reported.age < TRUST_REPORT_AGE_MAX;
-    let mut lines = vec![format!("touchstone_trust_usable {}", u8::from(usable))];
-    if let Some(expires) = reported.status.expires_at {
-        let seconds = expires.as_second();
-        lines.push(format!("touchstone_trust_expires_timestamp_seconds{{source=\"tuf\"}} {seconds}"));
-    }
-    if let Some(age) = reported.confirmed_age {
-        lines.push(format!("touchstone_trust_age_seconds{{source=\"tuf\"}} {}", age.as_secs()));
-    }
-    if let Some(refreshed) = reported.status.refreshed {
-        lines.push(format!("touchstone_trust_refreshed {}", u8::from(refreshed)));
-    }
-    lines.join("\n") + "\n"
-}
-
 pub(crate) async fn artifacts(
     State(console): State<Arc<Console>>,
     headers: HeaderMap,
@@ -114,6 +64,7 @@ pub(crate) async fn artifacts(
 pub(crate) async fn summary(State(console): State<Arc<Console>>, headers: HeaderMap) -> Answer {
     permit(console.token.as_ref(), &headers, Access::Read)?;
     let counts = console.store.counts(console.attempts_max).await?;
+    let stops = console.store.sumdb_stops().await?;
     let artifacts: Vec<Value> = counts
         .artifacts
         .iter()
@@ -123,6 +74,7 @@ pub(crate) async fn summary(State(console): State<Arc<Console>>, headers: Header
         "artifacts": artifacts,
         "oldest_pending_seconds": counts.oldest_pending.as_ref().map(Duration::as_secs),
         "stuck": counts.stuck, "dead_letters": counts.dead_letters, "incidents": counts.incidents,
+        "stopped": stops.iter().map(|(database, stop)| stop_json(database, stop)).collect::<Vec<_>>(),
     })))
 }
 
@@ -210,35 +162,4 @@ pub(crate) fn dead_letter_json(row: &DeadLetter) -> Value {
         "deliveries": letter.deliveries, "check": letter.check, "artifact": letter.artifact, "detail": letter.detail,
         "at": row.at, "resolved_at": row.resolved_at,
     })
-}
-
-#[cfg(test)]
-mod tests {
-    use touchstone_store::TrustStatus;
-
-    use super::*;
-
-    #[test]
-    fn trust_is_usable_while_somebody_says_so() {
-        let status = TrustStatus {
-            usable: true,
-            expires_at: "2026-12-01T00:00:00.5Z".parse().ok(),
-            confirmed_at: "2026-11-22T12:00:00Z".parse().ok(),
-            refreshed: Some(true),
-        };
-        let (age, confirmed_age) = (Duration::from_secs(599), Some(Duration::from_millis(61_900)));
-        let said = TrustReported { status, age, confirmed_age };
-        let rest = "touchstone_trust_expires_timestamp_seconds{source=\"tuf\"} 1796083200\n\
-                    touchstone_trust_age_seconds{source=\"tuf\"} 61\n\
-                    touchstone_trust_refreshed 1\n";
-        assert_eq!(trust_gauges(&said), format!("touchstone_trust_usable 1\n{rest}"));
-        let silent = TrustReported { age: TRUST_REPORT_AGE_MAX, ..said.clone() };
-        assert_eq!(trust_gauges(&silent), format!("touchstone_trust_usable 0\n{rest}"));
-        let refused = TrustStatus { usable: false, expires_at: None, confirmed_at: None, refreshed: None };
-        let refused = TrustReported { status: refused, confirmed_age: None, ..said };
-        assert_eq!(trust_gauges(&refused), "touchstone_trust_usable 0\n");
-        let waiting = TrustStatus { usable: true, refreshed: Some(false), ..refused.status };
-        let waiting = TrustReported { status: waiting, ..refused };
-        assert_eq!(trust_gauges(&waiting), "touchstone_trust_usable 1\ntouchstone_trust_refreshed 0\n");
-    }
 }

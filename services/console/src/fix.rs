@@ -7,7 +7,7 @@ use std::fmt::Write as _;
 use jiff::{SignedDuration, tz::TimeZone};
 use touchstone_domain::{
     ArtifactState, CheckKind, Difference, Discontinuity, HoldReason, Identity, IdentityField, OutcomeKind,
-    Purl, Reason, RefClass, Version,
+    Policy, Purl, Reason, RefClass, Version,
 };
 use touchstone_store::{LedgerEntry, Story};
 
@@ -111,11 +111,12 @@ fn for_reason(reason: &Reason, story: &Story, identities: &[LedgerEntry]) -> Vec
         Reason::NoClaim => {
             vec![Fix::words("the upstream has to declare a digest; without one there is nothing to compare")]
         }
-        Reason::SumdbAbsent { .. } => vec![Fix::policy(
-            "if the module is private, say so, and run `touchstone recheck`",
-            &["[sumdb]".to_owned(), format!("private = [\"{}\"]", story.facts.id.package)],
-        )],
-        Reason::SumdbRefused { .. } | Reason::SumdbMismatch { .. } => vec![Fix::words(
+        Reason::SumdbAbsent { .. } => for_absence(story),
+        Reason::SumdbRefused { .. } => vec![Fix::words(format!(
+            "nothing excuses an answer that does not prove itself: look at the incidents, and ask again with `touchstone recheck {}`",
+            Purl::from(&story.facts.id)
+        ))],
+        Reason::SumdbMismatch { .. } => vec![Fix::words(
             "nothing excuses bytes that the checksum database contradicts: choose another version, and look at the incidents",
         )],
         Reason::DigestMismatch { .. }
@@ -133,6 +134,21 @@ fn for_reason(reason: &Reason, story: &Story, identities: &[LedgerEntry]) -> Vec
         | Reason::Trivial
         | Reason::Unreadable { .. } => vec![],
     }
+}
+
+/// A module that the checksum database does not know: private, if the policy can say so, or new.
+fn for_absence(story: &Story) -> Vec<Fix> {
+    let module = &story.facts.id.package;
+    let lines = ["[sumdb]".to_owned(), format!("private = [{}]", quoted(module.as_str()))];
+    let may_be_private =
+        Policy::parse(&lines.join("\n")).is_ok_and(|policy| policy.is_private_module(module));
+    let private = may_be_private
+        .then(|| Fix::policy("if the module is private, name it in the policy's [sumdb] section", &lines));
+    let public = Fix::words(format!(
+        "if it is public, and the database knows it by now, run `touchstone recheck {}`",
+        Purl::from(&story.facts.id)
+    ));
+    private.into_iter().chain([public]).collect()
 }
 
 fn for_break(discontinuity: &Discontinuity, story: &Story, identities: &[LedgerEntry]) -> Vec<Fix> {
@@ -261,4 +277,4 @@ fn quoted(text: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

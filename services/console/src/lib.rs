@@ -5,12 +5,15 @@
 mod api;
 mod auth;
 mod fix;
+mod gauges;
 mod listen;
 mod page;
 mod problem;
 mod server;
+mod stopped;
 mod story;
 
 pub use fix::Fix;
 pub use server::{ConsoleConfig, ConsoleError, ConsoleParts, run};
+pub use stopped::what_ends;
 pub use story::{Asked, Told, answer};

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use touchstone_domain::Policy;
 use touchstone_store::Store;
 
-use crate::{api, auth::Token, listen::serve, page};
+use crate::{api, auth::Token, gauges, listen::serve, page};
 
 /// The largest request body, in bytes.
 const BODY_BYTES_MAX: usize = 64 * 1024;
@@ -100,7 +100,7 @@ fn routes(console: Arc<Console>) -> Router {
         .route("/", get(page::index))
         .route("/healthz", get(api::healthz))
         .route("/readyz", get(api::readyz))
-        .route("/metrics", get(api::metrics))
+        .route("/metrics", get(gauges::metrics))
         .route("/api/v1/artifacts", get(api::artifacts))
         .route("/api/v1/summary", get(api::summary))
         .route("/api/v1/incidents", get(api::incidents))

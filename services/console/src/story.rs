@@ -2,11 +2,12 @@
 
 use serde_json::{Value, json};
 use touchstone_domain::{CheckKind, Gate, OutcomeKind, Purl, Sha256, Verdict};
-use touchstone_store::{LedgerEntry, RecordedVerdict, Store, StoreError, Story};
+use touchstone_store::{LedgerEntry, RecordedVerdict, Store, StoreError, Story, SumdbStop};
 
 use crate::{
     api::{dead_letter_json, incident_json},
     fix::{Fix, fixes},
+    stopped::{stop_json, why_stopped},
 };
 
 /// The most entries of a package's ledger that are told.
@@ -19,6 +20,8 @@ pub struct Told {
     pub stories: Vec<Story>,
     /// The ledger of identities of the package, the latest first.
     pub identities: Vec<LedgerEntry>,
+    /// The checksum databases that are stopped, if the package's ecosystem has any; the gravest first.
+    pub stops: Vec<(String, SumdbStop)>,
 }
 
 /// What a check has to do with the decision.
@@ -68,7 +71,16 @@ impl Told {
     pub async fn read(store: &Store, purl: &Purl, limit: i64) -> Result<Self, StoreError> {
         let stories = store.stories(purl, limit).await?;
         let identities = store.identities(purl.ecosystem, &purl.package, IDENTITIES_MAX).await?;
-        Ok(Self { stories, identities })
+        let mut stops =
+            if CheckKind::Sumdb.applies_to(purl.ecosystem) { store.sumdb_stops().await? } else { vec![] };
+        stops.sort_by_key(|(_, stop)| stop.kind);
+        Ok(Self { stories, identities, stops })
+    }
+
+    /// The gravest stop that one of the stories waits for.
+    pub fn waits_for(&self, story: &Story) -> Option<&(String, SumdbStop)> {
+        let waits = story.state().is_pending() && story.gate.missing().contains(CheckKind::Sumdb);
+        self.stops.first().filter(|_| waits)
     }
 
     /// What an operator can do about one of the stories.
@@ -81,6 +93,7 @@ impl Told {
         json!({
             "artifacts": self.stories.iter().map(|story| self.story_json(story)).collect::<Vec<_>>(),
             "identities": self.identities.iter().map(identity_json).collect::<Vec<_>>(),
+            "stopped": self.stops.iter().map(|(database, stop)| stop_json(database, stop)).collect::<Vec<_>>(),
         })
     }
 
@@ -89,7 +102,9 @@ impl Told {
         let checks: Vec<Value> =
             CheckKind::ALL.into_iter().filter_map(|check| check_json(story, check)).collect();
         let promotion = story.promotions.iter().find(|promotion| promotion.epoch == gate.epoch);
-        let reason = story.recalls.first().cloned().or_else(|| deciding(gate, &story.verdicts));
+        let stopped = || self.waits_for(story).map(|(database, stop)| why_stopped(database, stop));
+        let reason =
+            story.recalls.first().cloned().or_else(|| deciding(gate, &story.verdicts)).or_else(stopped);
         let fixes: Vec<Value> =
             self.fixes(story).iter().map(|fix| json!({ "what": fix.what, "policy": fix.policy })).collect();
         json!({

@@ -259,7 +259,8 @@ fn nothing_is_suggested_that_lets_pass_what_does_not_verify() {
 #[test]
 fn the_answer_tells_requirement_evidence_trust_and_ledger() {
     let missing = Discontinuity::Downgrade { since: version("1.0.0"), identity: Box::new(identity()) };
-    let told = Told { stories: vec![broken(missing)], identities: vec![entry("1.0.0", identity())] };
+    let told =
+        Told { stories: vec![broken(missing)], identities: vec![entry("1.0.0", identity())], stops: vec![] };
     let answer = told.json();
     let artifact = &answer["artifacts"][0];
     assert_eq!((&artifact["state"], &artifact["file"]), (&"held".into(), &"widget-1.1.0.tgz".into()));
@@ -284,4 +285,65 @@ fn the_answer_tells_requirement_evidence_trust_and_ledger() {
         (&identity["basis"]["basis"], &identity["words"]),
         (&"first_use".into(), &"the first of its package, pinned now".into())
     );
+}
+
+/// As [`story`], for a Go module whose sumdb check answered this.
+pub(crate) fn module_story(name: &str, outcome: Outcome) -> Story {
+    let mut story = story(outcome, CheckSet::EMPTY);
+    let id = &mut story.facts.id;
+    (id.ecosystem, id.package) = (Ecosystem::Go, PackageName::new(name).expect(name));
+    (id.version, id.file) = (version("v1.1.0"), FileName::new("v1.1.0.zip").expect("a name"));
+    story.verdicts[0].verdict.check = CheckKind::Sumdb;
+    let of = |set: CheckSet| {
+        if set.contains(CheckKind::Attest) {
+            set.minus(CheckSet::of(CheckKind::Attest)).union(CheckSet::of(CheckKind::Sumdb))
+        } else {
+            set
+        }
+    };
+    let gate = &mut story.gate;
+    let checks = of(gate.requirement.required());
+    gate.requirement = Requirement::new(checks, checks).expect("a check");
+    (gate.ok, gate.deny, gate.undecided) = (of(gate.ok), of(gate.deny), of(gate.undecided));
+    story
+}
+
+#[test]
+fn a_module_that_the_database_lacks_is_private_or_new_and_a_toolchain_is_never_private() {
+    let absent = || Outcome::fail(Reason::SumdbAbsent { database: "sum.example+1".into(), status: 404 });
+    let module = module_story("corp.example/team/tool", absent());
+    let all = fixes(&module, &[]);
+    assert_eq!(all.len(), 3, "{all:?}");
+    assert!(policy(&all[0]).is_private_module(&module.facts.id.package));
+    let purl = "pkg:golang/corp.example/team/tool@v1.1.0?file_name=v1.1.0.zip";
+    let again = format!("if it is public, and the database knows it by now, run `touchstone recheck {purl}`");
+    assert_eq!(all[1], Fix::words(again));
+    assert!(all[2].what.ends_with(&format!("run `touchstone recheck {purl}`")), "{all:?}");
+    let toolchain = fixes(&module_story("golang.org/toolchain", absent()), &[]);
+    assert_eq!(toolchain.len(), 1, "{toolchain:?}");
+    assert!(toolchain[0].policy.is_none() && toolchain[0].what.starts_with("if it is public,"));
+}
+
+#[test]
+fn nothing_excuses_what_the_database_contradicts_or_does_not_prove() {
+    let text = |text: &str| text.to_owned();
+    let mismatch =
+        Reason::SumdbMismatch { what: text("zip"), recorded: text("h1:a"), computed: text("h1:b") };
+    let (database, problem, detail) = (text("sum.example+1"), text("other_module"), text("no such line"));
+    let refused = Reason::SumdbRefused { database, problem, detail };
+    for (reason, code) in [(mismatch, "sumdb_mismatch"), (refused, "sumdb_refused")] {
+        let story = module_story("code.example/tool", Outcome::fail(reason.clone()));
+        let all = fixes(&story, &[]);
+        assert_eq!(all.len(), 1, "{all:?}");
+        assert!(all[0].policy.is_none() && all[0].what.starts_with("nothing excuses "), "{all:?}");
+        let told = Told { stories: vec![story], identities: vec![], stops: vec![] }.json();
+        let artifact = &told["artifacts"][0];
+        assert_eq!(
+            (&artifact["state"], &artifact["reason"]),
+            (&"rejected".into(), &reason.to_string().into())
+        );
+        let check = &artifact["checks"][1];
+        assert_eq!((&check["kind"], &check["code"]), (&"sumdb".into(), &code.into()));
+        assert_eq!(check["detail"], serde_json::json!(reason));
+    }
 }
