@@ -58,8 +58,12 @@ impl Check for SumdbCheck {
             Ok(outcome) => outcome,
             Err(Stop::Absent(status)) => judge::absent(database, status),
             Err(Stop::Refused(problem)) => judge::refused(database, problem),
+            Err(Stop::Stopped(why)) => {
+                count("retry", "stopped");
+                return Err(CheckError::retry(why));
+            }
             Err(Stop::Trouble(error)) => {
-                count("retry", "trouble");
+                count("retry", "unavailable");
                 return Err(error);
             }
         };

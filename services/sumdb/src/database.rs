@@ -51,13 +51,10 @@ impl Database {
         let state = self.store.sumdb_state(&self.id).await?;
         match &state.stop {
             None => Ok(state),
-            Some(stop) => Err(self.stopped(stop)),
+            Some(SumdbStop { kind, at, detail, .. }) => {
+                Err(Stop::Stopped(format!("{} is stopped: {kind} since {at}: {detail}", self.id)))
+            }
         }
-    }
-
-    fn stopped(&self, stop: &SumdbStop) -> Stop {
-        let SumdbStop { kind, at, detail, .. } = stop;
-        CheckError::retry(format!("{} is stopped: {kind} since {at}: {detail}", self.id)).into()
     }
 
     /// Merges a head into the stored one, and proves a leaf in the larger of both trees.
@@ -91,8 +88,8 @@ impl Database {
                         continue;
                     }
                     Advanced::Stopped => {
-                        let told = format!("{} is stopped: {} meanwhile", self.id, SumdbStopKind::Fork);
-                        return Err(CheckError::retry(told).into());
+                        let kind = SumdbStopKind::Fork;
+                        return Err(Stop::Stopped(format!("{} is stopped: {kind} since now", self.id)));
                     }
                 },
             }

@@ -63,6 +63,7 @@ impl Poller {
         let database = &self.database.id;
         let outcome = match self.poll().await {
             Ok(outcome) => outcome,
+            Err(Stop::Stopped(_)) => "stopped",
             Err(Stop::Trouble(error)) => {
                 tracing::warn!(%database, error = %Chain(&error), "the latest head is not known");
                 "unavailable"
@@ -104,12 +105,37 @@ impl Poller {
             Err(problem) => return Err(problem.into()),
         };
         let (before, stopped) = (state.head.clone(), state.stop.is_some());
-        let (size, root) = (head.head().size, head.head().root);
-        let same = before.as_ref().is_some_and(|before| (before.size, before.root) == (size, root));
-        // Nothing is to be proved of the head that is stored.
-        let merged_size =
-            if same { size } else { database.prove(state, &head, None, sources).await?.head().size };
+        let ours = before.as_ref().map(|before| (before.size, before.root));
+        let merged_size = match ours {
+            // Nothing is to be proved of the head that is stored.
+            Some(ours) if ours == (head.head().size, head.head().root) => ours.0,
+            Some((ours, _)) if head.head().size < ours => {
+                self.contained(state, &head, sources).await?;
+                ours
+            }
+            Some(_) | None => database.prove(state, &head, None, sources).await?.head().size,
+        };
         Ok(Latest { head, before, merged_size, stopped })
+    }
+
+    /// Looks whether a smaller tree is contained in the stored one. A database that has gone back can hardly prove it, and is
+    /// behind all the same.
+    async fn contained(
+        &self,
+        state: SumdbState,
+        head: &Arc<SignedHead>,
+        sources: Sources,
+    ) -> Result<(), Stop> {
+        let (database, size) = (&self.database.id, head.head().size);
+        let why = match self.database.prove(state, head, None, sources).await {
+            Ok(_) => return Ok(()),
+            Err(stopped @ Stop::Stopped(_)) => return Err(stopped),
+            Err(Stop::Refused(problem)) => problem.detail,
+            Err(Stop::Trouble(error)) => Chain(&error).to_string(),
+            Err(Stop::Absent(status)) => format!("status {status}"),
+        };
+        tracing::warn!(%database, size, why, "whether the tree accepted before contains the latest one is not known");
+        Ok(())
     }
 
     /// Records what the latest head is, and stops or resumes for it.

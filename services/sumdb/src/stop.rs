@@ -18,6 +18,8 @@ pub(crate) enum Stop {
     Absent(u16),
     /// Its answer does not prove what it says.
     Refused(Problem),
+    /// The database is stopped; why, in words.
+    Stopped(String),
     /// There is no answer now.
     Trouble(CheckError),
 }
