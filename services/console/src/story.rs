@@ -20,7 +20,7 @@ pub struct Told {
     pub stories: Vec<Story>,
     /// The ledger of identities of the package, the latest first.
     pub identities: Vec<LedgerEntry>,
-    /// The checksum databases that are stopped, if the package's ecosystem has any; the gravest first.
+    /// The checksum databases that are stopped, if the package's ecosystem has any; the earliest first.
     pub stops: Vec<(String, SumdbStop)>,
 }
 
@@ -71,16 +71,15 @@ impl Told {
     pub async fn read(store: &Store, purl: &Purl, limit: i64) -> Result<Self, StoreError> {
         let stories = store.stories(purl, limit).await?;
         let identities = store.identities(purl.ecosystem, &purl.package, IDENTITIES_MAX).await?;
-        let mut stops =
+        let stops =
             if CheckKind::Sumdb.applies_to(purl.ecosystem) { store.sumdb_stops().await? } else { vec![] };
-        stops.sort_by_key(|(_, stop)| stop.kind);
         Ok(Self { stories, identities, stops })
     }
 
     /// The gravest stop that one of the stories waits for.
     pub fn waits_for(&self, story: &Story) -> Option<&(String, SumdbStop)> {
         let waits = story.state().is_pending() && story.gate.missing().contains(CheckKind::Sumdb);
-        self.stops.first().filter(|_| waits)
+        self.stops.iter().filter(|_| waits).min_by_key(|(_, stop)| stop.kind)
     }
 
     /// What an operator can do about one of the stories.

@@ -79,14 +79,14 @@ fn a_module_that_waits_tells_that_its_database_is_stopped_since_when_and_what_en
         (SumdbStopKind::Rollback, "its latest tree is smaller than one that it signed before", "by itself"),
         (SumdbStopKind::Freeze, "its latest tree does not grow", "by itself"),
     ] {
-        told.stops = vec![stop(kind)];
+        told.stops = vec![stop(SumdbStopKind::Freeze), stop(kind)];
         let answer = told.json();
         let expected = format!(
             "the checksum database sum.example+1 is stopped since 2026-11-22T12:00:00Z ({kind}): {what}; \
              ours has 9 records, theirs 8"
         );
         assert_eq!(answer["artifacts"][0]["reason"], expected);
-        let stopped = &answer["stopped"][0];
+        let stopped = &answer["stopped"][1];
         assert_eq!((&stopped["kind"], &stopped["reason"]), (&kind.as_str().into(), &expected.into()));
         assert_eq!((&stopped["ours"]["note"], &stopped["theirs"]["size"]), (&"ours".into(), &8.into()));
         assert!(stopped["fix"].as_str().is_some_and(|fix| fix.contains(end)), "{stopped}");
