@@ -238,6 +238,7 @@ impl Reason {
 }
 
 impl fmt::Display for Reason {
+    #[expect(clippy::too_many_lines, reason = "one arm a variant, each of a line or two")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::DigestsMatch { claims } => write!(f, "the bytes match {claims} declared strong digest(s)"),

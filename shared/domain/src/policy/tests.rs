@@ -90,7 +90,10 @@ fn nothing_that_is_unknown_empty_or_impossible_parses() {
     for (document, expected) in [
         ("[[rule]]\nrequire = []", "`require` is empty"),
         ("[[rule]]\nrequire = [\"hahs\"]", "unknown check"),
-        ("[[rule]]\nrequire = [\"sumdb\"]", "no worker"),
+        ("[[rule]]\nrequire = [\"peer\"]", "no worker"),
+        ("[[rule]]\nrequire = [\"sumdb\"]", "needs `ecosystem = \"go\"`"),
+        ("[[rule]]\necosystem = \"npm\"\nrequire = [\"sumdb\"]", "needs `ecosystem = \"go\"`"),
+        ("[sumdb]\nprivate = [\"corp.example/\"]", "empty element"),
         ("[[rule]]\nmin_age = \"soon\"", "not a duration"),
         ("[[rule]]\nmin_age = \"400d\"", "over a year"),
         ("[[rule]]\npackages = [\"a\"]", "needs an `ecosystem`"),
@@ -118,9 +121,31 @@ fn the_default_policy_requires_the_hash_check_and_takes_attestations_by_the_ratc
         (Ecosystem::Npm, hash.union(attest), attest),
         (Ecosystem::Pypi, hash.union(attest), attest),
         (Ecosystem::Cargo, hash, CheckSet::EMPTY),
+        (Ecosystem::Go, hash.union(CheckSet::of(CheckKind::Sumdb)), CheckSet::EMPTY),
     ] {
         let requirement = Policy::default().requirement(ecosystem, &package("a"));
         assert_eq!((requirement.required(), requirement.veto()), (required, required), "{ecosystem}");
         assert_eq!(requirement.tolerated(), tolerated, "{ecosystem}");
     }
+}
+
+#[test]
+fn only_a_private_module_goes_without_the_checksum_database() {
+    let (hash, sumdb) = (CheckSet::of(CheckKind::Hash), CheckSet::of(CheckKind::Sumdb));
+    let document = "[sumdb]\nprivate = [\"corp.example\", \"golang.org/*\"]\n[[rule]]\necosystem = \"go\"\nrequire = [\"hash\"]";
+    let policy = Policy::parse(document).expect("policy");
+    for (module, required) in [
+        ("corp.example/tool", hash),
+        ("corp.example", hash),
+        ("corp.example.evil.example/tool", hash.union(sumdb)),
+        ("code.example/tool", hash.union(sumdb)),
+        ("golang.org/other", hash),
+        ("golang.org/toolchain", hash.union(sumdb)),
+    ] {
+        assert_eq!(policy.requirement(Ecosystem::Go, &package(module)).required(), required, "{module}");
+    }
+    let document = "[sumdb]\nprivate = [\"*\"]\n[[rule]]\necosystem = \"go\"\nrequire = [\"sumdb\"]";
+    let requirement =
+        Policy::parse(document).expect("policy").requirement(Ecosystem::Go, &package("a.example"));
+    assert_eq!(requirement.required(), hash, "what is asked for is never nothing");
 }
