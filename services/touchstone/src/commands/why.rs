@@ -3,11 +3,11 @@
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Result;
-use touchstone_console::{Asked, Fix, Told, answer};
-use touchstone_domain::{ArtifactState, CheckKind, Ecosystem, Evidence, Purl, Sha256};
+use touchstone_console::{Asked, Fix, Told, answer, what_ends};
+use touchstone_domain::{ArtifactState, CheckKind, Evidence, Purl, Sha256};
 use touchstone_ecosystems::normal;
 use touchstone_runtime::Config;
-use touchstone_store::{LedgerEntry, RecordedVerdict, Story, SumdbStop, SumdbStopKind};
+use touchstone_store::{LedgerEntry, RecordedVerdict, Story, SumdbStop};
 
 /// How many artifacts of a purl are told of.
 const STORIES_MAX: i64 = 50;
@@ -22,12 +22,10 @@ pub(crate) async fn run(config: &Config, purl: &str, json: bool) -> Result<ExitC
         super::say(&format!("{:#}\n", told.json()));
     } else {
         for story in stories {
-            super::say(&tell(story, &told.fixes(story)));
+            super::say(&tell(story, &told.fixes(story), told.waits_for(story).is_some()));
         }
         super::say(&ledger(&told.identities));
-        if purl.ecosystem == Ecosystem::Go {
-            super::say(&stopped(&store.sumdb_stops().await?));
-        }
+        super::say(&stopped(&told.stops));
         for incident in store.incidents_about(&purl, STORIES_MAX).await?.iter().filter(|_| stories.is_empty())
         {
             super::say(&format!(
@@ -64,10 +62,10 @@ impl Lines {
 }
 
 /// One artifact, in lines.
-fn tell(story: &Story, fixes: &[Fix]) -> String {
+fn tell(story: &Story, fixes: &[Fix], is_stopped: bool) -> String {
     let (facts, gate) = (&story.facts, &story.gate);
     let mut lines = Lines::default();
-    lines.add("state", format!("{}: {}", story.state().as_str(), next_step(story)));
+    lines.add("state", format!("{}: {}", story.state().as_str(), next_step(story, is_stopped)));
     for fix in fixes {
         lines.add("fix", &fix.what);
         lines.add_policy(fix.policy.as_deref().unwrap_or_default());
@@ -177,28 +175,22 @@ fn ledger(identities: &[LedgerEntry]) -> String {
 /// Why Go modules wait for ever: a checksum database that is stopped; nothing where none is.
 fn stopped(stops: &[(String, SumdbStop)]) -> String {
     let mut lines = Lines::default();
-    for (database, SumdbStop { kind, detail, at, .. }) in stops {
+    for (database, SumdbStop { kind, ours, theirs, detail, at }) in stops {
         lines.add(kind.as_str(), format!("{database}, since {at:.0}: {detail}"));
-        lines.add(
-            "",
-            match kind {
-                SumdbStopKind::Fork => {
-                    "ends by `touchstone trust resume`; `touchstone trust show` prints both signed notes"
-                }
-                SumdbStopKind::Rollback | SumdbStopKind::Freeze => {
-                    "ends by itself once its latest head moves on"
-                }
-            },
-        );
+        lines.add("", format!("ours has {} records, theirs {}", ours.size, theirs.size));
+        lines.add("", what_ends(*kind));
     }
     let what = "the checksum database is stopped, and what needs its answer waits";
     if stops.is_empty() { String::new() } else { format!("{what}\n{}", lines.0) }
 }
 
 /// What a state means for the person who asks.
-fn next_step(story: &Story) -> String {
+fn next_step(story: &Story, is_stopped: bool) -> String {
     match story.state() {
         ArtifactState::Servable => "it is served".to_owned(),
+        ArtifactState::Fetched | ArtifactState::Verifying if is_stopped => {
+            format!("waiting for {}; the checksum database is stopped, see below", story.gate.missing())
+        }
         ArtifactState::Fetched | ArtifactState::Verifying => {
             format!("waiting for {}; try again in a few seconds", story.gate.missing())
         }
@@ -223,7 +215,7 @@ mod tests {
     use touchstone_domain::{
         ArtifactDbId, Basis, FileName, Identity, Observed, ReleaseLine, TrustRank, Version,
     };
-    use touchstone_store::SumdbHead;
+    use touchstone_store::{SumdbHead, SumdbStopKind};
 
     use super::*;
 
@@ -252,9 +244,11 @@ mod tests {
         let told = stopped(&[stop(SumdbStopKind::Fork, "two\nheads"), stop(SumdbStopKind::Freeze, "old")]);
         let expected = "the checksum database is stopped, and what needs its answer waits
   fork        sums.example+01234567, since 1970-01-01T00:00:00Z: two\u{fffd}heads
-              ends by `touchstone trust resume`; `touchstone trust show` prints both signed notes
+              ours has 8 records, theirs 9
+              compare both signed notes in `touchstone trust show` with what others see, then run `touchstone trust resume`
   freeze      sums.example+01234567, since 1970-01-01T00:00:00Z: old
-              ends by itself once its latest head moves on
+              ours has 8 records, theirs 9
+              it ends by itself when the latest tree grows; until then look at `upstream.go.sumdb_url`, and at `sumdb.frozen_after`
 ";
         assert_eq!(told, expected);
         assert_eq!(stopped(&[]), "");
