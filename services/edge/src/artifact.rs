@@ -7,13 +7,13 @@ use serde_json::json;
 use tokio::time::Instant;
 use touchstone_blobs::ReadError;
 use touchstone_bus::ArtifactEvent;
-use touchstone_domain::{ArtifactId, PromotedArtifact, Refusal, RefusalKind, Sha256};
+use touchstone_domain::{ArtifactId, PromotedArtifact, Refusal, Sha256};
 use touchstone_ecosystems::ArtifactRequest;
 use touchstone_store::{ArtifactStatus, IncidentKind, NewIncident};
 
 use crate::{
     flight::{Full, Ticket},
-    ingest,
+    ingest, locate,
     serve::{self, Body},
     state::Edge,
     words,
@@ -34,16 +34,17 @@ pub(crate) async fn respond(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Refusal> {
-    let deadline = Instant::now() + edge.config.hold;
     let id = &request.id;
+    let deadline = Instant::now() + edge.hold(id.ecosystem);
     let admission = edge.policy.admit_version(id.ecosystem, &id.package, &id.version);
-    if let Some(refusal) = words::admission(&id.to_string(), &admission) {
+    if let Some(refusal) = words::admission(id.ecosystem, &id.to_string(), &admission) {
         return Err(refusal);
     }
     for _ in 0..=HEALS_PER_REQUEST {
         let artifact = obtain(edge, request, deadline).await?;
         let sha256 = artifact.record().sha256;
-        if let Some(refusal) = words::admission(&id.to_string(), &edge.policy.admit(id, sha256)) {
+        let admission = edge.policy.admit(id, sha256);
+        if let Some(refusal) = words::admission(id.ecosystem, &id.to_string(), &admission) {
             return Err(refusal);
         }
         match serve::response(edge, artifact, method, headers).await {
@@ -79,9 +80,9 @@ async fn obtain(
         let Some(status) = edge.store.status(id).await.map_err(|e| words::store(&e))? else {
             if let Some(pinned) = request.pinned {
                 // Not a part of the fetch, which callers with other pins share.
-                tokio::time::timeout_at(deadline, ingest::pinned(edge, id, pinned))
+                tokio::time::timeout_at(deadline, locate::pinned(edge, id, pinned))
                     .await
-                    .map_err(|_| fetching(id, edge.config.hold))??;
+                    .map_err(|_| words::fetching(id, edge.hold(id.ecosystem)))??;
             }
             fetch(edge, request, ingest::Mode::First, deadline).await?;
             continue;
@@ -168,19 +169,8 @@ async fn outcome(
     match tokio::time::timeout_at(deadline, ticket.wait()).await {
         Ok(Some(result)) => result,
         Ok(None) => Err(words::unavailable("the fetch ended without a result")),
-        Err(_) => Err(fetching(id, edge.config.hold)),
+        Err(_) => Err(words::fetching(id, edge.hold(id.ecosystem))),
     }
-}
-
-fn fetching(id: &ArtifactId, hold: Duration) -> Refusal {
-    Refusal::new(
-        RefusalKind::Pending,
-        "Still fetching from upstream, try again shortly",
-        format!(
-            "{id} is being fetched from the upstream registry, which takes longer than {}s. Try again shortly.",
-            hold.as_secs()
-        ),
-    )
 }
 
 /// Sets an unusable copy aside, records the incident, and fetches the same bytes again; or joins whoever does so already.

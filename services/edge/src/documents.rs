@@ -4,18 +4,18 @@
 //!
 //! *Invariant:* the pointer never moves to an answer that cannot be understood.
 
-use std::{borrow::Cow, time::Duration};
+use std::{borrow::Cow, future::ready, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use touchstone_domain::{Ecosystem, Refusal, Sha256};
 use touchstone_store::{CachedDocument, NewDocument};
-use touchstone_upstream::{MetadataDocument, MetadataReply, Validators};
+use touchstone_upstream::{FetchError, MetadataDocument, MetadataReply, Validators};
 use url::Url;
 
 use crate::{state::Edge, words};
 
 /// The largest document that is kept, in bytes.
-const DOCUMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
+pub(crate) const DOCUMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Longer addresses are kept under their digest: the column takes 1,024 bytes.
 const KEY_BYTES_MAX: usize = 900;
 
@@ -29,6 +29,18 @@ pub(crate) struct Wanted<'a> {
     pub(crate) what: String,
     /// How old an answer may be without asking again.
     pub(crate) max_age: Duration,
+    /// How large it may be.
+    pub(crate) bytes_max: u64,
+    pub(crate) absence: Absence,
+}
+
+/// What is made of the upstream's word that it does not have a document. One that is kept here is asked for again in any case.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Absence {
+    /// It is asked again each time.
+    Asked,
+    /// It is believed for a short while.
+    Remembered,
 }
 
 /// A document, and where it came from.
@@ -52,9 +64,12 @@ pub(crate) async fn get<T, F: Future<Output = Result<T, Refusal>>>(
     read: impl Fn(Kept) -> F,
 ) -> Result<T, Refusal> {
     let key = key(&wanted.url);
-    let cached = edge.store.document(wanted.ecosystem, &key).await.map_err(|e| words::store(&e))?;
-    let cached = match cached {
+    let row = edge.store.document(wanted.ecosystem, &key).await.map_err(|e| words::store(&e))?;
+    let cached = match row {
         Some(row) => load(edge, row).await,
+        None if wanted.absence == Absence::Remembered && edge.absent.status(&wanted.url).is_some() => {
+            return Err(words::unknown(&wanted.what));
+        }
         None => None,
     };
     let Some((row, kept)) = cached else {
@@ -82,6 +97,23 @@ pub(crate) async fn get<T, F: Future<Output = Result<T, Refusal>>>(
     }
 }
 
+/// The same for a document of which the bytes are wanted: one request to the upstream for all who ask at once, which goes on
+/// when they go away. Whoever joins is content with the age and the reading of the first.
+pub(crate) async fn shared(
+    edge: &Arc<Edge>,
+    wanted: Wanted<'static>,
+    sound: impl Fn(&Kept) -> Result<(), Refusal> + Send + Sync + 'static,
+) -> Result<Kept, Refusal> {
+    let key = wanted.url.to_string();
+    let start = || {
+        let edge = Arc::clone(edge);
+        async move { get(&edge, &wanted, |kept| ready(sound(&kept).map(|()| kept))).await }
+    };
+    let ticket = edge.documents.join(&key, start);
+    let ticket = ticket.map_err(|_full| words::unavailable("too many fetches are under way"))?;
+    ticket.wait().await.unwrap_or_else(|| Err(words::unavailable("the fetch ended without a result")))
+}
+
 /// Asks the upstream; keeps what can be read. `None` says that nothing changed.
 async fn refresh<T, F: Future<Output = Result<T, Refusal>>>(
     edge: &Edge,
@@ -90,8 +122,10 @@ async fn refresh<T, F: Future<Output = Result<T, Refusal>>>(
     validators: &Validators,
     read: impl Fn(Kept) -> F,
 ) -> Result<Option<T>, Refusal> {
-    let answer = edge.upstream(wanted.ecosystem)?.metadata(&wanted.url, wanted.accept, validators).await;
-    let document = match answer.map_err(|error| words::fetch(&wanted.what, &error))? {
+    let Wanted { url, accept, bytes_max, .. } = wanted;
+    let upstream = edge.upstream(wanted.ecosystem)?;
+    let answer = upstream.metadata_within(url, accept, validators, *bytes_max).await;
+    let document = match answer.map_err(|error| failed(edge, wanted, &error))? {
         MetadataReply::NotModified => return Ok(None),
         MetadataReply::Document(document) => document,
     };
@@ -112,6 +146,13 @@ async fn refresh<T, F: Future<Output = Result<T, Refusal>>>(
     let value = read(Kept { body, sha256: stored.sha256, url, content_type, age, stale }).await?;
     edge.store.put_document(wanted.ecosystem, key, &new).await.map_err(|e| words::store(&e))?;
     Ok(Some(value))
+}
+
+fn failed(edge: &Edge, wanted: &Wanted<'_>, error: &FetchError) -> Refusal {
+    if wanted.absence == Absence::Remembered {
+        edge.absent.remember(&wanted.url, error);
+    }
+    words::fetch(&wanted.what, error)
 }
 
 /// The bytes of a cached row, if they are still what was stored.

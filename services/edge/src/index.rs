@@ -9,7 +9,7 @@ use touchstone_store::VERSIONS_MAX;
 use url::Url;
 
 use crate::{
-    documents::{self, Kept, Wanted},
+    documents::{self, Absence, DOCUMENT_BYTES_MAX, Kept, Wanted},
     state::Edge,
     words,
 };
@@ -86,7 +86,11 @@ pub(crate) async fn listing(
     {
         return Ok(Arc::clone(listing));
     }
-    match (tokio::time::timeout(edge.config.hold, join(edge, &key, package, max_age)?).await, held) {
+    let patience = match held {
+        Some(_) => edge.config.hold,
+        None => edge.hold(ecosystem),
+    };
+    match (tokio::time::timeout(patience, join(edge, &key, package, max_age)?).await, held) {
         (Ok(Some(result)), _) => result,
         (Ok(None) | Err(_), Some(old)) => Ok(old),
         (Ok(None), None) => Err(words::unavailable("reading the metadata failed")),
@@ -147,9 +151,14 @@ async fn refresh(
     max_age: Duration,
 ) -> Result<Arc<Listing>, Refusal> {
     let path = adapter(ecosystem).index_path(package);
-    let what = format!("the metadata of {ecosystem} package {package}");
+    let what = format!("the metadata of {}", words::package(ecosystem, package));
     let url = edge.upstream(ecosystem)?.index_url(&path.path).map_err(|e| words::fetch(&what, &e))?;
-    let wanted = Wanted { ecosystem, url, accept: path.accept, what, max_age };
+    let absence = match ecosystem {
+        Ecosystem::Go => Absence::Remembered,
+        Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi => Absence::Asked,
+    };
+    let bytes_max = DOCUMENT_BYTES_MAX;
+    let wanted = Wanted { ecosystem, url, accept: path.accept, what, max_age, bytes_max, absence };
     documents::get(edge, &wanted, |kept| read(edge, ecosystem, package, kept)).await
 }
 
@@ -207,5 +216,5 @@ async fn parse(ecosystem: Ecosystem, package: &PackageName, kept: &Kept) -> Resu
     } else {
         work()
     };
-    parsed.map(Arc::from).map_err(|error| words::broken(&format!("{ecosystem} package {package}"), error))
+    parsed.map(Arc::from).map_err(|error| words::broken(&words::package(ecosystem, package), error))
 }

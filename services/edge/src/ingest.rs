@@ -2,38 +2,35 @@
 //!
 //! *Invariant:* blob first, row second, event third: a row never points at nothing, an event never names a row that is not there.
 //!
-//! *Invariant:* bytes that contradict what the upstream itself declares are never stored; neither is a body of unknown length
-//! for which no strong digest is declared.
+//! *Invariant:* bytes that contradict what the upstream itself declares are never stored; neither is a body that may have been cut
+//! off without a trace. A strong digest would tell. Without one, the length has to be announced; or, in ecosystems where digests
+//! are never declared by who sends the bytes, the body has to say itself where it ends (chunks, HTTP/2), and a check has them.
 
-use std::{future::ready, sync::Arc, time::Duration};
+use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde_json::json;
 use touchstone_blobs::{Contents, Staged};
 use touchstone_bus::ArtifactEvent;
 use touchstone_domain::{
     ArtifactId, Digest, Evidence, EvidenceKind, Reason, Refusal, RefusalKind, Sha256, Sighting,
 };
-use touchstone_ecosystems::{ArtifactRequest, Computed, Declared, Located, adapter};
+use touchstone_ecosystems::{Adapter, ArtifactRequest, Computed, Declared, adapter};
 use touchstone_store::{IncidentKind, Ingested, NewArtifact, NewIncident};
-use touchstone_upstream::{FetchError, Upstream};
+use touchstone_upstream::{FetchError, Framing};
 use url::Url;
 
 use crate::{
     artifact::record_incident,
-    documents::{self, Wanted},
-    index::{self, Listing},
+    locate::{self, Found, InListing, declared_sha256},
     state::Edge,
     words,
 };
 
 /// A body that contradicts its metadata is fetched once more, then refused.
 const FETCHES_PER_ARTIFACT: usize = 2;
-/// A listing that lacks the file is asked for again when it is older than this.
-const LISTING_AGE_MIN: Duration = Duration::from_secs(2);
 /// The largest artifact, in bytes.
 const ARTIFACT_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
-/// How long Cargo's download template is used without asking again.
-const TEMPLATE_AGE_MAX: Duration = Duration::from_hours(1);
 
 /// Why an artifact is fetched.
 #[derive(Clone, Copy, Debug)]
@@ -54,40 +51,34 @@ pub(crate) async fn run(edge: &Arc<Edge>, request: &ArtifactRequest, mode: Mode)
         // Recorded meanwhile, by a fetch that had just ended or by another edge.
         return Ok(());
     }
-    let (listing, located) = locate(edge, id).await.map_err(|refusal| match mode {
+    fetched(edge, id, mode).await.map_err(|refusal| match mode {
         // Not 404, which makes clients look elsewhere: it exists, and was lost here.
         Mode::Heal { .. } if refusal.kind == RefusalKind::Unknown => {
-            words::broken(&id.to_string(), "the stored copy is lost, and the upstream no longer lists it")
+            words::broken(&id.to_string(), "the stored copy is lost, and the upstream no longer has it")
         }
         Mode::First | Mode::Heal { .. } => refusal,
-    })?;
-    let declared = adapter(id.ecosystem).declared(&located.claims);
+    })
+}
+
+async fn fetched(edge: &Arc<Edge>, id: &ArtifactId, mode: Mode) -> Result<(), Refusal> {
+    let found = locate::locate(edge, id, mode).await?;
+    let declared = adapter(id.ecosystem).declared(&found.located.claims);
     // Before the body is fetched, where the metadata says enough, and after it.
     if let Some(offered) = declared_sha256(&declared) {
         on_record(edge, id, mode, offered).await?;
     }
-    let link = link(edge, id, &located).await?;
-    let (staged, url) = receive(edge, id, &listing.url, &link, &declared).await?;
+    let link = locate::link(edge, id, &found.located).await?;
+    let (staged, url) = receive(edge, id, &found, &link, &declared).await?;
     on_record(edge, id, mode, staged.contents().sha256).await?;
     let contents = staged.commit().await.map_err(|e| storage(&e))?;
     match mode {
-        Mode::First => record(edge, id, located, &listing, url, contents).await,
+        Mode::First => record(edge, id, found, url, contents).await,
         Mode::Heal { sha256 } => {
             tracing::info!(artifact.id = %id, blob.sha256 = %sha256, "a stored copy was fetched again");
             let facts = json!({ "sha256": sha256.to_string() });
             record_incident(edge, &NewIncident::about(IncidentKind::BlobHealed, id, None, facts)).await;
             Ok(())
         }
-    }
-}
-
-/// Refuses a path that names another digest than the upstream declares, before anything is fetched. Where none is declared,
-/// the digest of what was fetched decides.
-pub(crate) async fn pinned(edge: &Arc<Edge>, id: &ArtifactId, pinned: Sha256) -> Result<(), Refusal> {
-    let (_, located) = locate(edge, id).await?;
-    match declared_sha256(&adapter(id.ecosystem).declared(&located.claims)) {
-        Some(declared) if declared != pinned => Err(words::pinned(id, pinned, declared)),
-        Some(_) | None => Ok(()),
     }
 }
 
@@ -104,70 +95,24 @@ async fn on_record(edge: &Arc<Edge>, id: &ArtifactId, mode: Mode, offered: Sha25
     }
 }
 
-fn declared_sha256(declared: &Declared) -> Option<Sha256> {
-    declared.comparisons.iter().find_map(|comparison| match comparison.digest {
-        Digest::Sha256(digest) => Some(Sha256(digest)),
-        Digest::Md5(_) | Digest::Sha1(_) | Digest::Sha384(_) | Digest::Sha512(_) => None,
-    })
-}
-
-/// The listing that has the file, and its entry. It is unknown only when a listing that the upstream confirmed just now lacks it.
-async fn locate(edge: &Arc<Edge>, id: &ArtifactId) -> Result<(Arc<Listing>, Located), Refusal> {
-    let max_age = edge.config.metadata_ttl.max(LISTING_AGE_MIN);
-    let listing = index::listing(edge, id.ecosystem, &id.package, max_age).await?;
-    if let Some(located) = listing.index.locate(&id.version, &id.file) {
-        return Ok((listing, located));
-    }
-    let listing = index::confirmed(edge, id.ecosystem, &id.package, LISTING_AGE_MIN).await?;
-    let located = listing.index.locate(&id.version, &id.file);
-    located.map(|located| (Arc::clone(&listing), located)).ok_or_else(|| words::unknown(&id.to_string()))
-}
-
-/// The address of the bytes, as the upstream gives it.
-async fn link(edge: &Arc<Edge>, id: &ArtifactId, located: &Located) -> Result<String, Refusal> {
-    let adapter = adapter(id.ecosystem);
-    if !adapter.needs_download_template() {
-        return Ok(located.url.clone());
-    }
-    let what = "the upstream's config.json".to_owned();
-    let url = edge.upstream(id.ecosystem)?.index_url("config.json").map_err(|e| words::fetch(&what, &e))?;
-    let ecosystem = id.ecosystem;
-    let wanted = Wanted { ecosystem, url, accept: "application/json", what, max_age: TEMPLATE_AGE_MAX };
-    let broken = |error| words::broken(&wanted.what, error);
-    let template = documents::get(edge, &wanted, |kept| {
-        ready(adapter.parse_download_template(&kept.body).map_err(broken))
-    })
-    .await
-    .map_err(|refusal| {
-        // Not 404, which says that the crate does not exist.
-        let missing = refusal.kind == RefusalKind::Unknown;
-        if missing { words::broken(&wanted.what, "the upstream has none") } else { refusal }
-    })?;
-    let declared = adapter.declared(&located.claims);
-    let sha256 = declared_sha256(&declared).map(|sha256| sha256.to_string());
-    adapter.download_link(&template, id, sha256.as_deref()).map_err(broken)
-}
-
 /// Receives the bytes until they fit what is declared, at most [`FETCHES_PER_ARTIFACT`] times.
 async fn receive(
     edge: &Arc<Edge>,
     id: &ArtifactId,
-    base: &Url,
+    found: &Found,
     link: &str,
     declared: &Declared,
 ) -> Result<(Staged, Url), Refusal> {
-    let upstream = edge.upstream(id.ecosystem)?;
     let mut contradiction = Reason::NoClaim;
     for _ in 0..FETCHES_PER_ARTIFACT {
-        let (staged, url) = match body(edge, upstream, base, link, declared).await {
+        let (staged, url) = match body(edge, id, &found.document, link, declared).await {
             Ok(received) => received,
-            Err(Receive::Fetch(error)) => return Err(fetch_failed(edge, id, &error).await),
+            Err(Receive::Fetch(error)) => return Err(fetch_failed(edge, id, found, &error).await),
+            Err(Receive::Refused(refusal)) => return Err(refusal),
             Err(Receive::Storage(error)) => return Err(storage(&error)),
             Err(Receive::Unbounded) => {
-                return Err(words::broken(
-                    &id.to_string(),
-                    "its body has no length, and no strong digest is declared",
-                ));
+                let problem = "its body has no length, and no strong digest is declared";
+                return Err(words::broken(&id.to_string(), problem));
             }
         };
         match declared.contradiction(&computed(staged.contents())) {
@@ -185,6 +130,7 @@ async fn receive(
 
 enum Receive {
     Fetch(FetchError),
+    Refused(Refusal),
     Storage(touchstone_blobs::BlobError),
     Unbounded,
 }
@@ -192,13 +138,14 @@ enum Receive {
 /// Receives one body into a temporary file.
 async fn body(
     edge: &Arc<Edge>,
-    upstream: &Upstream,
+    id: &ArtifactId,
     base: &Url,
     link: &str,
     declared: &Declared,
 ) -> Result<(Staged, Url), Receive> {
+    let upstream = edge.upstream(id.ecosystem).map_err(Receive::Refused)?;
     let mut body = upstream.artifact(base, link).await.map_err(Receive::Fetch)?;
-    if body.length.is_none() && !declared.has_strong() {
+    if !shows_its_end(body.framing, declared, adapter(id.ecosystem)) {
         return Err(Receive::Unbounded);
     }
     let mut writer = edge.blobs.writer(ARTIFACT_BYTES_MAX).await.map_err(Receive::Storage)?;
@@ -209,18 +156,33 @@ async fn body(
     Ok((staged, body.url))
 }
 
-async fn fetch_failed(edge: &Edge, id: &ArtifactId, error: &FetchError) -> Refusal {
+/// Whether it would be noticed that a body was cut off.
+fn shows_its_end(framing: Framing, declared: &Declared, adapter: &dyn Adapter) -> bool {
+    match framing {
+        Framing::Announced => true,
+        Framing::Delimited => declared.has_strong() || !adapter.declares_digests(),
+        Framing::Closing => declared.has_strong(),
+    }
+}
+
+async fn fetch_failed(edge: &Edge, id: &ArtifactId, found: &Found, error: &FetchError) -> Refusal {
     tracing::warn!(artifact.id = %id, %error, "a fetch failed");
     if matches!(error, FetchError::Egress(_)) {
         let facts = json!({ "problem": error.to_string() });
         record_incident(edge, &NewIncident::about(IncidentKind::EgressRefused, id, None, facts)).await;
     }
-    match error {
+    match (error, found.listing) {
         // Not 404, which makes clients look elsewhere: it is listed.
-        FetchError::NotFound { .. } => {
+        (FetchError::NotFound { .. }, InListing::Listed { .. }) => {
             words::broken(&id.to_string(), format!("the upstream lists it, but {error}"))
         }
-        error => words::fetch(&id.to_string(), error),
+        (error, InListing::Listed { .. }) => words::fetch(&id.to_string(), error),
+        (error, InListing::NotNeeded) => {
+            if let Ok(url) = Url::parse(&found.located.url) {
+                edge.absent.remember(&url, error);
+            }
+            words::fetch(&id.to_string(), error)
+        }
     }
 }
 
@@ -238,29 +200,18 @@ fn storage(error: &touchstone_blobs::BlobError) -> Refusal {
 async fn record(
     edge: &Arc<Edge>,
     id: &ArtifactId,
-    located: Located,
-    listing: &Listing,
+    found: Found,
     url: Url,
     contents: Contents,
 ) -> Result<(), Refusal> {
     let now = edge.clock.now();
+    let first_seen = first_seen(edge, id, found.listing).await?.unwrap_or(now);
+    let Found { located, document, .. } = found;
     let entry = edge.blobs.put_bytes(located.evidence).await.map_err(|e| storage(&e))?;
-    let first_seen = if edge.policy.min_age(id.ecosystem, &id.package).is_zero() {
-        now
-    } else {
-        let mut files = listing.index.entries().iter().filter(|entry| entry.version == id.version);
-        let versions = [(id.version.clone(), files.all(|entry| entry.attested))];
-        let seen = edge
-            .store
-            .first_seen(id.ecosystem, &id.package, &versions)
-            .await
-            .map_err(|e| words::store(&e))?;
-        seen.get(&id.version).copied().unwrap_or(now)
-    };
     let sighting = Sighting { published_at: located.published_at, first_seen };
     let evidence = Evidence {
         kind: EvidenceKind::MetadataEntry,
-        url: listing.url.to_string(),
+        url: document.to_string(),
         sha256: entry.sha256,
         size: entry.size,
         seen_at: now,
@@ -288,6 +239,21 @@ async fn record(
         Ingested::Known { .. } => Ok(()),
         Ingested::Diverged { on_record, .. } => Err(words::diverged(id, on_record)),
     }
+}
+
+/// When the version was first seen, which is now if it never was; `None` when nobody asks. What no listing needs to have is put on
+/// record here, also while no policy asks for an age: one may one day.
+async fn first_seen(edge: &Edge, id: &ArtifactId, listing: InListing) -> Result<Option<Timestamp>, Refusal> {
+    let attested = match listing {
+        InListing::Listed { .. } if edge.policy.min_age(id.ecosystem, &id.package).is_zero() => {
+            return Ok(None);
+        }
+        InListing::Listed { attested } => attested,
+        InListing::NotNeeded => false,
+    };
+    let versions = [(id.version.clone(), attested)];
+    let seen = edge.store.first_seen(id.ecosystem, &id.package, &versions).await;
+    Ok(seen.map_err(|e| words::store(&e))?.get(&id.version).copied())
 }
 
 /// Publishes; a lost event costs time only, since the sweeper finds the row.

@@ -9,13 +9,16 @@
 //!
 //! *Invariant:* serving what is promoted needs Postgres and the blob store, not NATS and not the upstream.
 
+mod absent;
 mod amend;
 mod artifact;
 mod decisions;
 mod documents;
 mod flight;
+mod go;
 mod index;
 mod ingest;
+mod locate;
 mod passthrough;
 mod range;
 mod refusal;
@@ -24,6 +27,7 @@ mod router;
 mod serve;
 mod server;
 mod state;
+mod sumdb;
 mod words;
 
 pub use server::{EdgeError, run};

@@ -12,10 +12,15 @@ use crate::serve::{Body, full};
 const RETRY_AFTER_SECONDS: &str = "5";
 
 /// The status of a refusal (clients.md section 3: 404 and 410 make clients look elsewhere, 409, 425 and 451 make some of
-/// them wait, 202 makes them fail on the body).
-const fn status(kind: &RefusalKind) -> StatusCode {
+/// them wait, 202 makes them fail on the body). Nothing is promised to a client that never tries again: what is pending for long
+/// is refused to the go command, with the advice to run it again.
+const fn status(ecosystem: Ecosystem, kind: &RefusalKind) -> StatusCode {
     match kind {
-        RefusalKind::Pending | RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        RefusalKind::Pending => match ecosystem {
+            Ecosystem::Go => StatusCode::FORBIDDEN,
+            Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi => StatusCode::SERVICE_UNAVAILABLE,
+        },
+        RefusalKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
         RefusalKind::Rejected
         | RefusalKind::Held { .. }
         | RefusalKind::Revoked
@@ -30,7 +35,7 @@ const fn status(kind: &RefusalKind) -> StatusCode {
 
 /// The response to a refused request; `reference` is what an operator looks it up by, a purl or a path.
 pub(crate) fn response(ecosystem: Ecosystem, refusal: &Refusal, reference: &str) -> Response<Body> {
-    let status = status(&refusal.kind);
+    let status = status(ecosystem, &refusal.kind);
     let (content_type, body) = adapter(ecosystem).refusal_body(refusal, reference);
     let mut response = Response::new(full(Bytes::from(body)));
     *response.status_mut() = status;
@@ -75,11 +80,14 @@ mod tests {
             (RefusalKind::UpstreamBroken, 502),
             (RefusalKind::UpstreamUnreachable, 502),
         ];
-        for (kind, expected) in kinds {
+        for (kind, usual) in kinds {
             let refusal = Refusal::new(kind.clone(), "Held: r\u{e9}ason\r\n", "detail");
             for ecosystem in Ecosystem::ALL {
+                // The go command never tries again.
+                let refused_to_go = ecosystem == Ecosystem::Go && kind == RefusalKind::Pending;
+                let expected = if refused_to_go { 403 } else { usual };
                 let response = response(ecosystem, &refusal, "pkg:npm/a@1");
-                assert_eq!(response.status(), expected, "{kind:?}");
+                assert_eq!(response.status(), expected, "{ecosystem} {kind:?}");
                 assert_eq!(response.headers()["x-touchstone-code"], kind.code());
                 assert_eq!(response.headers()["x-touchstone-reason"], "Held: r?ason??");
                 let phrase = response.extensions().get::<ReasonPhrase>().expect("phrase");

@@ -31,8 +31,9 @@ pub(crate) async fn respond(
     method: &Method,
     headers: &HeaderMap,
 ) -> Result<Response<Body>, Refusal> {
-    let what = format!("{ecosystem} package {package}");
-    if let Some(refusal) = words::admission(&what, &edge.policy.admit_package(ecosystem, package)) {
+    let what = words::package(ecosystem, package);
+    let admission = edge.policy.admit_package(ecosystem, package);
+    if let Some(refusal) = words::admission(ecosystem, &what, &admission) {
         return Err(refusal);
     }
     let listing = index::listing(edge, ecosystem, package, edge.config.metadata_ttl).await?;
@@ -40,7 +41,7 @@ pub(crate) async fn respond(
     if let Some(refusal) = nothing_left(&what, form, &listing, &amended) {
         return Err(refusal);
     }
-    let gzip = accepts_gzip(headers);
+    let gzip = is_compressed(ecosystem) && accepts_gzip(headers);
     let etag = entity_tag(edge, ecosystem, form, &listing, &amended);
     let mut known = headers.get_all(header::IF_NONE_MATCH).iter().filter_map(|v| v.to_str().ok());
     if known.any(|tags| names_etag(tags, &etag)) {
@@ -60,6 +61,21 @@ pub(crate) async fn respond(
     let mut response = body(rendered, method, gzip);
     describe(&mut response, &etag);
     Ok(response)
+}
+
+/// Whether metadata is compressed for those who accept it. Go's lists are short, and proxies send them plain.
+const fn is_compressed(ecosystem: Ecosystem) -> bool {
+    match ecosystem {
+        Ecosystem::Go => false,
+        Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi => true,
+    }
+}
+
+/// A document that is sent as it is, and never compressed.
+pub(crate) fn plain(rendered: Rendered, method: &Method, cache: &'static str) -> Response<Body> {
+    let mut response = body(rendered, method, false);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static(cache));
+    response
 }
 
 /// A document that is sent as it is.
@@ -134,7 +150,7 @@ impl Packing {
 }
 
 /// npm clients read a packument without versions as a broken one: say why instead (ecosystems.md 4.1.1). PyPI and Cargo list
-/// refused versions as yanked.
+/// refused versions as yanked. Without a version in the list, the go command asks for the latest, and is told why there is none.
 fn nothing_left(what: &str, form: &IndexForm, listing: &Listing, amended: &Amended) -> Option<Refusal> {
     match form {
         IndexForm::NpmFull | IndexForm::NpmAbbreviated | IndexForm::NpmManifest(_) => (),

@@ -11,9 +11,10 @@ use touchstone_domain::{Ecosystem, Refusal, RefusalKind};
 use touchstone_ecosystems::{RawRequest, ReadRequest, RequestError, adapter};
 
 use crate::{
-    artifact, passthrough, refusal, render,
+    artifact, go, passthrough, refusal, render,
     serve::{self, Body},
     state::Edge,
+    sumdb,
 };
 
 /// The longest request target, in bytes.
@@ -55,7 +56,7 @@ async fn dispatch(edge: &Arc<Edge>, parts: &http::request::Parts, body: Incoming
             ("/readyz", "GET" | "HEAD") => ready(edge).await,
             (_, "GET" | "HEAD") => plain(
                 StatusCode::NOT_FOUND,
-                "no such path; ecosystems are served below /npm/, /pypi/simple/ and /cargo/",
+                "no such path; ecosystems are served below /npm/, /pypi/simple/, /cargo/ and /go/",
             ),
             _ => not_allowed("GET, HEAD"),
         };
@@ -93,9 +94,8 @@ async fn answer(
         ReadRequest::Document(document) => {
             passthrough::document(edge, ecosystem, &document, method, headers).await
         }
-        ReadRequest::GoInfo { .. } | ReadRequest::Sumdb(_) => {
-            Err(crate::words::unavailable("not answered yet"))
-        }
+        ReadRequest::GoInfo { package, query } => go::respond(edge, &package, &query, method).await,
+        ReadRequest::Sumdb(request) => sumdb::respond(edge, &request, method).await,
         ReadRequest::BulkAudit => passthrough::bulk_audit(edge, ecosystem, headers, body).await,
         ReadRequest::Static(reply) => {
             let rendered = adapter(ecosystem).static_reply(reply, &edge.public_url(ecosystem));

@@ -12,7 +12,9 @@ use touchstone_upstream::Upstream;
 use url::Url;
 
 use crate::{
+    absent::Absent,
     decisions::Decisions,
+    documents::Kept,
     flight::Flights,
     index::{IndexCache, Listing},
     words,
@@ -95,6 +97,9 @@ pub(crate) struct Edge {
     /// Events of artifacts that still wait, being published once more.
     pub(crate) announcements: Arc<Flights<ArtifactDbId, ()>>,
     pub(crate) listings: Listings,
+    /// Documents of which the bytes are passed on, being fetched.
+    pub(crate) documents: Arc<Flights<String, Result<Kept, Refusal>>>,
+    pub(crate) absent: Absent,
     pub(crate) indexes: IndexCache,
 }
 
@@ -112,7 +117,9 @@ impl Edge {
             decisions: Arc::default(),
             fetches: Flights::new(parts.tracker.clone(), FLIGHTS_MAX),
             announcements: Flights::new(parts.tracker.clone(), FLIGHTS_MAX),
-            listings: Flights::new(parts.tracker, FLIGHTS_MAX),
+            listings: Flights::new(parts.tracker.clone(), FLIGHTS_MAX),
+            documents: Flights::new(parts.tracker, FLIGHTS_MAX),
+            absent: Absent::new(),
             indexes: IndexCache::new(),
         })
     }
@@ -125,6 +132,14 @@ impl Edge {
                 format!("no [upstream.{ecosystem}] is configured in touchstone.toml"),
             )
         })
+    }
+
+    /// How long a request of an ecosystem's clients waits.
+    pub(crate) fn hold(&self, ecosystem: Ecosystem) -> Duration {
+        match ecosystem {
+            Ecosystem::Go => self.config.patient_hold,
+            Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi => self.config.hold,
+        }
     }
 
     /// The address of an ecosystem's root as clients see it, with a trailing slash.

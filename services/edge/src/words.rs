@@ -1,14 +1,25 @@
 //! What the people who are refused read. One function per situation, so that the same thing is always said the same way.
 
+use std::time::Duration;
+
+use jiff::Timestamp;
 use touchstone_domain::{
-    Admission, ArtifactId, ArtifactState, HoldReason, OutcomeKind, Reason, RecordMismatch, Refusal,
-    RefusalKind, Sha256,
+    Admission, ArtifactId, ArtifactState, Ecosystem, HoldReason, OutcomeKind, PackageName, Reason,
+    RecordMismatch, Refusal, RefusalKind, Sha256,
 };
 use touchstone_store::{ArtifactStatus, Finding, StoreError};
 use touchstone_upstream::FetchError;
 
 /// What the policy says before anything is looked up; `None` when it has no objection.
-pub(crate) fn admission(what: &str, admission: &Admission) -> Option<Refusal> {
+pub(crate) fn admission(ecosystem: Ecosystem, what: &str, admission: &Admission) -> Option<Refusal> {
+    let elsewhere = match ecosystem {
+        Ecosystem::Go => {
+            "Set GOPRIVATE to a pattern that names it, so that the go command fetches it from its own server."
+        }
+        Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi => {
+            "Point the client at the internal registry for it."
+        }
+    };
     match admission {
         Admission::Admitted => None,
         Admission::Denied { reason } => Some(Refusal::new(
@@ -22,22 +33,59 @@ pub(crate) fn admission(what: &str, admission: &Admission) -> Option<Refusal> {
             RefusalKind::Internal,
             "Internal name, never fetched from outside",
             format!(
-                "{what} is an internal name of this organisation, so this mirror never asks a public registry for it. \
-                 Point the client at the internal registry for it."
+                "{what} is an internal name of this organisation, so this mirror never asks a public registry for it. {elsewhere}"
             ),
         )),
     }
 }
 
+/// A package in a sentence.
+pub(crate) fn package(ecosystem: Ecosystem, package: &PackageName) -> String {
+    match ecosystem {
+        // A package is another thing there.
+        Ecosystem::Go => format!("Go module {package}"),
+        Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi => format!("{ecosystem} package {package}"),
+    }
+}
+
 /// The checks have not answered within the hold.
 pub(crate) fn pending(id: &ArtifactId) -> Refusal {
-    Refusal::new(
-        RefusalKind::Pending,
-        "Verification is running, try again shortly",
-        format!(
-            "{id} was fetched and is being verified. Try again in a few seconds; `touchstone why` shows its state."
+    match id.ecosystem {
+        // It never tries again by itself.
+        Ecosystem::Go => Refusal::new(
+            RefusalKind::Pending,
+            "Verification goes on, run the command again",
+            format!(
+                "{id} was fetched and is being verified, which goes on. Run the command again in a minute; \
+                 `touchstone why` shows its state."
+            ),
         ),
-    )
+        Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi => Refusal::new(
+            RefusalKind::Pending,
+            "Verification is running, try again shortly",
+            format!(
+                "{id} was fetched and is being verified. Try again in a few seconds; `touchstone why` shows its state."
+            ),
+        ),
+    }
+}
+
+/// The upstream has not sent it within the hold.
+pub(crate) fn fetching(id: &ArtifactId, hold: Duration) -> Refusal {
+    let seconds = hold.as_secs();
+    let (title, next) = match id.ecosystem {
+        Ecosystem::Go => (
+            "Still fetching from upstream, run the command again",
+            "That goes on: run the command again in a minute.",
+        ),
+        Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi => {
+            ("Still fetching from upstream, try again shortly", "Try again shortly.")
+        }
+    };
+    let detail = format!(
+        "{id} is being fetched from the upstream registry, which takes longer than {seconds}s. {next}"
+    );
+    Refusal::new(RefusalKind::Pending, title, detail)
 }
 
 /// Decided, and not servable.
@@ -66,14 +114,7 @@ pub(crate) fn decided(id: &ArtifactId, status: &ArtifactStatus) -> Refusal {
             )
         }
         ArtifactState::Held if status.gate.hold.contains(HoldReason::Age) => {
-            let when = status.eligible_at.map_or_else(|| "later".to_owned(), |at| at.to_string());
-            Refusal::new(
-                RefusalKind::Held { eligible_at: status.eligible_at },
-                &format!("Held until {when}, minimum age"),
-                format!(
-                    "{id} is younger than the mirror's policy allows. It may be served from {when}; choose an older version until then."
-                ),
-            )
+            young(&id.to_string(), status.eligible_at)
         }
         ArtifactState::Held => Refusal::new(
             RefusalKind::Held { eligible_at: None },
@@ -86,6 +127,18 @@ pub(crate) fn decided(id: &ArtifactId, status: &ArtifactStatus) -> Refusal {
         ArtifactState::Fetched | ArtifactState::Verifying => pending(id),
         ArtifactState::Servable => unavailable("its serve record is not there"),
     }
+}
+
+/// Too young for the policy.
+pub(crate) fn young(what: &str, eligible_at: Option<Timestamp>) -> Refusal {
+    let when = eligible_at.map_or_else(|| "later".to_owned(), |at| at.to_string());
+    Refusal::new(
+        RefusalKind::Held { eligible_at },
+        &format!("Held until {when}, minimum age"),
+        format!(
+            "{what} is younger than the mirror's policy allows. It may be served from {when}; choose an older version until then."
+        ),
+    )
 }
 
 fn title(state: &str, finding: Option<&Finding>) -> String {
@@ -116,6 +169,29 @@ pub(crate) fn unknown(what: &str) -> Refusal {
         RefusalKind::Unknown,
         "Not found upstream",
         format!("{what} does not exist at the upstream registry. Check the spelling and the version."),
+    )
+}
+
+/// A checksum database that clients have to ask themselves.
+pub(crate) fn other_database(name: &str) -> Refusal {
+    Refusal::new(
+        RefusalKind::Unknown,
+        "Not the checksum database of this mirror",
+        format!(
+            "this mirror does not pass {name} on. The go command asks it directly, or another one that GOSUMDB names."
+        ),
+    )
+}
+
+/// A module that no checksum database may hear of.
+pub(crate) fn private_module(package: &PackageName) -> Refusal {
+    Refusal::new(
+        RefusalKind::Internal,
+        "Private module, in no checksum database",
+        format!(
+            "{package} is private to this organisation, so this mirror never asks a checksum database about it. Set GONOSUMDB \
+             to a pattern that names it, or GOPRIVATE if the go command is to fetch it without the mirror."
+        ),
     )
 }
 
