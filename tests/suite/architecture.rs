@@ -41,6 +41,7 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("domain", vec![]),
         ("ecosystems", pure.clone()),
         ("attestation", pure.clone()),
+        ("tlog", pure.clone()),
         ("blobs", pure.clone()),
         ("store", pure.clone()),
         ("bus", pure.clone()),
@@ -49,10 +50,12 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("worker", vec!["domain", "blobs", "store", "bus", "runtime"]),
     ]);
     let any_shared = vec!["domain", "ecosystems", "blobs", "store", "bus", "upstream", "runtime", "worker"];
-    for service in ["edge", "hash", "promote", "console"] {
+    for service in ["hash", "promote", "console"] {
         allowed.insert(service, any_shared.clone());
     }
-    allowed.insert("attest", any_shared.into_iter().chain(["attestation"]).collect());
+    for (service, specification) in [("attest", "attestation"), ("sumdb", "tlog"), ("edge", "tlog")] {
+        allowed.insert(service, any_shared.iter().copied().chain([specification]).collect());
+    }
     allowed
 }
 
@@ -82,7 +85,8 @@ fn pure_crates_have_no_io_clock_async_or_database() {
     let banned =
         ["tokio", "reqwest", "hyper", "axum", "async-nats", "tokio-postgres", "rand", "figment", "tempfile"];
     for package in metadata.packages.iter().filter(|p| {
-        ["touchstone-domain", "touchstone-ecosystems", "touchstone-attestation"].contains(&&**p.name)
+        ["touchstone-domain", "touchstone-ecosystems", "touchstone-attestation", "touchstone-tlog"]
+            .contains(&&**p.name)
     }) {
         for dependency in package.dependencies.iter().filter(|d| d.kind == DependencyKind::Normal) {
             assert!(

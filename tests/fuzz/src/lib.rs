@@ -10,6 +10,7 @@
 //! | [`sri`] | is what a table says, digest for digest, and nothing else is |
 //! | [`packument`] | renders to a document with the same versions and claims, and without the refused ones |
 //! | [`simple_json`] | renders, in every form, to an index with the same files and claims, the refused ones yanked |
+//! | [`tlog`] | was signed by the key, is in the signed tree, and is written the same again |
 
 pub mod attested;
 pub mod bundle;
@@ -20,6 +21,7 @@ pub mod packument;
 pub mod pep740;
 pub mod simple_json;
 pub mod sri;
+pub mod tlog;
 
 #[cfg(test)]
 mod tests;

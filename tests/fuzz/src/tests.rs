@@ -45,6 +45,11 @@ fn simple_indexes() {
 }
 
 #[test]
+fn notes_lookups_and_tiles() {
+    seeds("tlog", crate::tlog::check);
+}
+
+#[test]
 fn sri_strings() {
     seeds("sri", crate::sri::check);
 }
