@@ -115,7 +115,7 @@ impl SumdbCheck {
             Err(_) if length == BodyLength::Unknown => return Err(ended_early(got)),
             Err(error) => return Err(Problem::from(error).into()),
         };
-        let tiles = database.prove(state, &opened.head, Some(opened.id), sources).await?;
+        let tiles = database.prove(state, &opened.head, opened.id, sources).await?;
         Ok(judge::recorded(&opened, &tiles, &id.package, &id.version)?)
     }
 

@@ -60,11 +60,34 @@ impl Database {
     /// Merges a head into the stored one, and proves a leaf in the larger of both trees.
     pub(crate) async fn prove(
         &self,
+        state: SumdbState,
+        new: &Arc<SignedHead>,
+        leaf: u64,
+        sources: Sources,
+    ) -> Result<AuthenticatedTiles, Stop> {
+        let (_, tiles) = self.merged(state, new, Some(leaf), sources).await?;
+        Ok(tiles.expect("a leaf was asked for"))
+    }
+
+    /// Merges a head into the stored one; returns the size of the larger of both.
+    pub(crate) async fn merge(
+        &self,
+        state: SumdbState,
+        new: &Arc<SignedHead>,
+        sources: Sources,
+    ) -> Result<u64, Stop> {
+        self.merged(state, new, None, sources).await.map(|(size, _)| size)
+    }
+
+    /// The larger tree's size, and what was asked of it; `None` if nothing was. A head that nothing is stored of is accepted for
+    /// its signature, as is the stored one.
+    async fn merged(
+        &self,
         mut state: SumdbState,
         new: &Arc<SignedHead>,
         leaf: Option<u64>,
         sources: Sources,
-    ) -> Result<AuthenticatedTiles, Stop> {
+    ) -> Result<(u64, Option<AuthenticatedTiles>), Stop> {
         for _ in 0..MERGES_MAX {
             let stored = match &state.head {
                 Some(head) => Some(self.verified(head).await?),
@@ -77,8 +100,13 @@ impl Database {
             let larger = stored.as_ref().filter(|stored| stored.head().size > new.head().size).unwrap_or(new);
             let prefixes = relation.contained().map(|head| head.size).into_iter().collect();
             let wanted = Wanted { leaves: leaf.into_iter().collect(), prefixes };
-            let tiles = self.tiles.authenticated(larger, &wanted, sources).await?;
-            match relation.decide(|size| tiles.root_of(size)).map_err(Problem::from)? {
+            let tiles = if wanted == Wanted::default() {
+                None
+            } else {
+                Some(self.tiles.authenticated(larger, &wanted, sources).await?)
+            };
+            let root_of = |size| tiles.as_ref().expect("a root was asked for").root_of(size);
+            match relation.decide(root_of).map_err(Problem::from)? {
                 Merge::Keep => {}
                 Merge::Fork => return Err(self.forked(state.head, new).await),
                 Merge::Advance => match self.advance(state.head.as_ref(), new).await? {
@@ -93,8 +121,10 @@ impl Database {
                     }
                 },
             }
-            self.tiles.keep(&tiles).await;
-            return Ok(tiles);
+            if let Some(tiles) = &tiles {
+                self.tiles.keep(tiles).await;
+            }
+            return Ok((larger.head().size, tiles));
         }
         Err(CheckError::retry(format!("the head of {} moves on too often to be merged", self.id)).into())
     }

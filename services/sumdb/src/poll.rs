@@ -105,15 +105,13 @@ impl Poller {
             Err(problem) => return Err(problem.into()),
         };
         let (before, stopped) = (state.head.clone(), state.stop.is_some());
-        let ours = before.as_ref().map(|before| (before.size, before.root));
-        let merged_size = match ours {
-            // Nothing is to be proved of the head that is stored.
-            Some(ours) if ours == (head.head().size, head.head().root) => ours.0,
-            Some((ours, _)) if head.head().size < ours => {
+        let behind = before.as_ref().filter(|before| head.head().size < before.size);
+        let merged_size = match behind {
+            Some(before) => {
                 self.contained(state, &head, sources).await?;
-                ours
+                before.size
             }
-            Some(_) | None => database.prove(state, &head, None, sources).await?.head().size,
+            None => database.merge(state, &head, sources).await?,
         };
         Ok(Latest { head, before, merged_size, stopped })
     }
@@ -127,7 +125,7 @@ impl Poller {
         sources: Sources,
     ) -> Result<(), Stop> {
         let (database, size) = (&self.database.id, head.head().size);
-        let why = match self.database.prove(state, head, None, sources).await {
+        let why = match self.database.merge(state, head, sources).await {
             Ok(_) => return Ok(()),
             Err(stopped @ Stop::Stopped(_)) => return Err(stopped),
             Err(Stop::Refused(problem)) => problem.detail,
