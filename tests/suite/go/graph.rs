@@ -68,6 +68,11 @@ impl Graph {
         self.modules.iter().map(|module| (module.path.clone(), module.version.clone())).collect()
     }
 
+    /// Every module.
+    pub(super) fn modules(&self) -> &[Module] {
+        &self.modules
+    }
+
     /// The arguments of `go get` for the top layer.
     pub(super) fn roots(&self) -> String {
         self.roots.iter().flat_map(|(path, version)| [path, "@", version, " "]).collect()

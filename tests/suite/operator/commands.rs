@@ -187,7 +187,8 @@ async fn a_configuration_that_could_mean_something_else_is_refused() {
 fn policy_check_says_what_a_policy_means() {
     let directory = tempfile::tempdir().expect("a directory");
     let policy = "[[rule]]\nmin_age = \"7d\"\n\n[[deny]]\necosystem = \"pypi\"\npackage = \"sample_project\"\n\
-                  versions = [\"1.0rc1\"]\nreason = \"malware\"\n\n[[internal]]\necosystem = \"npm\"\npackages = [\"@acme/*\"]\n";
+                  versions = [\"1.0rc1\"]\nreason = \"malware\"\n\n[[internal]]\necosystem = \"npm\"\npackages = [\"@acme/*\"]\n\
+                  [sumdb]\nprivate = [\"corp.example\"]\n";
     fs::write(directory.path().join("policy.toml"), policy).expect("written");
     let check = |arguments: &[&str]| run(directory.path(), &[&["policy", "check"], arguments].concat());
     let (code, said, _) = check(&[]);
@@ -206,11 +207,15 @@ fn policy_check_says_what_a_policy_means() {
         ("pkg:pypi/Sample.Project@1.0-RC1", 2, "pkg:pypi/sample-project@1.0rc1 is denied: malware\n"),
         ("pkg:pypi/sample-project@1.0.0rc1", 2, "is denied: malware\n"),
         ("pkg:pypi/sample-project@1.0", 0, "may be fetched\n"),
+        ("pkg:golang/corp.example/x", 0, "\n  required checks: hash\n"),
+        ("pkg:golang/corp.example/x", 0, "\n  private: the checksum database is not asked\n"),
+        ("pkg:golang/code.example/x", 0, "\n  required checks: hash, sumdb\n"),
         ("pkg:npm/%40acme/tool", 2, "pkg:npm/%40acme/tool is internal, and never asked for upstream\n"),
     ] {
         let (found, said, problem) = check(&["policy.toml", "--purl", purl]);
         assert_eq!((found, problem.as_str()), (Some(code), ""), "{purl}");
         assert!(said.starts_with(valid) && said.contains(expected), "{said}");
+        assert!(said.contains("\n1 pattern(s) of private Go modules\n"), "{said}");
     }
     let digest = "ab".repeat(32);
     let exceptions = format!(
@@ -232,7 +237,15 @@ fn policy_check_says_what_a_policy_means() {
     for (document, expected) in [
         ("[[rule]]\nrequires = [\"hash\"]\n", "unknown field `requires`"),
         ("[[rule]]\nrequire = []\n", "rule number 1: `require` is empty"),
-        ("[[rule]]\nrequire = [\"sumdb\"]\n", "the check \"sumdb\" has no worker in this version"),
+        ("[[rule]]\nrequire = [\"peer\"]\n", "the check \"peer\" has no worker in this version"),
+        (
+            "[[rule]]\nrequire = [\"sumdb\"]\n",
+            "the check \"sumdb\" needs `ecosystem = \"go\"`, which is checked by it anyway",
+        ),
+        (
+            "[sumdb]\nprivate = [\"corp.example/\"]\n",
+            "sumdb.private number 1: the pattern \"corp.example/\" has an empty element",
+        ),
         (
             "[[rule]]\nrequire = [\"attest\"]\n",
             "the check \"attest\" needs an `ecosystem` that has attestations",

@@ -103,7 +103,7 @@ async fn without_a_token_reading_is_open_and_every_error_is_problem_details() {
             400,
             "not a package URL such as pkg:npm/left-pad@1.3.0",
         ),
-        (Method::GET, "api/v1/artifacts?purl=pkg:golang/a/b@1", "", 400, "golang"),
+        (Method::GET, "api/v1/artifacts?purl=pkg:maven/a/b@1", "", 400, "maven"),
         (Method::GET, "api/v1/artifacts?purl=pkg:pypi/a@not-a-version", "", 400, "a PEP 440 version"),
         (Method::GET, "api/v1/nothing", "", 404, "/api/v1/openapi.json lists the paths"),
         (Method::GET, "nothing", "", 404, "/api/v1/openapi.json lists the paths"),

@@ -5,9 +5,9 @@ use std::fs;
 use tempfile::TempDir;
 use touchstone_domain::{Ecosystem, Sha256};
 use touchstone_store::{NewSumdbStop, Store, StoreOptions, SumdbHead, SumdbStopKind};
-use touchstone_testkit::{Lie, NoteLie, Registry, fresh_database};
+use touchstone_testkit::{Lie, MirrorProcesses, NoteLie, Registry, eventually, fresh_database};
 
-use super::run;
+use super::{http, run};
 
 /// A configuration for a miniature database, and the store that it names.
 struct Place {
@@ -136,6 +136,7 @@ async fn doctor_says_how_far_we_are_and_why_go_is_stopped() {
     assert_eq!(code, Some(1), "not on record");
     let stopped = "the checksum database is stopped, and what needs its answer waits\n  rollback    ";
     assert!(told.contains(stopped) && told.contains(&format!("\n  fork        {id}, since 20")), "{told}");
+    assert!(told.contains("\n              ours has 5 records, theirs 7\n"), "{told}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -228,4 +229,52 @@ async fn a_stop_ends_by_the_word_of_somebody_who_says_why() {
     );
     let state = place.store.sumdb_state(&id).await.expect("a state");
     assert_eq!((state.stop, state.head), (None, None));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_console_names_each_database_that_is_stopped_with_both_heads() {
+    let (registry, database) = (Registry::start().await, "other.example+01234567");
+    let mirror = MirrorProcesses::start(&registry).await;
+    let options = StoreOptions {
+        url: mirror.servers.postgres.url(),
+        pool_size: 2,
+        application_name: "touchstone-test".to_owned(),
+    };
+    let store = Store::connect(options).await.expect("the database");
+    let get = async |path: &str| {
+        let url = mirror.console.join(path).expect("a path");
+        eventually("the console answers", || async {
+            let answer = http().get(url.clone()).send().await.ok()?;
+            answer.text().await.ok()
+        })
+        .await
+    };
+    let json = async |path| serde_json::from_str::<serde_json::Value>(&get(path).await).expect("JSON");
+    assert_eq!(json("api/v1/summary").await["stopped"], serde_json::json!([]));
+    let gauge = |kind| format!("touchstone_sumdb_stopped{{database=\"{database}\",kind=\"{kind}\"}}");
+    assert!(!get("metrics").await.contains(&gauge("fork")));
+
+    let head = |size, note: &str| SumdbHead { size, root: Sha256([7; 32]), note: note.into() };
+    let (ours, theirs) = (head(5, "our note"), head(7, "their note"));
+    let stop = NewSumdbStop { kind: SumdbStopKind::Fork, ours, theirs, detail: "two heads".to_owned() };
+    assert!(store.stop_sumdb(database, &stop).await.expect("stopped"));
+    let metrics = get("metrics").await;
+    for (kind, value) in [("fork", 1), ("rollback", 0), ("freeze", 0)] {
+        let line = format!("{} {value}", gauge(kind));
+        assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
+    }
+    let stopped = &json("api/v1/summary").await["stopped"];
+    assert_eq!((&stopped[0]["database"], &stopped[0]["kind"]), (&database.into(), &"fork".into()));
+    assert_eq!(
+        (&stopped[0]["ours"]["size"], &stopped[0]["theirs"]["note"]),
+        (&5.into(), &"their note".into())
+    );
+    assert_eq!(json("api/v1/artifacts?purl=pkg:golang/code.example/x").await["stopped"], *stopped);
+    let elsewhere = json("api/v1/artifacts?purl=pkg:npm/left-pad").await;
+    assert_eq!(elsewhere["stopped"], serde_json::json!([]), "it is nothing to other ecosystems");
+
+    let resumed = store.resume_sumdb(database, &[SumdbStopKind::Fork], "a test", false).await;
+    assert!(resumed.expect("resumed"));
+    assert!(get("metrics").await.contains(&format!("{} 0\n", gauge("fork"))));
+    assert_eq!(json("api/v1/summary").await["stopped"], serde_json::json!([]));
 }

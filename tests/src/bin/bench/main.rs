@@ -1,6 +1,6 @@
 //! `./dev bench`: the figures of design.md section 9, measured on this machine, with its load beside each.
 //!
-//! Names as arguments choose some: `flood`, `latency`, `cold`, `warm`, `memory`, `readers`, `attestation`. Nothing is judged
+//! Names as arguments choose some: `flood`, `latency`, `cold`, `warm`, `memory`, `readers`, `attestation`, `sumdb`. Nothing is judged
 //! here; goals are printed beside what was measured, since a shared machine says little about a quiet one.
 
 mod attestation;
@@ -8,6 +8,7 @@ mod cold;
 mod http;
 mod memory;
 mod pipeline;
+mod sumdb;
 mod warm;
 mod world;
 
@@ -84,6 +85,10 @@ async fn main() -> ExitCode {
     }
     if wanted("attestation") {
         attestation::checks();
+    }
+    if wanted("sumdb") {
+        sumdb::lookups();
+        sumdb::requests().await;
     }
     ExitCode::SUCCESS
 }
