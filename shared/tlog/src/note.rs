@@ -108,18 +108,17 @@ impl SignedNote {
     /// Checks the signatures that say that they are by the key: there must be one, and each must verify. Those by other keys
     /// do not count, even where they share the name or the hash of this one.
     pub fn verify(self, key: &VerifierKey) -> Result<VerifiedNote, NoteError> {
-        let ours = |s: &&Signature| s.name == key.name() && s.key_hash == key.hash();
-        let mut checked: Vec<&Signature> = vec![];
-        for signature in self.signatures.iter().filter(ours) {
-            if checked.contains(&signature) {
-                continue; // The same line again.
+        let mut signed = false;
+        for Signature { name, key_hash, signature } in &self.signatures {
+            if name != key.name() || *key_hash != key.hash() {
+                continue;
             }
-            if !key.is_signature(self.text().as_bytes(), &signature.signature) {
+            if !key.is_signature(self.text().as_bytes(), signature) {
                 return Err(NoteError::Signature(key.id()));
             }
-            checked.push(signature);
+            signed = true;
         }
-        if checked.is_empty() {
+        if !signed {
             return Err(NoteError::Unsigned(key.id()));
         }
         Ok(VerifiedNote { text_bytes: self.text_bytes, bytes: self.bytes })
