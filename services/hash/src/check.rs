@@ -70,9 +70,11 @@ impl HashCheck {
                 let Some(status) = self.status(&id).await?.filter(sidecar::counts) else { return Ok(None) };
                 let facts = self.store.facts(&[status.artifact()]).await.map_err(asking)?;
                 let Some(facts) = facts.into_iter().next() else { return Ok(None) };
-                let inside = facts.clone();
+                let (inside, policy) = (facts.clone(), Arc::clone(&job.policy));
                 let found = self
-                    .read(&facts, &job.blobs, move |file, stop| examine::manifest(file, &inside, stop))
+                    .read(&facts, &job.blobs, move |file, stop| {
+                        examine::manifest(file, &inside, &policy, stop)
+                    })
                     .await?;
                 match found {
                     Ok(Some(inside)) => sidecar::inside(&status, manifest, inside),

@@ -4,8 +4,8 @@ use std::io::{self, Read, Seek};
 
 use tokio_util::sync::CancellationToken;
 use touchstone_blobs::{Digests, Reread, digest};
-use touchstone_domain::{Outcome, OutcomeKind, Policy, Reason, Sha256};
-use touchstone_ecosystems::{Adapter, Computed, InspectError, adapter};
+use touchstone_domain::{ArtifactId, Claim, Ecosystem, Outcome, OutcomeKind, Policy, Reason, Sha256};
+use touchstone_ecosystems::{Adapter, Computed, InspectError, Inspected, ReadSeek, adapter};
 use touchstone_store::Facts;
 use touchstone_worker::Finding;
 
@@ -55,7 +55,7 @@ pub(crate) fn examine(
     // What is held for its digests is looked into all the same: a refusal outweighs a hold.
     if outcome.kind != OutcomeKind::Fail {
         let mut archive = Reread::new(file, &found.chunks, stop);
-        match adapter.inspect(&facts.id, &facts.claims, &mut archive) {
+        match inspect(&facts.id, &facts.claims, policy, &mut archive) {
             Ok(inspected) => {
                 manifest = inspected.manifest;
                 if outcome.reason == Reason::NoClaim && !adapter.declares_digests() {
@@ -75,15 +75,38 @@ pub(crate) fn examine(
 pub(crate) fn manifest(
     mut file: impl Read + Seek,
     facts: &Facts,
+    policy: &Policy,
     stop: &CancellationToken,
 ) -> Result<Result<Option<Sha256>, Reason>, ExamineError> {
     let found = digest(&mut file, facts.size, &[], stop)?;
     on_record(&found, facts)?;
     let mut archive = Reread::new(file, &found.chunks, stop);
-    match adapter(facts.id.ecosystem).inspect(&facts.id, &[], &mut archive) {
+    match inspect(&facts.id, &[], policy, &mut archive) {
         Ok(inspected) => Ok(Ok(inspected.manifest)),
         Err(InspectError::Refused(reason)) => Ok(Err(reason)),
         Err(InspectError::Io(error)) => Err(error.into()),
+    }
+}
+
+/// Looks into the archive; another name in its manifest is refused, unless the policy allows that the module is a fork.
+fn inspect(
+    id: &ArtifactId,
+    claims: &[Claim],
+    policy: &Policy,
+    archive: &mut dyn ReadSeek,
+) -> Result<Inspected, InspectError> {
+    let inspected = adapter(id.ecosystem).inspect(id, claims, archive)?;
+    let allowed = match id.ecosystem {
+        Ecosystem::Go => policy.allows_fork(&id.package),
+        Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi => false,
+    };
+    match &inspected.renamed {
+        Some(found) if !allowed => Err(InspectError::Refused(Reason::CoordinateMismatch {
+            part: "module".to_owned(),
+            expected: id.package.to_string(),
+            found: found.clone(),
+        })),
+        Some(_) | None => Ok(inspected),
     }
 }
 

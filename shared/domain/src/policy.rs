@@ -7,6 +7,9 @@
 //!
 //! *Invariant:* every Go module is checked against the checksum database, unless `[sumdb] private` names it; the toolchain is,
 //! whatever a pattern says.
+//!
+//! *Invariant:* the `go.mod` of a module names the path that was asked for, unless `[go] forks` names the module; that of the
+//! toolchain does, whatever a pattern says.
 
 mod attestation;
 mod document;
@@ -24,7 +27,7 @@ pub use attestation::{AttestationMode, Pin, Waiver};
 
 /// Rules beyond this number are refused; each request walks them.
 const RULES_MAX: usize = 10_000;
-/// The module that the go command fetches itself from; always checked against the checksum database.
+/// The module that the go command fetches itself from; always checked against the checksum database, and no fork.
 const GO_TOOLCHAIN: &str = "golang.org/toolchain";
 
 /// A parsed policy. The default one requires the hash check of everything, and takes attestations by the ratchet where the
@@ -34,6 +37,7 @@ pub struct Policy {
     document: String,
     modes: RawModes,
     private_modules: Vec<Pattern>,
+    forks: Vec<Pattern>,
     rules: Vec<PolicyRule>,
     deny: Vec<Deny>,
     internal: Vec<Internal>,
@@ -137,14 +141,16 @@ impl Policy {
             + raw.internal.len()
             + raw.pin.len()
             + raw.waiver.len()
-            + raw.sumdb.private.len();
+            + raw.sumdb.private.len()
+            + raw.go.forks.len();
         if found > RULES_MAX {
             return Err(PolicyError::TooLong { found });
         }
-        let private = |pattern: String| Pattern::compile(Ecosystem::Go, &pattern);
+        let modules = |pattern: String| Pattern::compile(Ecosystem::Go, &pattern);
         Ok(Self {
             document: document.to_owned(),
-            private_modules: numbered("sumdb.private", raw.sumdb.private, private)?,
+            private_modules: numbered("sumdb.private", raw.sumdb.private, modules)?,
+            forks: numbered("go.forks", raw.go.forks, modules)?,
             modes: raw.attestations,
             rules: numbered("rule", raw.rule, document::rule)?,
             deny: numbered("deny", raw.deny, document::deny)?,
@@ -221,11 +227,13 @@ impl Policy {
 
     /// Whether a Go module is private: no checksum database knows it, and none may be asked for it.
     pub fn is_private_module(&self, module: &PackageName) -> bool {
-        if module.as_str() == GO_TOOLCHAIN {
-            return false;
-        }
-        let name = pattern::fold(Ecosystem::Go, module.as_str());
-        self.private_modules.iter().any(|pattern| pattern.matches(&name))
+        names_module(&self.private_modules, module)
+    }
+
+    /// Whether the `go.mod` of a Go module may name another path, as that of a fork does which is required through a `replace`
+    /// directive.
+    pub fn allows_fork(&self, module: &PackageName) -> bool {
+        names_module(&self.forks, module)
     }
 
     /// Who must sign a package, if the policy pins it; the first pin that names it.
@@ -319,6 +327,12 @@ impl Policy {
                 && (rule.packages.is_empty() || rule.packages.iter().any(|p| p.matches(&name)))
         })
     }
+}
+
+/// Whether one of the patterns names a Go module; none ever names the toolchain.
+fn names_module(patterns: &[Pattern], module: &PackageName) -> bool {
+    let name = pattern::fold(Ecosystem::Go, module.as_str());
+    name != GO_TOOLCHAIN && patterns.iter().any(|pattern| pattern.matches(&name))
 }
 
 fn numbered<R, T>(

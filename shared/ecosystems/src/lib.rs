@@ -157,6 +157,9 @@ pub struct Inspected {
     /// The digest of the manifest that names the package: the one inside, or the file itself where it is nothing else. `None`
     /// for a Go module without a `go.mod`; nothing then has to be equal to it.
     pub manifest: Option<Sha256>,
+    /// The other name that the manifest gives, cut short, where the policy may allow that: the module path in the `go.mod` of a
+    /// fork. Not accepted until whoever knows the policy has said so.
+    pub renamed: Option<String>,
 }
 
 /// Why an archive was not accepted.

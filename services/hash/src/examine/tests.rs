@@ -13,7 +13,7 @@ use touchstone_domain::{
 use touchstone_store::Facts;
 use touchstone_worker::Finding;
 
-use super::{ExamineError, examine};
+use super::{ExamineError, examine, manifest};
 use archive::cargo;
 pub(crate) use archive::{GO_MOD, PKG_INFO, Sample, go_mod, go_zip, npm, pypi, sidecar};
 
@@ -65,6 +65,46 @@ fn where_no_digest_is_declared_the_archive_alone_counts() {
     let Outcome { kind, reason } = outcome(&longer);
     assert_eq!(kind, OutcomeKind::Fail);
     assert!(matches!(reason, Reason::ArchiveRejected { rule: ArchiveRule::Truncated, .. }), "{reason}");
+}
+
+#[test]
+fn the_go_mod_of_a_fork_names_another_module_only_where_the_policy_says_so() {
+    let upstream = GO_MOD.replace("left", "right");
+    let manifest_of = Some(Sha256::of(&upstream));
+    let policy = |pattern: &str| Policy::parse(&format!("[go]\nforks = [{pattern:?}]\n")).expect("a policy");
+    for Sample { bytes, facts } in [go_zip(Some(&upstream)), go_mod(&upstream)] {
+        let refused = Reason::CoordinateMismatch {
+            part: "module".into(),
+            expected: "code.example/left-pad".into(),
+            found: "code.example/right-pad".into(),
+        };
+        for (pattern, allowed) in [
+            ("code.example/left-pad", true),
+            ("code.example", true),
+            ("code.example/right-pad", false),
+            ("code.example/left-pad/v2", false),
+        ] {
+            let (policy, stop) = (policy(pattern), CancellationToken::new());
+            let found = examine(Cursor::new(&bytes), &facts, &policy, &stop).expect("a finding");
+            let inside = manifest(Cursor::new(&bytes), &facts, &policy, &stop).expect("read");
+            if allowed {
+                assert_eq!(found.finding.outcome, Outcome::pass(Reason::Undeclared), "{pattern}");
+                assert_eq!((found.manifest, inside), (manifest_of, Ok(manifest_of)), "{pattern}");
+            } else {
+                assert_eq!(found.finding.outcome, Outcome::fail(refused.clone()), "{pattern}");
+                assert_eq!((found.manifest, inside), (None, Err(refused.clone())), "{pattern}");
+            }
+        }
+    }
+    let Sample { bytes, mut facts } = go_mod(&upstream);
+    facts.id.package = PackageName::new("golang.org/toolchain").expect("a name");
+    let found = examine(Cursor::new(&bytes), &facts, &policy("*"), &CancellationToken::new());
+    let refused = Reason::CoordinateMismatch {
+        part: "module".into(),
+        expected: "golang.org/toolchain".into(),
+        found: "code.example/right-pad".into(),
+    };
+    assert_eq!(found.expect("a finding").finding.outcome, Outcome::fail(refused), "whatever a pattern says");
 }
 
 #[test]

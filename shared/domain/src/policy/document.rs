@@ -23,6 +23,8 @@ pub(super) struct Document {
     #[serde(default)]
     pub(super) sumdb: RawSumdb,
     #[serde(default)]
+    pub(super) go: RawGo,
+    #[serde(default)]
     pub(super) rule: Vec<RawRule>,
     #[serde(default)]
     pub(super) deny: Vec<RawDeny>,
@@ -39,6 +41,13 @@ pub(super) struct Document {
 pub(super) struct RawSumdb {
     #[serde(default)]
     pub(super) private: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawGo {
+    #[serde(default)]
+    pub(super) forks: Vec<String>,
 }
 
 #[derive(Deserialize)]

@@ -149,3 +149,25 @@ fn only_a_private_module_goes_without_the_checksum_database() {
         Policy::parse(document).expect("policy").requirement(Ecosystem::Go, &package("a.example"));
     assert_eq!(requirement.required(), hash, "what is asked for is never nothing");
 }
+
+#[test]
+fn only_a_module_that_the_policy_names_is_a_fork_and_never_the_toolchain() {
+    let policy = Policy::parse("[go]\nforks = [\"code.example/team/*\", \"golang.org\"]").expect("policy");
+    for (module, allowed) in [
+        ("code.example/team/fork", true),
+        ("code.example/team/fork/v2", true),
+        ("code.example/team", false),
+        ("code.example/other/fork", false),
+        ("golang.org/other", true),
+        ("golang.org/toolchain", false),
+    ] {
+        assert_eq!(policy.allows_fork(&package(module)), allowed, "{module}");
+        assert!(!policy.is_private_module(&package(module)), "{module}");
+        assert!(!Policy::default().allows_fork(&package(module)), "{module}");
+    }
+    let problem = Policy::parse("[go]\nforks = [\"a.example\", \"b.example/\"]").expect_err("refused");
+    let expected =
+        "go.forks number 2: the pattern \"b.example/\" has an empty element; write it as GOPRIVATE does";
+    assert_eq!(problem.to_string(), expected);
+    assert!(matches!(Policy::parse("[go]\nfork = []"), Err(PolicyError::Syntax(_))));
+}

@@ -118,7 +118,7 @@ pub(crate) fn refuse(rule: ArchiveRule, detail: impl Into<String>) -> InspectErr
 }
 
 /// How much of a text from an archive goes into a reason.
-const CHARACTERS_MAX: usize = 120;
+pub(crate) const CHARACTERS_MAX: usize = 120;
 
 /// A text from an archive, escaped and shortened for a reason.
 pub(crate) fn shown(text: impl AsRef<[u8]>) -> String {

@@ -67,7 +67,8 @@ pub(crate) fn read_rooted(
     let Some(manifest) = manifest else {
         return Err(refuse(ArchiveRule::Missing, format!("it has no {file} in its first directory")));
     };
-    let inspected = Inspected { entries, unpacked_bytes, manifest: Some(Sha256::of(&manifest)) };
+    let inspected =
+        Inspected { entries, unpacked_bytes, manifest: Some(Sha256::of(&manifest)), renamed: None };
     Ok(Rooted { manifest, inspected })
 }
 

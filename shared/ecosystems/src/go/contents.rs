@@ -4,7 +4,8 @@
 //! - Everything is below `{module}@{version}/`. Directories may have entries, which are empty.
 //! - Names are those of every platform, and no two differ only by case or composition, directories included.
 //! - The only `go.mod` is the one at the root: what is below another one is another module. A version with `+incompatible`
-//!   has none. Its `module` line, and that of the `.mod`, is the path that was asked for.
+//!   has none. Its `module` line, and that of the `.mod`, is the path that was asked for; another one is told, for the policy to
+//!   decide: the go command takes a fork by its own name in a `replace` directive, and then either name in its `go.mod`.
 //! - At most 500 MiB, packed and unpacked, and 16 MiB for `go.mod` and `LICENSE`.
 //! - No comments and no extra fields but a time: nothing vouches for them, since `h1:` covers names and contents only.
 //!
@@ -18,7 +19,10 @@ use touchstone_domain::{ArchiveRule, ArtifactId, FileName, Sha256};
 use super::{gomod, paths};
 use crate::{
     InspectError, Inspected, ReadSeek,
-    archive::{Folded, Kind, Limits, Member, Zip, mismatch, read_whole, refuse, same_when_folded, shown},
+    archive::{
+        CHARACTERS_MAX, Folded, Kind, Limits, Member, Zip, mismatch, read_whole, refuse, same_when_folded,
+        shown,
+    },
 };
 
 const GO_MOD: &str = "go.mod";
@@ -57,9 +61,9 @@ pub(super) fn inspect(id: &ArtifactId, file: &mut dyn ReadSeek) -> Result<Inspec
 /// to say: [`Inspected::manifest`] is the digest of either.
 fn inspect_mod(id: &ArtifactId, file: &mut dyn ReadSeek) -> Result<Inspected, InspectError> {
     let document = read_whole(file, LIMITS.manifest_bytes_max)?;
-    check_module(id, &document)?;
+    let renamed = renamed_module(id, &document)?;
     let manifest = Some(Sha256::of(&document));
-    Ok(Inspected { entries: 1, unpacked_bytes: document.len() as u64, manifest })
+    Ok(Inspected { entries: 1, unpacked_bytes: document.len() as u64, manifest, renamed })
 }
 
 fn inspect_zip(id: &ArtifactId, file: &mut dyn ReadSeek) -> Result<Inspected, InspectError> {
@@ -69,13 +73,13 @@ fn inspect_zip(id: &ArtifactId, file: &mut dyn ReadSeek) -> Result<Inspected, In
     let mut zip = Zip::open(file, &LIMITS)?;
     zip.check_no_remarks()?;
     let go_mod = check_names(id, zip.members())?;
-    let mut found = Inspected { entries: 0, unpacked_bytes: 0, manifest: None };
+    let mut found = Inspected { entries: 0, unpacked_bytes: 0, manifest: None, renamed: None };
     for index in 0..zip.members().len() {
         found.entries += 1;
         found.unpacked_bytes += zip.members()[index].size;
         if Some(index) == go_mod {
             let document = zip.read_member(index, LIMITS.manifest_bytes_max)?;
-            check_module(id, &document)?;
+            found.renamed = renamed_module(id, &document)?;
             found.manifest = Some(Sha256::of(&document));
         } else {
             zip.unpack_member(index, &mut |_| {})?;
@@ -129,12 +133,10 @@ fn check_file(name: &str, size: u64) -> Result<(), InspectError> {
     Ok(())
 }
 
-fn check_module(id: &ArtifactId, document: &[u8]) -> Result<(), InspectError> {
+/// The path in a `go.mod`, cut short, if it is not the module's.
+fn renamed_module(id: &ArtifactId, document: &[u8]) -> Result<Option<String>, InspectError> {
     let path = gomod::module_path(document)?;
-    if path == id.package.as_str() {
-        return Ok(());
-    }
-    Err(mismatch("module", id.package.as_str(), path))
+    Ok((path != id.package.as_str()).then(|| path.chars().take(CHARACTERS_MAX).collect()))
 }
 
 #[cfg(test)]

@@ -52,7 +52,12 @@ fn sdist(
 fn sidecar(id: &ArtifactId, file: &mut dyn ReadSeek, limits: &Limits) -> Result<Inspected, InspectError> {
     let document = read_whole(file, limits.manifest_bytes_max)?;
     Metadata::parse("the metadata", &document)?.check(id)?;
-    Ok(Inspected { entries: 1, unpacked_bytes: document.len() as u64, manifest: Some(Sha256::of(&document)) })
+    Ok(Inspected {
+        entries: 1,
+        unpacked_bytes: document.len() as u64,
+        manifest: Some(Sha256::of(&document)),
+        renamed: None,
+    })
 }
 
 /// Compares the METADATA of a wheel, or the PKG-INFO of an sdist, with what the index declares of its sidecar, which resolvers read instead.

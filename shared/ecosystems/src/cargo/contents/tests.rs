@@ -20,7 +20,10 @@ fn says(manifest: impl AsRef<[u8]>) -> Result<Inspected, InspectError> {
 fn a_sound_crate_is_described() {
     let found = says(MANIFEST_A).expect("sound");
     let manifest = Some(Sha256::of(MANIFEST_A));
-    assert_eq!(found, Inspected { entries: 1, unpacked_bytes: MANIFEST_A.len() as u64, manifest });
+    assert_eq!(
+        found,
+        Inspected { entries: 1, unpacked_bytes: MANIFEST_A.len() as u64, manifest, renamed: None }
+    );
     assert!(says(MANIFEST_A.replace("package", "project")).is_ok(), "the old spelling");
 }
 

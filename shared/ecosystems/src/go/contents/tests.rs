@@ -42,9 +42,12 @@ fn named(name: &str) -> ArchiveRule {
 fn a_sound_module_is_described() {
     let found = with(file("LICENSE", "none")).expect("sound");
     let unpacked_bytes = LINE.len() as u64 + 4 + 13;
-    assert_eq!(found, Inspected { entries: 3, unpacked_bytes, manifest: Some(Sha256::of(LINE)) });
+    assert_eq!(
+        found,
+        Inspected { entries: 3, unpacked_bytes, manifest: Some(Sha256::of(LINE)), renamed: None }
+    );
     let found = inspected(&[file("z.go", "package tiny\n")]).expect("from before modules");
-    assert_eq!(found, Inspected { entries: 1, unpacked_bytes: 13, manifest: None });
+    assert_eq!(found, Inspected { entries: 1, unpacked_bytes: 13, manifest: None, renamed: None });
     for good in [
         "a/b/c.go",
         "日本/é.go",
@@ -155,7 +158,7 @@ fn a_version_from_before_modules_has_no_go_mod() {
 }
 
 #[test]
-fn the_module_line_is_the_path_that_was_asked_for() {
+fn another_path_in_the_module_line_is_told() {
     for extension in [".zip", ".mod"] {
         let says = |line: &str| {
             let bytes = if extension == ".mod" { line.into() } else { zip(&[file("go.mod", line)]) };
@@ -164,15 +167,20 @@ fn the_module_line_is_the_path_that_was_asked_for() {
         for good in
             [LINE, "module \"code.example/Tiny\"", "// x\nmodule (\n\tcode.example/Tiny\n)\ngo 1.22\n"]
         {
-            assert_eq!(says(good).expect(good).manifest, Some(Sha256::of(good)));
+            let found = says(good).expect(good);
+            assert_eq!((found.manifest, found.renamed), (Some(Sha256::of(good)), None));
         }
-        for bad in [
-            "module code.example/tiny\n",
-            "module code.example/Tiny/v2\n",
-            "module other.example/Tiny",
-            "module \"\"",
+        let long = format!("module {}", "é".repeat(1 << 16));
+        let (shortened, _) = long["module ".len()..].split_at(2 * 120);
+        for (other, path) in [
+            ("module code.example/tiny\n", "code.example/tiny"),
+            ("module code.example/Tiny/v2\n", "code.example/Tiny/v2"),
+            ("module other.example/Tiny", "other.example/Tiny"),
+            ("module \"\"", ""),
+            (&long, shortened),
         ] {
-            assert_eq!(mismatched(says(bad)), "module", "{bad}");
+            let found = says(other).expect(other);
+            assert_eq!((found.manifest, found.renamed.as_deref()), (Some(Sha256::of(other)), Some(path)));
         }
         assert_eq!(rule(says("go 1.22\n")), ArchiveRule::Missing);
         assert_eq!(rule(says(&LINE.repeat(2))), ArchiveRule::Ambiguous);

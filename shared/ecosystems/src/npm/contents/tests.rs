@@ -29,7 +29,10 @@ fn a_sound_package_is_described() {
     let document = r#"{"version":"1.0.0","dependencies":{"name":"x"},"name":"@s/a"}"#;
     let found = says("@s/a", "1.0.0", document).expect("sound");
     let manifest = Some(touchstone_domain::Sha256::of(document));
-    assert_eq!(found, Inspected { entries: 2, unpacked_bytes: document.len() as u64, manifest });
+    assert_eq!(
+        found,
+        Inspected { entries: 2, unpacked_bytes: document.len() as u64, manifest, renamed: None }
+    );
 }
 
 #[test]

@@ -204,8 +204,12 @@ fn an_sdist_has_one_directory_with_its_core_metadata() {
     let tar =
         |file: TarFile| inspect(&coordinate("Foo.Bar-1.0rc1.tar.gz"), &[], &mut Cursor::new(file.tgz()));
     let sound = || TarFile::default().directory("Foo.Bar-1.0rc1/").file("Foo.Bar-1.0rc1/PKG-INFO", METADATA);
-    let expected =
-        Inspected { entries: 2, unpacked_bytes: METADATA.len() as u64, manifest: Some(Sha256::of(METADATA)) };
+    let expected = Inspected {
+        entries: 2,
+        unpacked_bytes: METADATA.len() as u64,
+        manifest: Some(Sha256::of(METADATA)),
+        renamed: None,
+    };
     assert_eq!(tar(sound()).expect("sound"), expected);
     assert!(tar(sound().link(b'2', "Foo.Bar-1.0rc1/l", "PKG-INFO")).is_ok(), "a link that stays inside");
     assert_eq!(rule(tar(sound().link(b'2', "Foo.Bar-1.0rc1/l", "../x"))), ArchiveRule::Path);
@@ -251,8 +255,12 @@ fn a_sidecar_is_the_metadata_of_its_wheel() {
         let id = coordinate("foo_bar-1.0rc1-py3-none-any.whl.metadata");
         inspect(&id, &[], &mut Cursor::new(document.to_owned()))
     };
-    let expected =
-        Inspected { entries: 1, unpacked_bytes: METADATA.len() as u64, manifest: Some(Sha256::of(METADATA)) };
+    let expected = Inspected {
+        entries: 1,
+        unpacked_bytes: METADATA.len() as u64,
+        manifest: Some(Sha256::of(METADATA)),
+        renamed: None,
+    };
     assert_eq!(sidecar(METADATA).expect("sound"), expected);
     assert_eq!(mismatched(sidecar("Name: x\nVersion: 1.0rc1\n")), "name");
     assert_eq!(rule(sidecar("<html>")), ArchiveRule::Missing);

@@ -37,7 +37,7 @@ pub(super) fn inspect(
     check_core_metadata(claims, &metadata)?;
     let record = Record::parse(&wheel.read_member(record, limits.list_bytes_max)?, limits)?;
     let (entries, unpacked_bytes) = unpack_all(&mut wheel, &directory, record)?;
-    Ok(Inspected { entries, unpacked_bytes, manifest: Some(Sha256::of(&metadata)) })
+    Ok(Inspected { entries, unpacked_bytes, manifest: Some(Sha256::of(&metadata)), renamed: None })
 }
 
 /// The one `.dist-info` directory at the top.
