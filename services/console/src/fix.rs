@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 
 use jiff::{SignedDuration, tz::TimeZone};
 use touchstone_domain::{
-    ArtifactState, CheckKind, Difference, Discontinuity, HoldReason, Identity, IdentityField, OutcomeKind,
-    Policy, Purl, Reason, RefClass, Version,
+    ArtifactState, CheckKind, Difference, Discontinuity, Ecosystem, HoldReason, Identity, IdentityField,
+    OutcomeKind, Policy, Purl, Reason, RefClass, Version,
 };
 use touchstone_store::{LedgerEntry, Story};
 
@@ -111,6 +111,7 @@ fn for_reason(reason: &Reason, story: &Story, identities: &[LedgerEntry]) -> Vec
         Reason::NoClaim => {
             vec![Fix::words("the upstream has to declare a digest; without one there is nothing to compare")]
         }
+        Reason::CoordinateMismatch { part, found, .. } => for_rename(part, found, story),
         Reason::SumdbAbsent { .. } => for_absence(story),
         Reason::SumdbRefused { .. } => vec![Fix::words(format!(
             "nothing excuses an answer that does not prove itself: look at the incidents, and ask again with `touchstone recheck {}`",
@@ -122,7 +123,6 @@ fn for_reason(reason: &Reason, story: &Story, identities: &[LedgerEntry]) -> Vec
         Reason::DigestMismatch { .. }
         | Reason::SizeMismatch { .. }
         | Reason::ClaimMalformed { .. }
-        | Reason::CoordinateMismatch { .. }
         | Reason::ArchiveRejected { .. }
         | Reason::DigestsMatch { .. }
         | Reason::WeakAccepted { .. }
@@ -149,6 +149,20 @@ fn for_absence(story: &Story) -> Vec<Fix> {
         Purl::from(&story.facts.id)
     ));
     private.into_iter().chain([public]).collect()
+}
+
+/// A module whose `go.mod` names another one: a fork, if the policy can say so.
+fn for_rename(part: &str, found: &str, story: &Story) -> Vec<Fix> {
+    let id = &story.facts.id;
+    let lines = ["[go]".to_owned(), format!("forks = [{}]", quoted(id.package.as_str()))];
+    let may_be_fork = id.ecosystem == Ecosystem::Go
+        && part == "module"
+        && Policy::parse(&lines.join("\n")).is_ok_and(|policy| policy.allows_fork(&id.package));
+    let what = format!(
+        "only if it is your fork of {}, for `replace` directives, name it in the policy's [go] section",
+        quoted(found)
+    );
+    may_be_fork.then(|| Fix::policy(what, &lines)).into_iter().collect()
 }
 
 fn for_break(discontinuity: &Discontinuity, story: &Story, identities: &[LedgerEntry]) -> Vec<Fix> {

@@ -325,6 +325,23 @@ fn a_module_that_the_database_lacks_is_private_or_new_and_a_toolchain_is_never_p
 }
 
 #[test]
+fn a_module_whose_go_mod_names_another_may_be_a_fork_and_a_toolchain_never_is() {
+    let renamed = |part: &str| {
+        let (expected, found) = ("code.example/team/fork".to_owned(), "code.example/a".to_owned());
+        Outcome::fail(Reason::CoordinateMismatch { part: part.to_owned(), expected, found })
+    };
+    let module = module_story("code.example/team/fork", renamed("module"));
+    let all = fixes(&module, &[]);
+    assert_eq!(all.len(), 2, "{all:?}");
+    assert_eq!(all[0].policy.as_deref(), Some("[go]\nforks = [\"code.example/team/fork\"]"));
+    assert!(policy(&all[0]).allows_fork(&module.facts.id.package));
+    assert!(all[0].what.starts_with("only if it is your fork of \"code.example/a\""), "{all:?}");
+    for (name, part) in [("golang.org/toolchain", "module"), ("code.example/team/fork", "go.mod")] {
+        assert_eq!(fixes(&module_story(name, renamed(part)), &[]), [], "{name} {part}");
+    }
+}
+
+#[test]
 fn nothing_excuses_what_the_database_contradicts_or_does_not_prove() {
     let text = |text: &str| text.to_owned();
     let mismatch =
