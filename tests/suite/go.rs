@@ -3,6 +3,7 @@
 
 mod builds;
 mod bypassed;
+mod forks;
 mod graph;
 mod heads;
 mod lies;
