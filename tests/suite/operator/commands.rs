@@ -118,7 +118,7 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
         listener.local_addr().expect("bound")
     };
     configure(&format!("nats://{closed}"), &format!("http://{closed}/"));
-    fs::write(directory.join("policy.toml"), "[[rule]]\nrequire = [\"sumdb\"]\n").expect("written");
+    fs::write(directory.join("policy.toml"), "[[rule]]\nrequire = [\"peer\"]\n").expect("written");
     let policy = touchstone(directory).arg("doctor").env("TOUCHSTONE__POLICY__FILE", "policy.toml").output();
     let (code, report, _) = said(policy.expect("the command runs"));
     assert_eq!(code, Some(1), "{report}");
@@ -129,7 +129,7 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
         .collect();
     assert_eq!(failed, ["policy", "nats", "upstream.npm"], "{report}");
     assert!(line(&report, "upstream.npm").contains(&format!("cannot reach http://{closed}")), "{report}");
-    assert!(line(&report, "policy").contains("rule number 1: the check \"sumdb\" has no worker"), "{report}");
+    assert!(line(&report, "policy").contains("rule number 1: the check \"peer\" has no worker"), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

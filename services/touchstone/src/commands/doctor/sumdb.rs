@@ -2,8 +2,9 @@
 
 use anyhow::{Context as _, Result, bail};
 use jiff::SignedDuration;
+use touchstone_console::what_ends;
 use touchstone_runtime::Config;
-use touchstone_store::{SumdbPoll, SumdbState, SumdbStop, SumdbStopKind};
+use touchstone_store::{SumdbPoll, SumdbState, SumdbStop};
 use touchstone_tlog::{
     SignedHead,
     note::{SignedNote, VerifierKey},
@@ -61,14 +62,7 @@ async fn head(config: &Config, key: &VerifierKey) -> Result<Found> {
     }
     let SumdbState { head, stop, poll } = commands::store(config).await?.sumdb_state(&key.id()).await?;
     if let Some(SumdbStop { kind, detail, at, .. }) = stop {
-        let next = match kind {
-            SumdbStopKind::Fork => {
-                "compare both notes in `touchstone trust show` with what others see, then `touchstone trust resume`"
-            }
-            SumdbStopKind::Rollback | SumdbStopKind::Freeze => {
-                "it ends by itself once the latest head moves on; until then look at `upstream.go.sumdb_url`"
-            }
-        };
+        let next = what_ends(kind);
         bail!("STOPPED since {at:.0} ({kind}), and nothing new of Go is served: {detail}; {next}");
     }
     let size = head.map_or(0, |head| head.size);
