@@ -185,6 +185,11 @@ impl Policy {
         self.private_modules.len()
     }
 
+    /// How many patterns name Go modules that are forks.
+    pub const fn fork_patterns(&self) -> usize {
+        self.forks.len()
+    }
+
     /// The versions that the deny list names.
     pub fn denied_versions(&self) -> impl Iterator<Item = (Ecosystem, &Version)> {
         self.deny.iter().flat_map(|deny| match &deny.target {

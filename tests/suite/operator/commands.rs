@@ -188,7 +188,7 @@ fn policy_check_says_what_a_policy_means() {
     let directory = tempfile::tempdir().expect("a directory");
     let policy = "[[rule]]\nmin_age = \"7d\"\n\n[[deny]]\necosystem = \"pypi\"\npackage = \"sample_project\"\n\
                   versions = [\"1.0rc1\"]\nreason = \"malware\"\n\n[[internal]]\necosystem = \"npm\"\npackages = [\"@acme/*\"]\n\
-                  [sumdb]\nprivate = [\"corp.example\"]\n";
+                  [sumdb]\nprivate = [\"corp.example\"]\n[go]\nforks = [\"code.example/fork\"]\n";
     fs::write(directory.path().join("policy.toml"), policy).expect("written");
     let check = |arguments: &[&str]| run(directory.path(), &[&["policy", "check"], arguments].concat());
     let (code, said, _) = check(&[]);
@@ -210,12 +210,13 @@ fn policy_check_says_what_a_policy_means() {
         ("pkg:golang/corp.example/x", 0, "\n  required checks: hash\n"),
         ("pkg:golang/corp.example/x", 0, "\n  private: the checksum database is not asked\n"),
         ("pkg:golang/code.example/x", 0, "\n  required checks: hash, sumdb\n"),
+        ("pkg:golang/code.example/fork", 0, "\n  fork: its go.mod may name another path\n"),
         ("pkg:npm/%40acme/tool", 2, "pkg:npm/%40acme/tool is internal, and never asked for upstream\n"),
     ] {
         let (found, said, problem) = check(&["policy.toml", "--purl", purl]);
         assert_eq!((found, problem.as_str()), (Some(code), ""), "{purl}");
         assert!(said.starts_with(valid) && said.contains(expected), "{said}");
-        assert!(said.contains("\n1 pattern(s) of private Go modules\n"), "{said}");
+        assert!(said.contains("\n1 pattern(s) of private Go modules, 1 of forks\n"), "{said}");
     }
     let digest = "ab".repeat(32);
     let exceptions = format!(

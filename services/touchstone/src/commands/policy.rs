@@ -16,10 +16,11 @@ pub(crate) fn run(config: &Config, file: Option<&Path>, purl: Option<&str>) -> R
     let (pins, waivers) = policy.exceptions();
     let mut out = format!(
         "valid: {rules} rule(s), {deny} deny entr{}, {internal} internal namespace(s)\ndigest sha256:{}\n\
-         {} pattern(s) of private Go modules\n{pins} pin(s), {waivers} waiver(s)\n",
+         {} pattern(s) of private Go modules, {} of forks\n{pins} pin(s), {waivers} waiver(s)\n",
         if deny == 1 { "y" } else { "ies" },
         policy.digest(),
-        policy.private_patterns()
+        policy.private_patterns(),
+        policy.fork_patterns()
     );
     for waiver in policy.expired_waivers(SystemClock.now()) {
         let (sha256, expires) = (waiver.sha256, waiver.expires);
@@ -40,16 +41,14 @@ pub(crate) fn run(config: &Config, file: Option<&Path>, purl: Option<&str>) -> R
             Admission::Denied { reason } => format!("is denied: {reason}"),
             Admission::Internal => "is internal, and never asked for upstream".to_owned(),
         };
-        let private = match ecosystem {
-            Ecosystem::Go if policy.is_private_module(package) => {
-                "\n  private: the checksum database is not asked"
-            }
-            Ecosystem::Cargo | Ecosystem::Go | Ecosystem::Npm | Ecosystem::Pypi => "",
-        };
+        let go = |names: bool, line| if ecosystem == Ecosystem::Go && names { line } else { "" };
+        let private =
+            go(policy.is_private_module(package), "\n  private: the checksum database is not asked");
+        let fork = go(policy.allows_fork(package), "\n  fork: its go.mod may name another path");
         let age = policy.min_age(ecosystem, package);
         let _infallible = writeln!(
             out,
-            "{purl} {verdict}\n  required checks: {}\n  minimum age: {age:#}\n  attestations: {}{}{private}",
+            "{purl} {verdict}\n  required checks: {}\n  minimum age: {age:#}\n  attestations: {}{}{private}{fork}",
             requirement.required(),
             meaning(policy.attestations(ecosystem, package)),
             if policy.pin(ecosystem, package).is_some() { "; pinned" } else { "" }
