@@ -150,8 +150,8 @@ enum Trust {
     Refresh,
     /// Go on with a Go checksum database that was stopped, once you know why it contradicted itself.
     ///
-    /// `touchstone trust show` prints both signed notes of a stop; they are kept. Go modules that waited are judged within
-    /// a minute.
+    /// `touchstone trust show` prints both signed notes of a stop; they are kept. Go modules that waited are judged when somebody
+    /// asks for them again, and within the hour.
     Resume {
         /// Which, as `trust show` names it; the only one that is stopped if absent.
         #[arg(long)]
