@@ -11,6 +11,7 @@ mod faults;
 mod fixtures;
 mod flights;
 mod go;
+mod goproxy;
 mod main_path;
 mod metadata;
 mod operator;

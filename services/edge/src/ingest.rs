@@ -267,3 +267,34 @@ pub(crate) async fn announce(edge: &Edge, event: ArtifactEvent) {
         tracing::warn!(error = &error as &dyn std::error::Error, "cannot publish an event; the sweeper will");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use touchstone_domain::{Claim, ClaimField, Ecosystem};
+
+    use super::*;
+
+    #[test]
+    fn a_body_has_a_length_or_a_digest_or_where_nobody_declares_digests_an_end() {
+        let claim = Claim { field: ClaimField::CargoCksum, value: "0".repeat(64) };
+        let strong = adapter(Ecosystem::Cargo).declared(&[claim]);
+        assert!(strong.has_strong());
+        let weak = Declared::default();
+        for (ecosystem, declared, framing, accepted) in [
+            (Ecosystem::Go, &weak, Framing::Announced, true),
+            (Ecosystem::Go, &weak, Framing::Delimited, true),
+            (Ecosystem::Go, &weak, Framing::Closing, false),
+            (Ecosystem::Cargo, &weak, Framing::Announced, true),
+            (Ecosystem::Cargo, &weak, Framing::Delimited, false),
+            (Ecosystem::Cargo, &weak, Framing::Closing, false),
+            (Ecosystem::Cargo, &strong, Framing::Delimited, true),
+            (Ecosystem::Cargo, &strong, Framing::Closing, true),
+        ] {
+            assert_eq!(
+                shows_its_end(framing, declared, adapter(ecosystem)),
+                accepted,
+                "{ecosystem} {framing:?}"
+            );
+        }
+    }
+}

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use touchstone_domain::{Ecosystem, Refusal, RefusalKind};
-use touchstone_ecosystems::{RawRequest, ReadRequest, RequestError, adapter};
+use touchstone_ecosystems::{GoQuery, RawRequest, ReadRequest, RequestError, adapter};
 
 use crate::{
     artifact, go, passthrough, refusal, render,
@@ -146,6 +146,7 @@ fn accept(headers: &HeaderMap) -> &str {
 fn reference(read: &ReadRequest, path: &str) -> String {
     match read {
         ReadRequest::Artifact(request) => request.id.to_string(),
+        ReadRequest::GoInfo { package, query: GoQuery::Version(version) } => format!("{package}@{version}"),
         ReadRequest::Index { package, .. } | ReadRequest::GoInfo { package, .. } => package.to_string(),
         ReadRequest::Document(_)
         | ReadRequest::Sumdb(_)
