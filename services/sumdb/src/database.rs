@@ -223,3 +223,6 @@ const fn incident_of(kind: SumdbStopKind) -> IncidentKind {
         SumdbStopKind::Freeze => IncidentKind::SumdbFreeze,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -156,6 +156,10 @@ impl Tiles {
     /// Fetches a tile, or waits for whoever does so already; says whether it was fetched for this call.
     async fn fetch_together(&self, tile: Tile) -> Result<(Bytes, bool), Stop> {
         let cell = self.fetching.get_with(tile, Arc::default);
+        // Whoever fetched it before this cell was made has kept it by now.
+        if let Some(bytes) = self.remembered(tile) {
+            return Ok((bytes, false));
+        }
         let mut fetched = false;
         let fetching = async {
             fetched = true;
