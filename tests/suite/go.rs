@@ -1,12 +1,16 @@
 //! Go: modules through a whole mirror, decided by a checksum database that lies in every way of group G of the threat
 //! model. The real `go` builds through it; and where the mirror is left out, `go` itself refuses what the same registry sends.
 
+mod absent;
+mod archives;
 mod builds;
 mod bypassed;
+mod database;
 mod forks;
 mod graph;
 mod heads;
 mod lies;
+mod paths;
 mod refused;
 
 use touchstone_domain::{ArtifactState, Outcome, OutcomeKind, Reason, Verdict};
@@ -56,6 +60,19 @@ async fn story(mirror: &TestMirror, module: &Module, extension: &str) -> Story {
 fn sumdb_verdict(story: &Story) -> Option<&Verdict> {
     let sumdb = |verdict: &&Verdict| verdict.service == "sumdb" && verdict.epoch == story.gate.epoch;
     story.verdicts.iter().map(|recorded| &recorded.verdict).find(sumdb)
+}
+
+/// Asserts that a file of a module is rejected, and by this check among others perhaps; returns what that one found.
+async fn rejected_by(check: &str, mirror: &TestMirror, module: &Module, extension: &str) -> Reason {
+    let reply = ask(mirror, "GET", &target(module, extension), &[]).await;
+    assert_eq!((reply.status(), reply.header("x-touchstone-code")), (403, "rejected"), "{}", reply.text());
+    let failed = eventually("the check has failed it", || async {
+        let story = story(mirror, module, extension).await;
+        assert_eq!(story.state(), ArtifactState::Rejected);
+        let mut verdicts = story.verdicts.into_iter().map(|recorded| recorded.verdict);
+        verdicts.find(|verdict| verdict.service == check && verdict.outcome.kind == OutcomeKind::Fail)
+    });
+    failed.await.outcome.reason
 }
 
 impl Asked {

@@ -66,6 +66,10 @@ impl Module {
     pub fn toolchain(go: &str, platform: &str) -> Self {
         let script = format!("#!/bin/sh\necho \"{go} of the registry: $*\"\n");
         let module = Self::bare(TOOLCHAIN, &format!("v0.0.1-{go}.{platform}"));
+        // What the go command makes executable has to be there.
+        let tool = format!("pkg/tool/{}/tool", platform.replace('-', "_"));
+        let programs = ["bin/gofmt", &tool, "lib/none"];
+        let module = programs.into_iter().fold(module, |module, name| module.file(name, ""));
         module.file("bin/go", script).file("VERSION", format!("{go}\n"))
     }
 

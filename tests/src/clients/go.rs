@@ -52,11 +52,8 @@ impl Driver for Go {
 
 /// A manifest that requires these versions.
 pub fn go_mod(modules: &[(&str, &str)]) -> String {
-    let mut text = "module project.example\n\ngo 1.21\n".to_owned();
-    for (path, version) in modules {
-        text += &format!("\nrequire {path} {version}\n");
-    }
-    text
+    let requires = modules.iter().flat_map(|(path, version)| ["\nrequire ", path, " ", version, "\n"]);
+    ["module project.example\n\ngo 1.21\n"].into_iter().chain(requires).collect()
 }
 
 /// A program that imports these packages.

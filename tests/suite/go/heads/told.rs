@@ -69,7 +69,7 @@ async fn operators_are_told_of_a_fork_and_go_on_after_it() {
     assert!(doctor.starts_with("FAIL") && doctor.contains("(fork)"), "{doctor}");
     let (_, why) = world.said(&["why", "pkg:golang/example.com/asked@v1.0.0"]);
     let facts = format!("ours has {size} records, theirs {theirs}");
-    for words in [id.as_str(), "two signed trees contradict each other", &facts, "touchstone trust resume"] {
+    for words in [id.as_str(), "two signed heads contradict each other", &facts, "touchstone trust resume"] {
         assert!(why.contains(words), "{words}: {why}");
     }
     let (code, shown) = world.said(&["trust", "show"]);
