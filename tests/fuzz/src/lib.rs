@@ -10,10 +10,12 @@
 //! | [`sri`] | is what a table says, digest for digest, and nothing else is |
 //! | [`packument`] | renders to a document with the same versions and claims, and without the refused ones |
 //! | [`simple_json`] | renders, in every form, to an index with the same files and claims, the refused ones yanked |
+//! | [`go_zip`] | has the names, contents and `h1:` that a reader sees who begins at the start, within bounds |
 //! | [`tlog`] | was signed by the key, is in the signed tree, and is written the same again |
 
 pub mod attested;
 pub mod bundle;
+pub mod go_zip;
 mod index;
 pub mod json;
 pub mod npm_attestations;

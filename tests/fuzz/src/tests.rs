@@ -45,6 +45,11 @@ fn simple_indexes() {
 }
 
 #[test]
+fn zips_of_modules() {
+    seeds("go_zip", crate::go_zip::check);
+}
+
+#[test]
 fn notes_lookups_and_tiles() {
     seeds("tlog", crate::tlog::check);
 }
