@@ -36,8 +36,9 @@ impl Driver for Go {
     fn command(&self, place: &Place<'_>, mode: Mode) -> ClientCommand {
         let script = match mode {
             Mode::Resolve => {
+                // What is looked into but not built is thrown away.
                 "cp go.mod locked.mod && rm -f locked.sum && go get -modfile=locked.mod $(cat roots) && \
-                 go build -modfile=locked.mod -o built ."
+                 go clean -modcache && go build -modfile=locked.mod -o built ."
             }
             Mode::Locked => "go build -modfile=locked.mod -mod=readonly -o built .",
         };

@@ -1,13 +1,12 @@
-//! Request paths of the GOPROXY protocol: one spelling, one meaning, and quick answers for what is not there (P-05, P-07,
-//! ecosystems.md 7.1 and 7.6).
+//! Request paths of the GOPROXY protocol: one spelling, one meaning (P-05, P-07, ecosystems.md 7.1 and 7.6); and what
+//! go prints of a module that is pending.
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Semaphore;
 use touchstone_runtime::SystemClock;
-use touchstone_testkit::{Fault, Module, Registry, TestMirror, eventually};
+use touchstone_testkit::{Module, Registry, TestMirror, eventually};
 
-use super::{get, project, target};
+use super::{project, target};
 use crate::protocol::raw::{ask, assert_refused};
 
 /// P-05, P-07: what x/mod refuses, and what no version of a module can be.
@@ -99,50 +98,6 @@ async fn paths_outside_the_grammar_are_refused_before_anything_is_asked() {
     assert_eq!(registry.requests(), vec![]);
 }
 
-/// The go command asks for a module at every parent of a path, at once, in every command anew.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_is_not_there_is_asked_for_once_and_answered_at_once() {
-    let registry = Registry::start().await;
-    let module = Module::new("example.com/deep/er/module", "v1.0.0");
-    registry.publish_module(module.clone());
-    let mirror = TestMirror::builder().registry(&registry).start().await;
-    let absent = [
-        "example.com/@v/list",
-        "example.com/deep/@v/list",
-        "example.com/deep/er/@v/list",
-        "example.com/deep/@latest",
-        "example.com/deep/@v/main.info",
-        "example.com/deep/@v/v1.0.0.info",
-        "example.com/deep/er/module/@v/v1.9.0.info",
-        "example.com/deep/er/module/@v/main.info",
-    ];
-    for _ in 0..3 {
-        for path in absent {
-            let reply = ask(&mirror, "GET", &format!("/go/{path}"), &[]).await;
-            assert_eq!(reply.line, "HTTP/1.1 404 Not found upstream", "{path}: {}", reply.text());
-            assert!(reply.header("content-type").starts_with("text/plain"), "{path}");
-        }
-    }
-    for path in absent {
-        assert_eq!(registry.asked_for(path), 1, "{path}");
-    }
-    assert_eq!(get(&mirror, &module, "zip").await.reply.status(), 200);
-
-    // A file that is not there is remembered no longer than its info is.
-    for extension in ["zip", "mod"] {
-        let gone = Module::new("example.com/deep/er/module", "v1.9.0");
-        let reply = ask(&mirror, "GET", &target(&gone, extension), &[]).await;
-        assert_eq!(reply.line, "HTTP/1.1 404 Not found upstream", "{}", reply.text());
-    }
-
-    // A failure is no absence, and makes nobody look elsewhere.
-    for (path, status) in [("example.com/failing/@v/list", 503), ("example.com/failing/@latest", 403)] {
-        registry.fault(&format!("go/{path}"), Fault::Status(status));
-        let reply = ask(&mirror, "GET", &format!("/go/{path}"), &[]).await;
-        assert_eq!(reply.status(), 502, "{path}: {}", reply.text());
-    }
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_pending_is_held_then_refused_in_words_that_go_prints() {
     let registry = Registry::start().await;
@@ -160,43 +115,10 @@ async fn what_is_pending_is_held_then_refused_in_words_that_go_prints() {
     run.failed(title);
     assert!(run.output.contains("`touchstone why` shows its state"), "{}", run.output);
 
-    // The same while the upstream is what is slow.
-    let slower = Module::new("example.com/slower", "v1.0.0");
-    registry.publish_module(slower.clone());
-    let gate = Arc::new(Semaphore::new(0));
-    registry.fault(&slower.at("zip"), Fault::Hold(Arc::clone(&gate)));
-    let reply = ask(&mirror, "GET", &target(&slower, "zip"), &[]).await;
-    let title = "Still fetching from upstream, run the command again";
-    assert_refused(&reply, 403, "pending", title, &target(&slower, "zip"));
-    gate.add_permits(1);
-
     mirror.sumdb_worker(Arc::new(SystemClock)).await;
-    for target in [&module, &slower].map(|module| target(module, "zip")) {
-        let served = async || (ask(&mirror, "GET", &target, &[]).await.status() == 200).then_some(());
-        eventually("it is served", served).await;
-    }
+    let target = target(&module, "zip");
+    let served = async || (ask(&mirror, "GET", &target, &[]).await.status() == 200).then_some(());
+    eventually("it is served", served).await;
     project.empty_cache();
     project.go("mod download example.com/slow@v1.0.0").await.succeeded();
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_zip_without_length_is_taken_whole_or_not_at_all() {
-    let registry = Registry::start().await;
-    registry.set_lengthless_zips(true);
-    let module = Module::new("example.com/chunked", "v1.0.0").file("filler.bin", vec![7; 200_000]);
-    registry.publish_module(module.clone());
-    let mirror = TestMirror::builder().registry(&registry).start().await;
-    registry.fault(&module.at("zip"), Fault::Truncate);
-    let reply = ask(&mirror, "GET", &target(&module, "zip"), &[]).await;
-    assert_eq!(reply.line, "HTTP/1.1 502 Upstream broke off its answer", "{}", reply.text());
-    registry.honest();
-    let reply = ask(&mirror, "GET", &target(&module, "zip"), &[]).await;
-    assert!(reply.status() == 200 && reply.body == module.zip(), "{}", reply.line);
-
-    // The half of it that looks whole is no zip.
-    let half = Module::new("example.com/chunked", "v1.1.0").file("filler.bin", vec![7; 200_000]);
-    registry.publish_module(half.clone());
-    registry.fault(&half.at("zip"), Fault::Short);
-    let reply = ask(&mirror, "GET", &target(&half, "zip"), &[]).await;
-    assert_eq!(reply.line, "HTTP/1.1 403 Rejected by the hash check: archive_rejected", "{}", reply.text());
 }

@@ -34,8 +34,12 @@ const PYTHON: &[(&str, &str)] = &[
     ("pydantic", ">=2"),
     ("httpx", ""),
 ];
-const GO: &[(&str, &str)] =
-    &[("github.com/spf13/viper", "latest"), ("github.com/prometheus/client_golang/prometheus", "latest")];
+/// Modules with a package of that very path.
+const GO: &[(&str, &str)] = &[
+    ("github.com/spf13/viper", "latest"),
+    ("github.com/gin-gonic/gin", "latest"),
+    ("github.com/minio/minio-go/v7", "latest"),
+];
 const RUST: &[(&str, &str)] = &[("axum", "0.8"), ("clap", "4"), ("serde_json", "1")];
 
 #[tokio::main]

@@ -6,7 +6,13 @@ use anyhow::{Result, ensure};
 use touchstone_tests::clients::{Client, Packages, Run};
 
 /// A project is real from this many packages on.
-const PACKAGES_MIN: usize = 20;
+const fn packages_min(client: Client) -> usize {
+    match client {
+        Client::Npm | Client::Pnpm | Client::Yarn | Client::Pip | Client::Uv | Client::Cargo => 20,
+        Client::Go => 30,
+    }
+}
+
 /// From the index and from the lockfile, with network and without.
 const RUNS: usize = 4;
 
@@ -77,8 +83,8 @@ fn judge(client: Client, rounds: &[&Round], problems: &mut Vec<String>) {
     for round in rounds {
         if !round.run.succeeded() {
             problems.push(format!("{}: {}", round.network.words(), round.run));
-        } else if round.run.installed.len() < PACKAGES_MIN {
-            problems.push(format!("{round}: fewer than {PACKAGES_MIN} packages"));
+        } else if round.run.installed.len() < packages_min(client) {
+            problems.push(format!("{round}: fewer than {} packages", packages_min(client)));
         }
     }
     let sets: BTreeSet<&Packages> = rounds.iter().map(|round| &round.run.installed).collect();
