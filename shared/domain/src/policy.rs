@@ -3,7 +3,7 @@
 //!
 //! Patterns are anchored globs in which `*` stands for any run of characters; they are compared with the folded name
 //! (lower case; `_` and `.` as `-` where the ecosystem treats them so), so that no spelling escapes a rule. Go's patterns are
-//! those of `GOPRIVATE`.
+//! those of `GOPRIVATE`; where they excuse a module from something, case counts.
 //!
 //! *Invariant:* every Go module is checked against the checksum database, unless `[sumdb] private` names it; the toolchain is,
 //! whatever a pattern says.
@@ -146,7 +146,7 @@ impl Policy {
         if found > RULES_MAX {
             return Err(PolicyError::TooLong { found });
         }
-        let modules = |pattern: String| Pattern::compile(Ecosystem::Go, &pattern);
+        let modules = |pattern: String| Pattern::of_modules(&pattern);
         Ok(Self {
             document: document.to_owned(),
             private_modules: numbered("sumdb.private", raw.sumdb.private, modules)?,
@@ -334,10 +334,11 @@ impl Policy {
     }
 }
 
-/// Whether one of the patterns names a Go module; none ever names the toolchain.
+/// Whether one of the patterns names a Go module, case included: paths that differ in case are two modules, and one must not be
+/// excused for the other. None ever names the toolchain, however it is spelled.
 fn names_module(patterns: &[Pattern], module: &PackageName) -> bool {
-    let name = pattern::fold(Ecosystem::Go, module.as_str());
-    name != GO_TOOLCHAIN && patterns.iter().any(|pattern| pattern.matches(&name))
+    let name = module.as_str();
+    !name.eq_ignore_ascii_case(GO_TOOLCHAIN) && patterns.iter().any(|pattern| pattern.matches(name))
 }
 
 fn numbered<R, T>(

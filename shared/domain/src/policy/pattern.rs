@@ -10,7 +10,7 @@ const PATTERN_BYTES_MAX: usize = 256;
 /// A glob; `*` stands for any run of characters, the empty one and `/` included.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Pattern {
-    folded: String,
+    glob: String,
     /// Whether it is compared element by element, and names everything below.
     by_element: bool,
 }
@@ -33,16 +33,21 @@ impl Pattern {
         if by_element && text.split('/').any(str::is_empty) {
             return Err(format!("the pattern {text:?} has an empty element; write it as GOPRIVATE does"));
         }
-        Ok(Self { folded: fold(ecosystem, text), by_element })
+        Ok(Self { glob: fold(ecosystem, text), by_element })
     }
 
-    /// Whether the whole folded name matches.
-    pub(super) fn matches(&self, folded: &str) -> bool {
+    /// A pattern of Go modules in which case counts, as it does in `GOPRIVATE`: for what excuses modules from something.
+    pub(super) fn of_modules(text: &str) -> Result<Self, String> {
+        Ok(Self { glob: text.to_owned(), ..Self::compile(Ecosystem::Go, text)? })
+    }
+
+    /// Whether the whole name matches; folded, unless case counts.
+    pub(super) fn matches(&self, name: &str) -> bool {
         if !self.by_element {
-            return anchored(&self.folded, folded);
+            return anchored(&self.glob, name);
         }
-        let mut elements = folded.split('/');
-        self.folded.split('/').all(|glob| elements.next().is_some_and(|element| anchored(glob, element)))
+        let mut elements = name.split('/');
+        self.glob.split('/').all(|glob| elements.next().is_some_and(|element| anchored(glob, element)))
     }
 }
 

@@ -139,6 +139,7 @@ fn only_a_private_module_goes_without_the_checksum_database() {
         ("corp.example", hash),
         ("corp.example.evil.example/tool", hash.union(sumdb)),
         ("code.example/tool", hash.union(sumdb)),
+        ("Corp.example/tool", hash.union(sumdb)),
         ("golang.org/other", hash),
         ("golang.org/toolchain", hash.union(sumdb)),
     ] {
