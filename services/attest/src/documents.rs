@@ -10,7 +10,7 @@ use serde_json::json;
 use touchstone_domain::{ArtifactId, Ecosystem, Evidence, EvidenceKind, Sha256};
 use touchstone_ecosystems::{UpstreamBase, UpstreamPath, npm, pypi};
 use touchstone_store::{EVIDENCE_MAX, IncidentKind, NewIncident, StoreError};
-use touchstone_upstream::{BodyLength, FetchError, MetadataDocument, MetadataReply, Upstream, Validators};
+use touchstone_upstream::{FetchError, Framing, MetadataDocument, MetadataReply, Upstream, Validators};
 use touchstone_worker::{CheckError, Job};
 
 use crate::{check::AttestCheck, tarball::blocking};
@@ -123,8 +123,8 @@ async fn fetch(upstream: &Upstream, id: &ArtifactId) -> Result<Fetched, FetchErr
     }
 }
 
-/// A page of another kind, or an empty one, is what something in between says when it cannot answer. And without an announced
-/// length nobody notices that the connection ended early but by the end of the JSON.
+/// A page of another kind, or an empty one, is what something in between says when it cannot answer. And where only the end of the
+/// connection ends the body, nobody notices that it came early but by the end of the JSON.
 fn usable(document: MetadataDocument) -> Result<MetadataDocument, CheckError> {
     if document.body.is_empty() {
         return Err(CheckError::retry("the attestations are not available: the answer is empty"));
@@ -135,7 +135,7 @@ fn usable(document: MetadataDocument) -> Result<MetadataDocument, CheckError> {
             "the attestations are not available: the answer is {kind:?}, not JSON"
         )));
     }
-    if document.length == BodyLength::Unknown
+    if document.framing == Framing::Closing
         && serde_json::from_slice::<IgnoredAny>(&document.body).is_err_and(|error| error.is_eof())
     {
         let got = document.body.len();
@@ -183,12 +183,12 @@ fn unavailable(error: FetchError) -> CheckError {
 mod tests {
     use super::*;
 
-    fn answered(body: &'static str, content_type: &str, length: BodyLength) -> Result<usize, String> {
+    fn answered(body: &'static str, content_type: &str, framing: Framing) -> Result<usize, String> {
         let document = MetadataDocument {
             url: "https://registry.example/x".parse().expect("an address"),
             content_type: content_type.to_owned(),
             body: Bytes::from_static(body.as_bytes()),
-            length,
+            framing,
             validators: Validators::default(),
         };
         usable(document).map(|document| document.body.len()).map_err(|error| {
@@ -200,22 +200,23 @@ mod tests {
     #[test]
     fn an_answer_that_is_cut_is_no_document() {
         const JSON: &str = "application/json; charset=utf-8";
-        for (body, length, expected) in [
-            ("{\"a\":[]}", BodyLength::Unknown, Ok(8)),
-            ("{\"a\":[", BodyLength::Unknown, Err(", of no announced length, ended early, after 6 bytes")),
-            ("{\"a\":[", BodyLength::Announced, Ok(6)),
+        for (body, framing, expected) in [
+            ("{\"a\":[]}", Framing::Closing, Ok(8)),
+            ("{\"a\":[", Framing::Closing, Err(", of no announced length, ended early, after 6 bytes")),
+            ("{\"a\":[", Framing::Announced, Ok(6)),
+            ("{\"a\":[", Framing::Delimited, Ok(6)),
             // Wrong from the begin, and not at the end.
-            ("{]", BodyLength::Unknown, Ok(2)),
-            ("{\"a\":[]}}", BodyLength::Unknown, Ok(9)),
-            ("", BodyLength::Announced, Err(" is empty")),
+            ("{]", Framing::Closing, Ok(2)),
+            ("{\"a\":[]}}", Framing::Closing, Ok(9)),
+            ("", Framing::Announced, Err(" is empty")),
         ] {
             let expected =
                 expected.map_err(|why: &str| format!("the attestations are not available: the answer{why}"));
-            assert_eq!(answered(body, JSON, length), expected, "{body} {length:?}");
+            assert_eq!(answered(body, JSON, framing), expected, "{body} {framing:?}");
         }
-        answered("{}", "application/vnd.pypi.integrity.v1+json", BodyLength::Announced).expect("JSON");
+        answered("{}", "application/vnd.pypi.integrity.v1+json", Framing::Announced).expect("JSON");
         let page = "the attestations are not available: the answer is \"text/html\", not JSON";
-        assert_eq!(answered("{}", "text/html", BodyLength::Announced), Err(page.to_owned()));
+        assert_eq!(answered("{}", "text/html", Framing::Announced), Err(page.to_owned()));
     }
 
     #[test]

@@ -12,7 +12,7 @@ use touchstone_domain::{CheckKind, Ecosystem, Evidence, EvidenceKind, Outcome, R
 use touchstone_runtime::Clock;
 use touchstone_store::{EVIDENCE_MAX, IncidentKind, NewIncident, Store, StoreError};
 use touchstone_tlog::sumdb::{LOOKUP_BYTES_MAX, UnverifiedLookup};
-use touchstone_upstream::BodyLength;
+use touchstone_upstream::Framing;
 use touchstone_worker::{Check, CheckError, Finding, Job};
 
 use crate::{
@@ -108,11 +108,11 @@ impl SumdbCheck {
                 reply
             }
         };
-        let (key, Reply { bytes, length, .. }) = (database.key.clone(), reply);
+        let (key, Reply { bytes, framing, .. }) = (database.key.clone(), reply);
         let got = bytes.len();
         let opened = match blocking(move || UnverifiedLookup::parse(&bytes)).await? {
             Ok(lookup) => blocking(move || judge::open(lookup, &key)).await??,
-            Err(_) if length == BodyLength::Unknown => return Err(ended_early(got)),
+            Err(_) if framing == Framing::Closing => return Err(ended_early(got)),
             Err(error) => return Err(Problem::from(error).into()),
         };
         let tiles = database.prove(state, &opened.head, opened.id, sources).await?;
@@ -165,7 +165,7 @@ async fn on_record(job: &Job, evidence: &mut Vec<Sha256>) -> Result<Option<Reply
         .await
         .map_err(|error| CheckError::retry_because("the lookup on record cannot be read", error))?;
     evidence.push(kept.sha256);
-    Ok(Some(Reply { url, bytes, length: BodyLength::Announced }))
+    Ok(Some(Reply { url, bytes, framing: Framing::Announced }))
 }
 
 /// The incident that an answer is worth.

@@ -13,7 +13,7 @@ use touchstone_tlog::{
     sumdb::LOOKUP_BYTES_MAX,
     tile::{SUMDB_LATEST, TilePath},
 };
-use touchstone_upstream::{BodyLength, FetchError, MetadataDocument, Mirror};
+use touchstone_upstream::{FetchError, Framing, MetadataDocument, Mirror};
 use touchstone_worker::CheckError;
 use url::Url;
 
@@ -37,8 +37,8 @@ pub(crate) struct Reply {
     pub(crate) url: Url,
     /// Its bytes.
     pub(crate) bytes: Bytes,
-    /// Whether its length was announced. If not, perhaps it ended early.
-    pub(crate) length: BodyLength,
+    /// How its end was told: perhaps it ended early.
+    pub(crate) framing: Framing,
 }
 
 impl Client {
@@ -81,7 +81,7 @@ impl Client {
     async fn tile_as_named(&self, tile: Tile) -> Result<Option<Bytes>, Stop> {
         let path = TilePath::Hashes(tile).sumdb();
         let Some(reply) = self.ask(&path, TILE_BYTES_MAX, "tile_length").await? else { return Ok(None) };
-        if reply.bytes.len() < tile.size_bytes() && reply.length == BodyLength::Unknown {
+        if reply.bytes.len() < tile.size_bytes() && reply.framing == Framing::Closing {
             return Err(ended_early(reply.bytes.len()));
         }
         Ok(Some(reply.bytes))
@@ -129,7 +129,7 @@ fn usable(document: MetadataDocument) -> Result<Reply, CheckError> {
     if kind.eq_ignore_ascii_case("text/html") {
         return Err(CheckError::retry("the checksum database is not available: the answer is a web page"));
     }
-    Ok(Reply { url: document.url, bytes: document.body, length: document.length })
+    Ok(Reply { url: document.url, bytes: document.body, framing: document.framing })
 }
 
 /// Nothing is proved by what the database does not have, but for a version.
@@ -137,7 +137,7 @@ fn missing(what: &str) -> Stop {
     CheckError::retry(format!("the checksum database is not available: it does not have {what}")).into()
 }
 
-/// An answer that nobody knows the end of.
+/// An answer of which only the end of the connection told the end.
 pub(crate) fn ended_early(got: usize) -> Stop {
     let problem = format!(
         "the checksum database is not available: the answer, of no announced length, ended early, after {got} bytes"

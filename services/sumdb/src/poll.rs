@@ -10,7 +10,7 @@ use serde_json::json;
 use touchstone_runtime::Chain;
 use touchstone_store::{IncidentKind, Store, SumdbHead, SumdbPoll, SumdbState, SumdbStopKind};
 use touchstone_tlog::SignedHead;
-use touchstone_upstream::BodyLength;
+use touchstone_upstream::Framing;
 
 use crate::{
     blocking::blocking,
@@ -98,10 +98,10 @@ impl Poller {
     async fn latest(&self, state: SumdbState, sources: Sources) -> Result<Latest, Stop> {
         let database = &self.database;
         let reply = database.client.latest().await?;
-        let (key, got, length) = (database.key.clone(), reply.bytes.len(), reply.length);
+        let (key, got, framing) = (database.key.clone(), reply.bytes.len(), reply.framing);
         let head = match blocking(move || open_head(&reply.bytes, &key)).await? {
             Ok(head) => Arc::new(head),
-            Err(_) if length == BodyLength::Unknown => return Err(ended_early(got)),
+            Err(_) if framing == Framing::Closing => return Err(ended_early(got)),
             Err(problem) => return Err(problem.into()),
         };
         let (before, stopped) = (state.head.clone(), state.stop.is_some());

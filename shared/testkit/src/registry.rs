@@ -30,8 +30,10 @@ pub enum Fault {
     Tamper,
     /// Half the body, with the full length announced.
     Truncate,
-    /// Half the body, with no length announced.
+    /// Half the body, with no length announced: in chunks, which end as they should.
     Short,
+    /// Half the body, which nothing but the end of the connection ends.
+    Cut,
     /// The whole body, with no length announced.
     Lengthless,
     /// This status instead.
@@ -44,6 +46,8 @@ pub enum Fault {
     Hold(Arc<Semaphore>),
     /// Other bytes than those that the metadata declares.
     Bytes(Vec<u8>),
+    /// The same, with no length announced.
+    Chunks(Vec<u8>),
 }
 
 /// One request that was received.
@@ -179,9 +183,10 @@ impl Registry {
         self.shared.hostile_headers.store(hostile, Ordering::SeqCst);
     }
 
-    /// The requests so far.
+    /// The requests so far, but for those that workers make by themselves: for the latest head of the checksum database.
     pub fn requests(&self) -> Vec<Request> {
-        lock(&self.shared.log).clone()
+        let by_itself = |request: &&Request| request.path == "/sumdb/latest";
+        lock(&self.shared.log).iter().filter(|request| !by_itself(request)).cloned().collect()
     }
 
     /// How many requests so far had a path with this end.

@@ -102,7 +102,7 @@ impl Body {
         Ok(Self { response, origin, length, got: 0, bytes_max, read_timeout: limits.read_timeout })
     }
 
-    fn framing(&self) -> Framing {
+    pub(crate) fn framing(&self) -> Framing {
         let chunked = self.response.headers().contains_key(TRANSFER_ENCODING);
         match (self.length, self.response.version()) {
             (Some(_), _) => Framing::Announced,

@@ -32,4 +32,4 @@ pub use guard::{AllowedOrigins, EgressRefusal, decide, decide_address};
 pub use mirror::{Mirror, MirrorError};
 pub use options::{AddressProblem, ConfigError, Limits, Secret, UpstreamOptions};
 pub use range::SpecialRange;
-pub use upstream::{BodyLength, MetadataDocument, MetadataReply, Upstream, Validators};
+pub use upstream::{MetadataDocument, MetadataReply, Upstream, Validators};

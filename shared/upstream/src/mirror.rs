@@ -1,6 +1,8 @@
 //! A server of documents that is no registry: a copy of a TUF repository, a checksum database.
 //!
 //! *Invariant:* no credential is ever sent to it: there is none to configure (threats.md P-20).
+//!
+//! *Invariant:* nothing is unpacked, so that it is known of every document how its end was told.
 
 use bytes::Bytes;
 use url::Url;
@@ -9,7 +11,7 @@ use crate::{
     error::FetchError,
     guard::shown_origin,
     options::{AddressProblem, Limits, base_address},
-    upstream::{MetadataDocument, MetadataReply, Upstream, Validators},
+    upstream::{MetadataDocument, MetadataReply, Packing, Upstream, Validators},
 };
 
 /// One configured server. Documents are asked of its origin only, and redirects off it are refused.
@@ -31,7 +33,9 @@ impl Mirror {
     /// Checks the address, to which a missing trailing slash is added; sends nothing.
     pub fn new(url: &Url, limits: Limits) -> Result<Self, MirrorError> {
         let url = base_address(url).map_err(MirrorError::Address)?;
-        Upstream::with(url.clone(), url, &[], limits, None).map(Self).map_err(MirrorError::Client)
+        Upstream::with((url.clone(), url), &[], limits, None, Packing::Plain)
+            .map(Self)
+            .map_err(MirrorError::Client)
     }
 
     /// The document at `path`, percent-encoded already and without leading slash, below the address; `None` if the server
@@ -78,9 +82,13 @@ mod tests {
         let requests = server.requests();
         assert!(requests[0].starts_with("get /tuf/1.root.json http/1.1"), "{requests:?}");
         assert!(!requests[0].contains("authorization") && !requests[0].contains("cookie"), "{requests:?}");
+        assert!(requests[0].contains("accept-encoding: identity\r\n"), "{requests:?}");
 
         let large = Err("http://MIRROR sent more than 3 bytes".to_owned());
         assert_eq!(asked(&server, 3).await, large);
+        let server = TestServer::start(vec![Reply::new(200, &["Content-Encoding: gzip"], "root")]).await;
+        let packed = Err("http://MIRROR sent an unexpected or broken encoding: \"gzip\"".to_owned());
+        assert_eq!(asked(&server, 9).await, packed);
         let server = TestServer::start(vec![Reply::new(200, &[], "seventeen bytes !")]).await;
         assert_eq!(asked(&server, 99).await, Err("http://MIRROR sent more than 16 bytes".to_owned()));
     }

@@ -21,7 +21,7 @@ use tokio::{
 use url::{Origin, Url};
 
 use crate::{
-    body::{ArtifactBody, Body},
+    body::{ArtifactBody, Body, Framing},
     breaker::{Breaker, Health},
     error::{FetchError, Phase},
     exchange::{Exchange, shortened},
@@ -51,8 +51,9 @@ pub(crate) struct Inner {
     breakers: HashMap<Origin, Breaker>,
     document_permits: Arc<Semaphore>,
     artifact_permits: Arc<Semaphore>,
-    /// Decodes gzip.
+    /// Decodes what is packed, if anything may be.
     document_client: Client,
+    packing: Packing,
     /// Decodes nothing.
     artifact_client: Client,
 }
@@ -66,6 +67,15 @@ pub struct Validators {
     pub last_modified: Option<String>,
 }
 
+/// Whether documents may come packed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Packing {
+    /// By gzip; how the end of such a body was told is not known then.
+    Gzip,
+    /// Never.
+    Plain,
+}
+
 /// The answer to a conditional request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MetadataReply {
@@ -73,15 +83,6 @@ pub enum MetadataReply {
     NotModified,
     /// 200.
     Document(MetadataDocument),
-}
-
-/// Whether the length of a body was announced.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BodyLength {
-    /// It was, and so many bytes came.
-    Announced,
-    /// There was no `Content-Length`, or it was that of a packed body: perhaps the connection ended early.
-    Unknown,
 }
 
 /// A document, unverified.
@@ -93,8 +94,8 @@ pub struct MetadataDocument {
     pub content_type: String,
     /// The document, unpacked.
     pub body: Bytes,
-    /// Whether its length was announced.
-    pub length: BodyLength,
+    /// How its end was told. Of a packed one it is not known, which is [`Framing::Closing`].
+    pub framing: Framing,
     /// For the next request.
     pub validators: Validators,
 }
@@ -125,17 +126,17 @@ impl Upstream {
         if [limits.attempts_max, limits.documents_max, limits.artifacts_max].contains(&0) {
             return Err(ConfigError::Limits { ecosystem });
         }
-        Self::with(url, attestations_url, &options.file_hosts, limits, bearer)
+        Self::with((url, attestations_url), &options.file_hosts, limits, bearer, Packing::Gzip)
             .map_err(|source| ConfigError::Client { ecosystem, source })
     }
 
     /// What [`Self::new`] and [`crate::Mirror::new`] have in common, with checked parts.
     pub(crate) fn with(
-        url: Url,
-        attestations_url: Url,
+        (url, attestations_url): (Url, Url),
         file_hosts: &[Url],
         limits: Limits,
         bearer: Option<HeaderValue>,
+        packing: Packing,
     ) -> Result<Self, reqwest::Error> {
         let hosts: HashSet<String> = [&url, &attestations_url]
             .into_iter()
@@ -146,8 +147,9 @@ impl Upstream {
         let artifacts = file_hosts.with(&url);
         let configured = artifacts.with(&attestations_url);
         Ok(Self(Arc::new(Inner {
-            document_client: client(true, &hosts, &limits)?,
-            artifact_client: client(false, &hosts, &limits)?,
+            document_client: client(packing, &hosts, &limits)?,
+            packing,
+            artifact_client: client(Packing::Plain, &hosts, &limits)?,
             breakers: configured.iter().map(|origin| (origin.clone(), Breaker::new())).collect(),
             document_permits: permits(limits.documents_max),
             artifact_permits: permits(limits.artifacts_max),
@@ -268,9 +270,12 @@ impl Upstream {
         &'a self,
         method: Method,
         url: &'a Url,
-        headers: HeaderMap,
+        mut headers: HeaderMap,
         body: Option<Bytes>,
     ) -> Exchange<'a> {
+        if self.0.packing == Packing::Plain {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
+        }
         Exchange { client: &self.0.document_client, method, url, allowed: &self.0.configured, headers, body }
     }
 
@@ -300,23 +305,23 @@ impl Upstream {
             return Ok(None);
         }
         let (url, headers) = (response.url().clone(), response.headers().clone());
-        let length = match response.content_length() {
-            Some(_) => BodyLength::Announced,
-            None => BodyLength::Unknown,
-        };
         let body = match Body::new(response, bytes_max, &inner.limits) {
-            Ok(body) => body.buffered().await,
+            Ok(body) => {
+                let framing = body.framing();
+                body.buffered().await.map(|body| (body, framing))
+            }
             Err(error) => Err(error),
         };
         inner.breaker(&url).record(body.as_ref().map_or_else(Health::of, |_| Health::Answered));
+        let (body, framing) = body?;
         Ok(Some(MetadataDocument {
             url: shown_url(&url),
             content_type: headers
                 .get(CONTENT_TYPE)
                 .map(|value| shortened(value.as_bytes()))
                 .unwrap_or_default(),
-            body: body?,
-            length,
+            body,
+            framing,
             validators: Validators {
                 etag: kept(&headers, ETAG),
                 last_modified: kept(&headers, LAST_MODIFIED),
@@ -344,14 +349,14 @@ async fn within<T>(
     }
 }
 
-fn client(gzip: bool, hosts: &HashSet<String>, limits: &Limits) -> Result<Client, reqwest::Error> {
+fn client(packing: Packing, hosts: &HashSet<String>, limits: &Limits) -> Result<Client, reqwest::Error> {
     Client::builder()
         .user_agent(concat!("touchstone/", env!("CARGO_PKG_VERSION")))
         .dns_resolver(Arc::new(GuardedResolver::new(hosts.clone(), SystemLookup)))
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .no_proxy()
-        .gzip(gzip)
+        .gzip(packing == Packing::Gzip)
         .connect_timeout(limits.connect_timeout)
         .build()
 }

@@ -43,7 +43,7 @@ async fn an_upstream_that_cannot_answer_is_asked_again_and_never_taken_for_absen
             ),
         ),
         ("cut", (Fault::Truncate, "ended early".into())),
-        ("short", (Fault::Short, "the answer, of no announced length, ended early, after ".into())),
+        ("short", (Fault::Cut, "the answer, of no announced length, ended early, after ".into())),
     ]);
     for (name, (fault, expected)) in &faults {
         let package = world.release(name, "1.0.0", &publisher());

@@ -51,7 +51,7 @@ async fn a_database_that_does_not_answer_decides_nothing() {
         Fault::Status(503),
         Fault::Html,
         Fault::Truncate,
-        Fault::Short,
+        Fault::Cut,
         Fault::Redirect("http://127.0.0.1:9/elsewhere".to_owned()),
         Fault::Hold(Arc::clone(&stalled)),
     ];

@@ -119,7 +119,17 @@ pub(super) fn records() -> Vec<Case> {
         Case::new("an empty answer", ("empty", "malformed record data"), |registry, subject| {
             registry.fault(&subject.genuine.lookup(), Fault::Bytes(vec![]));
         }),
+        Case::new("an empty answer in chunks", ("empty", "malformed record data"), |registry, subject| {
+            registry.fault(&subject.genuine.lookup(), Fault::Chunks(vec![]));
+        }),
+        Case::new("half an answer in chunks", ("note_malformed", "malformed note"), |registry, subject| {
+            registry.fault(&subject.genuine.lookup(), Fault::Short);
+        }),
         unrelated("a genuine record of another module", NO_LINE, |_| Lines::Absent),
+        Case::new("the same in chunks", NO_LINE, |registry, subject| {
+            registry.sumdb().lie(Lie::UnrelatedRecord(Lines::Absent));
+            registry.fault(&subject.genuine.lookup(), Fault::Lengthless);
+        }),
         unrelated("with lines after the record", OTHER_RECORD, Lines::AfterRecord),
         unrelated("with lines in the note", NO_LINE, Lines::InNote),
         unrelated("with lines after the note", ("note_malformed", "malformed note"), Lines::AfterNote),

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::atomic::Ordering};
 
 use bytes::Bytes;
 use futures::{StreamExt, stream};
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Response, StatusCode, Version, header};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::{Frame, Incoming};
 use percent_encoding::percent_decode_str;
@@ -144,6 +144,7 @@ async fn send(
     let size = bytes.len();
     let mut announced = Some(size);
     let mut breaks = false;
+    let mut version = Version::HTTP_11;
     match fault {
         None => (),
         Some(Fault::Tamper) => bytes[size / 2] ^= 1,
@@ -154,6 +155,11 @@ async fn send(
         Some(Fault::Short) => {
             bytes.truncate(size / 2);
             announced = None;
+        }
+        Some(Fault::Cut) => {
+            bytes.truncate(size / 2);
+            announced = None;
+            version = Version::HTTP_10;
         }
         Some(Fault::Lengthless) => announced = None,
         Some(Fault::Status(code)) => {
@@ -174,6 +180,10 @@ async fn send(
             announced = Some(other.len());
             bytes = other;
         }
+        Some(Fault::Chunks(other)) => {
+            announced = None;
+            bytes = other;
+        }
     }
     let pieces: Vec<Bytes> = bytes.chunks(64 * 1024).map(Bytes::copy_from_slice).collect();
     let end = stream::iter(breaks.then_some(())).then(|()| async {
@@ -183,6 +193,8 @@ async fn send(
     });
     let frames = stream::iter(pieces).map(|piece| Ok(Frame::data(piece))).chain(end);
     let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    // The older version has no chunks.
+    *response.version_mut() = version;
     if let Some(announced) = announced {
         response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(announced));
     }

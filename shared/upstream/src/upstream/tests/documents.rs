@@ -26,7 +26,7 @@ async fn a_document_comes_with_its_type_address_and_validators() {
         url: server.url("registry/@scope%2fname"),
         content_type: "application/json; charset=utf-8".to_owned(),
         body: Bytes::from_static(b"{}"),
-        length: BodyLength::Announced,
+        framing: Framing::Announced,
         validators,
     };
     let url = upstream.index_url("@scope%2fname").unwrap();
@@ -42,6 +42,23 @@ async fn a_document_comes_with_its_type_address_and_validators() {
     );
     for unwanted in ["if-none-match", "if-modified-since", "authorization", "cookie", "referer"] {
         assert!(!request.contains(unwanted), "{request}");
+    }
+}
+
+/// Only a body that ends with its connection may have been cut off unnoticed; of a packed one it is not known.
+#[tokio::test]
+async fn a_document_says_how_its_end_was_told() {
+    let packed = gzip(b"{}");
+    for (header, body, expected) in [
+        ("Content-Length: 2", &b"{}"[..], Framing::Announced),
+        ("Transfer-Encoding: chunked", b"2\r\n{}\r\n0\r\n\r\n", Framing::Delimited),
+        ("Connection: close", b"{}", Framing::Closing),
+        ("Content-Encoding: gzip", &packed, Framing::Closing),
+    ] {
+        let head = format!("HTTP/1.1 200 X\r\n{header}\r\n\r\n");
+        let server = TestServer::start(vec![Reply::raw([head.as_bytes(), body].concat())]).await;
+        let found = document(&upstream(&server)).await.unwrap();
+        assert_eq!((&found.body[..], found.framing), (&b"{}"[..], expected), "{header}");
     }
 }
 
@@ -107,7 +124,7 @@ async fn a_document_that_was_cut_is_fetched_again_and_never_returned() {
     let server =
         TestServer::start(vec![Reply::raw("HTTP/1.1 200 X\r\nConnection: close\r\n\r\n{\"a\":")]).await;
     let cut = document(&upstream(&server)).await.unwrap();
-    assert_eq!((&cut.body[..], cut.length), (&b"{\"a\":"[..], BodyLength::Unknown));
+    assert_eq!((&cut.body[..], cut.framing), (&b"{\"a\":"[..], Framing::Closing));
 
     let packed = gzip(&[b'x'; 1000]);
     let head =

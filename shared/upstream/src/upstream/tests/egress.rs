@@ -141,7 +141,7 @@ async fn redirects_are_counted_and_their_bodies_left_unread() {
 async fn the_resolvers_refusal_comes_back_as_one() {
     let server = TestServer::start(vec![Reply::new(200, &[], "{}")]).await;
     // A client for which localhost is not configured, asked behind the guard's back.
-    let client = client(true, &HashSet::new(), &Limits::default()).unwrap();
+    let client = client(Packing::Gzip, &HashSet::new(), &Limits::default()).unwrap();
     let url = format!("http://localhost:{}/?token=hunter2", server.address.port());
     let error = client.get(url).send().await.unwrap_err();
     let error = FetchError::of_request(error, "http://localhost".to_owned(), Duration::ZERO);
