@@ -24,10 +24,10 @@ pub const fn what_ends(kind: SumdbStopKind) -> &'static str {
             "compare both signed notes in `touchstone trust show` with what others see, then run `touchstone trust resume`"
         }
         SumdbStopKind::Rollback => {
-            "it ends by itself when the latest tree reaches ours again; until then look at `upstream.go.sumdb_url`"
+            "it ends by itself when the latest tree reaches ours again; until then look at `upstream.go.sumdb_url`. `touchstone trust resume` ends it too, for as long as `sumdb.behind_max`"
         }
         SumdbStopKind::Freeze => {
-            "it ends by itself when the latest tree grows; until then look at `upstream.go.sumdb_url`, and at `sumdb.frozen_after`"
+            "it ends by itself when the latest tree grows; until then look at `upstream.go.sumdb_url`, and at `sumdb.frozen_after`, for as long as which `touchstone trust resume` ends it too"
         }
     }
 }

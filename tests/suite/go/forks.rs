@@ -11,7 +11,7 @@ use super::{get, project, purl, story};
 const ORIGINAL: &str = "example.com/original";
 const FORK: &str = "code.example/Team/fork";
 const VERSION: &str = "v1.2.3";
-const POLICY: &str = "[go]\nforks = [\"code.example/team\"]\n";
+const POLICY: &str = "[go]\nforks = [\"code.example/Team\"]\n";
 
 /// A fork that the go command takes instead of the original.
 fn fork() -> Module {
@@ -48,7 +48,7 @@ fn hash_reason(story: &Story) -> (OutcomeKind, Reason) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fork_that_no_policy_names_is_refused() {
-    for policy in ["", "[go]\nforks = [\"example.com\", \"code.example/team/fork/v2\"]\n"] {
+    for policy in ["", "[go]\nforks = [\"example.com\", \"code.example/team\", \"code.example/Team/fork/v2\"]\n"] {
         let (_registry, mirror, project) = world(policy).await;
         let run = project.go("mod tidy").await;
         run.failed("403 Rejected by the hash check: coordinate_mismatch");

@@ -248,7 +248,7 @@ mod tests {
               compare both signed notes in `touchstone trust show` with what others see, then run `touchstone trust resume`
   freeze      sums.example+01234567, since 1970-01-01T00:00:00Z: old
               ours has 8 records, theirs 9
-              it ends by itself when the latest tree grows; until then look at `upstream.go.sumdb_url`, and at `sumdb.frozen_after`
+              it ends by itself when the latest tree grows; until then look at `upstream.go.sumdb_url`, and at `sumdb.frozen_after`, for as long as which `touchstone trust resume` ends it too
 ";
         assert_eq!(told, expected);
         assert_eq!(stopped(&[]), "");

@@ -170,7 +170,7 @@ pub(crate) async fn resume(
     let ended = stops.iter().filter(|(stopped, _)| stopped == database).map(|(_, stop)| stop.kind.as_str());
     let forgot = if discard_head { "; its head and tiles are forgotten" } else { "" };
     say(&format!(
-        "{database} goes on ({} ended{forgot}); it stops again when it still contradicts itself at the next poll\n",
+        "{database} goes on ({} ended{forgot}); a fork that is still there stops it again at the next poll, a rollback or freeze after `sumdb.behind_max` or `sumdb.frozen_after`\n",
         ended.collect::<Vec<_>>().join(", ")
     ));
     Ok(())
