@@ -4,7 +4,7 @@
 use std::{future::ready, sync::Arc, time::Duration};
 
 use touchstone_domain::{ArtifactId, Digest, Refusal, RefusalKind, Sha256};
-use touchstone_ecosystems::{Declared, Direct, GoQuery, Located, adapter};
+use touchstone_ecosystems::{Declared, GoQuery, Located, UpstreamPath, adapter};
 use url::Url;
 
 use crate::{
@@ -61,7 +61,7 @@ pub(crate) fn declared_sha256(declared: &Declared) -> Option<Sha256> {
 /// What the upstream says of the artifact.
 pub(crate) async fn locate(edge: &Arc<Edge>, id: &ArtifactId, mode: Mode) -> Result<Found, Refusal> {
     match adapter(id.ecosystem).direct(id) {
-        Some(direct) => stated(edge, id, &direct, mode).await,
+        Some(path) => stated(edge, id, &path, mode).await,
         None => listed(edge, id).await,
     }
 }
@@ -82,9 +82,14 @@ async fn listed(edge: &Arc<Edge>, id: &ArtifactId) -> Result<Found, Refusal> {
 }
 
 /// By what the upstream says of the version. What is on record and was lost is asked for whatever the upstream has just said.
-async fn stated(edge: &Arc<Edge>, id: &ArtifactId, direct: &Direct, mode: Mode) -> Result<Found, Refusal> {
+async fn stated(
+    edge: &Arc<Edge>,
+    id: &ArtifactId,
+    path: &UpstreamPath,
+    mode: Mode,
+) -> Result<Found, Refusal> {
     let upstream = edge.upstream(id.ecosystem)?;
-    let url = upstream.index_url(&direct.bytes.path).map_err(|e| words::fetch(&id.to_string(), &e))?;
+    let url = upstream.index_url(&path.path).map_err(|e| words::fetch(&id.to_string(), &e))?;
     let absence = match mode {
         Mode::First => Absence::Remembered,
         Mode::Heal { .. } => Absence::Asked,

@@ -95,9 +95,9 @@ pub trait Adapter: Send + Sync {
         Err(IndexError::Malformed { problem: format!("{} has no download template", self.ecosystem()) })
     }
 
-    /// Where the bytes of an artifact are, in ecosystems whose addresses follow from the coordinate and where no listing has
+    /// Where the bytes of an artifact are, below the upstream's index address, in ecosystems whose addresses follow from the coordinate and where no listing has
     /// every version; `None` elsewhere. Whether it exists is found out by asking.
-    fn direct(&self, _id: &ArtifactId) -> Option<Direct> {
+    fn direct(&self, _id: &ArtifactId) -> Option<UpstreamPath> {
         None
     }
 
@@ -131,15 +131,6 @@ pub trait Adapter: Send + Sync {
 
     /// The body of a refusal, and its content type, as this ecosystem's clients show it.
     fn refusal_body(&self, refusal: &Refusal, reference: &str) -> (&'static str, String);
-}
-
-/// An artifact whose address follows from its coordinate.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Direct {
-    /// What the upstream says of the version; becomes the artifact's metadata evidence.
-    pub info: UpstreamPath,
-    /// The bytes, below the upstream's index address.
-    pub bytes: UpstreamPath,
 }
 
 /// A reader that can go back; ZIP archives are read from their end.

@@ -20,7 +20,7 @@ use touchstone_domain::{ArtifactId, Claim, Ecosystem, NameError, PackageName, Re
 use url::Url;
 
 use crate::{
-    Adapter, Declared, Direct, Index, IndexError, InspectError, Inspected, RawRequest, ReadRequest, ReadSeek,
+    Adapter, Declared, Index, IndexError, InspectError, Inspected, RawRequest, ReadRequest, ReadSeek,
     Rendered, RequestError, StaticReply, UpstreamPath,
 };
 
@@ -63,7 +63,7 @@ impl Adapter for Go {
         Ok(Box::new(index::VersionList::parse(package, content_type, &document)?))
     }
 
-    fn direct(&self, id: &ArtifactId) -> Option<Direct> {
+    fn direct(&self, id: &ArtifactId) -> Option<UpstreamPath> {
         Some(protocol::direct(id))
     }
 

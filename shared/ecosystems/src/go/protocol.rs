@@ -7,8 +7,8 @@ use touchstone_domain::{ArtifactId, Ecosystem, FileName, NameError, PackageName,
 pub(super) use self::refusal::refusal_body;
 use super::name::{self, FileKind, escape_path, escape_version};
 use crate::{
-    ArtifactRequest, Direct, GoQuery, IndexForm, RawRequest, ReadRequest, RequestError, SumdbRequest,
-    SumdbTarget, UpstreamBase, UpstreamPath,
+    ArtifactRequest, GoQuery, IndexForm, RawRequest, ReadRequest, RequestError, SumdbRequest, SumdbTarget,
+    UpstreamBase, UpstreamPath,
 };
 
 const READ: &str = "GET, HEAD";
@@ -138,13 +138,10 @@ fn lookup(package: &PackageName, version: &Version) -> String {
 }
 
 /// Where the bytes of a `.mod` or `.zip` are.
-pub(super) fn direct(id: &ArtifactId) -> Direct {
+pub(super) fn direct(id: &ArtifactId) -> UpstreamPath {
     let kind = if is_zip(&id.file) { FileKind::Zip } else { FileKind::Mod };
     let (module, version) = (escape_path(&id.package), escape_version(&id.version));
-    Direct {
-        info: info_path(&id.package, &GoQuery::Version(id.version.clone())),
-        bytes: below(format!("{module}/@v/{version}.{}", kind.extension())),
-    }
+    below(format!("{module}/@v/{version}.{}", kind.extension()))
 }
 
 /// Whether a file of a module is its zip, not its `go.mod`.

@@ -254,12 +254,12 @@ fn upstream_paths_are_built_from_names() {
     assert_eq!(path(info_path(&package, &GoQuery::Latest)), "example.com/!azure/@latest");
     let revision = GoQuery::Revision("Main".to_owned());
     assert_eq!(path(info_path(&package, &revision)), "example.com/!azure/@v/!main.info");
+    let query = GoQuery::Version(at.clone());
+    assert_eq!(path(info_path(&package, &query)), "example.com/!azure/@v/v1.0.0-!r!c1.info");
     for kind in [FileKind::Mod, FileKind::Zip] {
         let file = name::file(&at, kind).expect("file");
         let id = ArtifactId { ecosystem: Ecosystem::Go, package: package.clone(), version: at.clone(), file };
-        let direct = Go.direct(&id).expect("an address");
-        assert_eq!(path(direct.info), "example.com/!azure/@v/v1.0.0-!r!c1.info");
-        let bytes = path(direct.bytes);
+        let bytes = path(Go.direct(&id).expect("an address"));
         assert_eq!(bytes, format!("example.com/!azure/@v/v1.0.0-!r!c1.{}", kind.extension()));
         assert_eq!(get(&bytes), Ok(ReadRequest::Artifact(ArtifactRequest { id, pinned: None })));
     }
@@ -304,7 +304,7 @@ proptest! {
         path in "(example\\.com|gopkg\\.in|sumdb/sum\\.example/(lookup|tile))(/[a-zA-Z!0-9.~_-]{1,5}){0,3}(/v[0-9]|\\.v[0-9])?(/@v/|@)(v[0-3]\\.0\\.[01]|[!a-z]{1,4})(-[!a-z0-9]{1,4})?(\\+incompatible)?(\\.info|\\.mod|\\.zip)?",
     ) {
         let again = match get(&path) {
-            Ok(ReadRequest::Artifact(ArtifactRequest { id, .. })) => direct(&id).bytes.path,
+            Ok(ReadRequest::Artifact(ArtifactRequest { id, .. })) => direct(&id).path,
             Ok(ReadRequest::GoInfo { package, query }) => info_path(&package, &query).path,
             Ok(ReadRequest::Sumdb(request)) => format!("sumdb/{}/{}", request.database, sumdb_path(&request.target).path),
             Ok(other) => panic!("{other:?}"),
