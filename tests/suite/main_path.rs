@@ -1,7 +1,7 @@
 //! The path of design.md section 2, from a cold request to the bytes.
 
 use touchstone_domain::{ArtifactState, Ecosystem};
-use touchstone_testkit::{Registry, TestMirror, crate_file, npm_package, wheel};
+use touchstone_testkit::{Module, Registry, TestMirror, crate_file, npm_package, wheel};
 
 /// A cold request is fetched, checked, promoted and served; the second one needs no upstream.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -13,29 +13,40 @@ async fn a_cold_artifact_is_fetched_checked_promoted_and_served() {
     for package in [&npm, &wheel, &krate] {
         registry.publish(package.clone());
     }
+    let module = Module::new("code.example/left-pad", "v1.3.0");
+    let zip = module.zip();
+    registry.publish_module(module.clone());
     let mirror = TestMirror::builder().registry(&registry).start().await;
     let paths = [
-        (format!("npm/left-pad/-/{}", npm.file), &npm, "pkg:npm/left-pad@1.3.0"),
+        (format!("npm/left-pad/-/{}", npm.file), npm.file.as_str(), &npm.bytes[..], "pkg:npm/left-pad@1.3.0"),
         (
             format!("pypi/files/{}/sample-project/{}", wheel.sha256(), wheel.file),
-            &wheel,
+            &wheel.file,
+            &wheel.bytes,
             "pkg:pypi/sample-project@4.0.0",
         ),
         (
             format!("cargo/crates/left_pad/0.1.0/{}/download", krate.sha256()),
-            &krate,
+            &krate.file,
+            &krate.bytes,
             "pkg:cargo/left_pad@0.1.0",
         ),
+        (
+            "go/code.example/left-pad/@v/v1.3.0.zip".to_owned(),
+            "v1.3.0.zip",
+            &zip,
+            "pkg:golang/code.example/left-pad@v1.3.0",
+        ),
     ];
-    for (path, package, purl) in &paths {
+    for (path, file, bytes, purl) in &paths {
         let answer = mirror.get(path).await;
         assert_eq!(answer.status(), 200, "{path}");
-        assert_eq!(answer.bytes().await.expect("body"), package.bytes, "{path}");
-        assert_eq!(mirror.states(purl).await.get(&package.file), Some(&ArtifactState::Servable), "{purl}");
+        assert_eq!(answer.bytes().await.expect("body"), *bytes, "{path}");
+        assert_eq!(mirror.states(purl).await.get(*file), Some(&ArtifactState::Servable), "{purl}");
     }
     registry.set_down(true);
-    for (path, package, _) in &paths {
-        assert_eq!(mirror.get(path).await.bytes().await.expect("body"), package.bytes, "{path}");
+    for (path, _, bytes, _) in &paths {
+        assert_eq!(mirror.get(path).await.bytes().await.expect("body"), *bytes, "{path}");
     }
     assert_eq!(Ecosystem::ALL.len(), paths.len());
     assert_eq!(mirror.incidents().await, Vec::<String>::new());
