@@ -79,7 +79,7 @@ async fn of_version(edge: &Arc<Edge>, package: &PackageName, version: &Version) 
     let query = GoQuery::Version(version.clone());
     let said = said(edge, package, &query, absence).await.map_err(|refusal| {
         // Not 404, which makes the go command look elsewhere: it is here.
-        let gone = refusal.kind == RefusalKind::Unknown && !files.is_empty();
+        let gone = is_unknown(&refusal) && !files.is_empty();
         if gone { words::broken(&what(package, &query), "the upstream no longer has it") } else { refusal }
     })?;
     old_enough(edge, package, said, &files).await
@@ -94,27 +94,50 @@ async fn of_query(edge: &Arc<Edge>, package: &PackageName, query: &GoQuery) -> J
     }
 }
 
-/// The latest version, or the highest listed one when that is refused; else why it is.
+/// The latest version, or the highest listed one when that is refused or the upstream does not say which it is; else why it is
+/// refused. Unknown only when nothing is listed.
 async fn latest(edge: &Arc<Edge>, package: &PackageName) -> Result<Said, Refusal> {
-    let refusal = match of_query(edge, package, &GoQuery::Latest).await? {
-        Ok(said) => return Ok(said),
-        Err(refusal) => refusal,
+    let mut refusal = match of_query(edge, package, &GoQuery::Latest).await {
+        Ok(Ok(said)) => return Ok(said),
+        Ok(Err(refused)) => refused,
+        // A module proxy need not say.
+        Err(unsaid) if is_unknown(&unsaid) => unsaid,
+        Err(failed) => return Err(failed),
     };
-    let Ok(versions) = listed(edge, package).await else { return Err(refusal) };
-    for version in versions.iter().take(FALLBACKS_MAX) {
+    let listed = match listed(edge, package).await {
+        Ok(listed) => listed,
+        Err(failed) if is_unknown(&refusal) => return Err(failed),
+        Err(_unlisted) => return Err(refusal),
+    };
+    for version in listed.offered.iter().take(FALLBACKS_MAX).chain(&listed.refused) {
         match of_version(edge, package, version).await {
             Ok(Ok(said)) => return Ok(said),
-            Ok(Err(_refused)) => {}
+            Ok(Err(refused)) if is_unknown(&refusal) => refusal = refused,
+            Ok(Err(_also)) => {}
             // Listed, and not there.
-            Err(missing) if missing.kind == RefusalKind::Unknown => {}
-            Err(unknown) => return Err(unknown),
+            Err(missing) if is_unknown(&missing) => {}
+            Err(failed) => return Err(failed),
         }
+    }
+    if is_unknown(&refusal) && !(listed.offered.is_empty() && listed.refused.is_none()) {
+        refusal = words::broken(&what(package, &GoQuery::Latest), "the upstream has none that it lists");
     }
     Err(refusal)
 }
 
-/// The versions that are listed and not refused, the latest first.
-async fn listed(edge: &Arc<Edge>, package: &PackageName) -> Result<Vec<Version>, Refusal> {
+fn is_unknown(refusal: &Refusal) -> bool {
+    refusal.kind == RefusalKind::Unknown
+}
+
+/// The versions that are listed.
+struct Listed {
+    /// Those that are not refused, the latest first.
+    offered: Vec<Version>,
+    /// The latest of the others.
+    refused: Option<Version>,
+}
+
+async fn listed(edge: &Arc<Edge>, package: &PackageName) -> Result<Listed, Refusal> {
     let listing = index::listing(edge, Ecosystem::Go, package, edge.config.metadata_ttl).await?;
     let amended = amend::amendments(edge, Ecosystem::Go, package, &listing).await?;
     let refused: HashSet<&Version> = amended
@@ -125,10 +148,11 @@ async fn listed(edge: &Arc<Edge>, package: &PackageName) -> Result<Vec<Version>,
             Amendment::Restore { .. } => None,
         })
         .collect();
-    let entries = listing.index.entries().iter().filter(|entry| !refused.contains(&entry.version));
-    let mut versions: Vec<Version> = entries.map(|entry| entry.version.clone()).collect();
+    let mut versions: Vec<Version> =
+        listing.index.entries().iter().map(|entry| entry.version.clone()).collect();
     versions.sort_by(latest_first);
-    Ok(versions)
+    let (refused, offered): (Vec<_>, _) = versions.into_iter().partition(|version| refused.contains(version));
+    Ok(Listed { offered, refused: refused.into_iter().next() })
 }
 
 /// Releases before pre-releases, then the higher version first, as the go command chooses.

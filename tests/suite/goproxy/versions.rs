@@ -72,6 +72,56 @@ async fn when_every_version_is_refused_the_latest_says_why() {
     assert_eq!(get(&mirror, "example.com/m/@latest").await.line, rejected);
 }
 
+/// A module proxy need not have `@latest`.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_upstream_has_no_latest_the_list_says_which_it_is() {
+    for status in [404, 410] {
+        let (registry, mirror) = world(&["v1.0.0", "v1.1.0", "v1.2.0-rc.1"], "").await;
+        registry.fault("go/example.com/m/@latest", Fault::Status(status));
+        let latest = get(&mirror, "example.com/m/@latest").await;
+        assert_text(
+            &latest,
+            "application/json",
+            "{\"Time\":\"2024-01-02T03:04:05Z\",\"Version\":\"v1.1.0\"}",
+        );
+        assert_eq!(latest.header("cache-control"), "private, max-age=60");
+        // What is refused is passed over, and what is not there after all.
+        publish_other(&registry, "v1.3.0", "zip");
+        assert_eq!(get(&mirror, "example.com/m/@v/v1.3.0.zip").await.status(), 403);
+        assert!(get(&mirror, "example.com/m/@latest").await.text().contains("\"v1.1.0\""), "{status}");
+        registry.fault("go/example.com/m/@v/list", Fault::Bytes(b"v1.0.0\nv1.9.0\n".to_vec()));
+        assert!(get(&mirror, "example.com/m/@latest").await.text().contains("\"v1.0.0\""), "{status}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn where_the_upstream_has_no_latest_it_is_unknown_only_when_nothing_is_listed() {
+    let (registry, mirror) = world(&[], "").await;
+    registry.fault("go/example.com/m/@latest", Fault::Status(404));
+    let latest = async || get(&mirror, "example.com/m/@latest").await;
+    assert_eq!(latest().await.line, "HTTP/1.1 404 Not found upstream", "there is no list");
+    for (list, line) in [
+        (Fault::Bytes(vec![]), "HTTP/1.1 404 Not found upstream"),
+        (Fault::Status(503), "HTTP/1.1 502 Upstream answered with an error"),
+        (Fault::Bytes(b"v1.9.0\n".to_vec()), "HTTP/1.1 502 Upstream answered wrongly"),
+    ] {
+        let mirror = TestMirror::builder().registry(&registry).start().await;
+        registry.fault("go/example.com/m/@v/list", list.clone());
+        let reply = get(&mirror, "example.com/m/@latest").await;
+        assert_eq!(reply.line, line, "{list:?}: {}", reply.text());
+    }
+    registry.honest();
+    registry.fault("go/example.com/m/@latest", Fault::Status(404));
+    publish_other(&registry, "v1.0.0", "zip");
+    publish_other(&registry, "v1.1.0", "mod");
+    let mirror = TestMirror::builder().registry(&registry).start().await;
+    assert_eq!(get(&mirror, "example.com/m/@v/v1.0.0.zip").await.status(), 403);
+    assert_eq!(get(&mirror, "example.com/m/@v/v1.1.0.mod").await.status(), 403);
+    let latest = get(&mirror, "example.com/m/@latest").await;
+    assert_eq!(latest.line, "HTTP/1.1 403 Rejected by the sumdb check: sumdb_mismatch", "{}", latest.text());
+    assert!(latest.text().contains("v1.1.0"), "{}", latest.text());
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_module_without_tagged_versions_has_an_empty_list() {
     let (registry, mirror) = world(&[], "").await;
