@@ -282,10 +282,12 @@ impl Policy {
         self.rule(ecosystem, package).is_some_and(|rule| rule.weak == WeakDigests::Legacy)
     }
 
-    /// Whether the package's metadata may be asked for.
+    /// Whether the package's metadata may be asked for. Of Go modules, what is above an internal path is internal as well: the go
+    /// command asks for every parent of a path, and their names would tell.
     pub fn admit_package(&self, ecosystem: Ecosystem, package: &PackageName) -> Admission {
         let name = pattern::fold(ecosystem, package.as_str());
-        let owned = |i: &Internal| i.ecosystem == ecosystem && i.packages.iter().any(|p| p.matches(&name));
+        let owns = |p: &Pattern| p.matches(&name) || p.is_below(&name);
+        let owned = |i: &Internal| i.ecosystem == ecosystem && i.packages.iter().any(owns);
         if self.internal.iter().any(owned) { Admission::Internal } else { Admission::Admitted }
     }
 

@@ -149,6 +149,36 @@ async fn denied_and_internal_versions_are_refused_before_the_upstream_is_asked()
     assert!(!registry.requests().iter().any(|request| request.path.contains("corp.example")));
 }
 
+/// As the go command asks for every parent of a package's path.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn parents_of_internal_names_never_leave() {
+    let policy = "[[internal]]\necosystem = \"go\"\npackages = [\"git.corp.example/team/lib\", \"*.hidden.example/x\"]\n\
+                  [sumdb]\nprivate = [\"code.example/private\"]\n";
+    let (registry, mirror) = world(&["v1.0.0"], policy).await;
+    for module in
+        ["git.corp.example", "git.corp.example/team", "git.corp.example/team/lib/sub", "a.hidden.example"]
+    {
+        for name in ["@v/list", "@latest", "@v/v1.0.0.info", "@v/main.info", "@v/v1.0.0.zip", "@v/v1.0.0.mod"]
+        {
+            let reply = get(&mirror, &format!("{module}/{name}")).await;
+            assert_eq!(
+                reply.line, "HTTP/1.1 403 Internal name, never fetched from outside",
+                "{module}/{name}"
+            );
+        }
+        let reply = get(&mirror, &format!("sumdb/sumdb.example/lookup/{module}@v1.0.0")).await;
+        assert_eq!(reply.line, "HTTP/1.1 403 Private module, in no checksum database", "{module}");
+    }
+    assert!(!registry.requests().iter().any(|request| request.path.contains("corp.example")));
+    assert!(!registry.requests().iter().any(|request| request.path.contains("hidden.example")));
+    // Those beside them are asked for, and so are the parents of what is only private.
+    for module in ["git.corp.example/other", "corp.example", "hidden.example", "code.example"] {
+        let reply = get(&mirror, &format!("{module}/@v/list")).await;
+        assert_eq!(reply.line, "HTTP/1.1 404 Not found upstream", "{module}: {}", reply.text());
+        assert_eq!(registry.asked_for(&format!("/go/{module}/@v/list")), 1, "{module}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn young_versions_are_hidden_and_say_until_when() {
     let policy = "[[rule]]\necosystem = \"go\"\nrequire = [\"hash\"]\nmin_age = \"7d\"\n";

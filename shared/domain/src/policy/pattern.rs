@@ -49,6 +49,18 @@ impl Pattern {
         let mut elements = name.split('/');
         self.glob.split('/').all(|glob| elements.next().is_some_and(|element| anchored(glob, element)))
     }
+
+    /// Whether it names Go modules below this one, and not this one itself. Elements that are `*` alone name nothing.
+    pub(super) fn is_below(&self, name: &str) -> bool {
+        let globs: Vec<&str> = self.glob.split('/').collect();
+        let elements: Vec<&str> = name.split('/').collect();
+        let above = globs.get(..elements.len()).filter(|above| above.len() < globs.len());
+        self.by_element
+            && above.is_some_and(|above| {
+                above.iter().any(|glob| *glob != "*")
+                    && above.iter().zip(&elements).all(|(glob, element)| anchored(glob, element))
+            })
+    }
 }
 
 /// Whether the glob matches the whole text.
@@ -163,6 +175,32 @@ mod tests {
         for bad in ["/x", "corp.example/", "a//b"] {
             assert!(Pattern::compile(Ecosystem::Go, bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_go_pattern_is_below_every_parent_of_what_it_names() {
+        let is_below = |pattern, name: &str| {
+            Pattern::compile(Ecosystem::Go, pattern).expect("pattern").is_below(&fold(Ecosystem::Go, name))
+        };
+        for (pattern, name, expected) in [
+            ("git.corp.example/team/lib", "git.corp.example", true),
+            ("git.corp.example/team/lib", "git.corp.example/Team", true),
+            ("git.corp.example/team/lib", "git.corp.example/team/lib", false),
+            ("git.corp.example/team/lib", "git.corp.example/team/lib/sub", false),
+            ("git.corp.example/team/lib", "git.corp.example/other", false),
+            ("git.corp.example/team", "corp.example", false),
+            ("git.corp.example", "git.corp", false),
+            ("*.corp.example/team", "git.corp.example", true),
+            ("*.corp.example/team", "code.example", false),
+            ("git.corp.example/*/lib", "git.corp.example/team", true),
+            // It would name every host.
+            ("*/team", "code.example", false),
+            ("*/*/team", "code.example/m", false),
+        ] {
+            assert_eq!(is_below(pattern, name), expected, "{pattern} {name}");
+        }
+        let npm = Pattern::compile(Ecosystem::Npm, "@acme/x").expect("pattern");
+        assert!(!npm.is_below("@acme"), "there are no parents");
     }
 
     #[test]
