@@ -44,7 +44,9 @@ impl World {
     /// Waits until a module is served, however long requests are held.
     async fn promoted(&self, module: &Module) {
         eventually("it is served", || async {
-            (ask(&self.mirror, "GET", &target(module, "zip"), &[]).await.status() == 200).then_some(())
+            let reply = ask(&self.mirror, "GET", &target(module, "zip"), &[]).await;
+            assert_ne!(reply.header("x-touchstone-code"), "rejected", "{}", reply.text());
+            (reply.status() == 200).then_some(())
         })
         .await;
     }
@@ -164,7 +166,7 @@ async fn an_older_head_of_the_same_log_is_no_fork() {
 async fn a_database_that_went_back_is_told_of_at_once_and_ours_stays() {
     let world = World::new().await;
     let ours = world.head().await;
-    for lie in [Lie::OldLatest { size: 100 }, Lie::Rollback { size: 200 }] {
+    for lie in [Lie::OldLatest { size: 200 }, Lie::Rollback { size: 100 }] {
         world.registry.sumdb().lie(lie);
         let before = world.incidents("sumdb_rollback").await;
         // A start of all roles is what happens after a failover.
@@ -173,10 +175,14 @@ async fn a_database_that_went_back_is_told_of_at_once_and_ours_stays() {
             (world.incidents("sumdb_rollback").await > before).then_some(())
         })
         .await;
-        drop(again);
         assert_eq!(world.head().await, ours);
         assert_eq!(world.state().await.stop, None);
         world.registry.sumdb().honest();
+        eventually("it is back", || async {
+            world.state().await.poll.filter(|poll| poll.behind_since.is_none())
+        })
+        .await;
+        drop(again);
     }
 }
 
