@@ -1,6 +1,7 @@
 //! What the edge says of Go modules: documents, lists and refusals of the GOPROXY protocol. What the files themselves have to
 //! pass is in `go`.
 
+mod signed;
 mod sumdb;
 mod versions;
 

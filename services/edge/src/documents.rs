@@ -4,10 +4,10 @@
 //!
 //! *Invariant:* the pointer never moves to an answer that cannot be understood.
 
-use std::{borrow::Cow, future::ready, sync::Arc, time::Duration};
+use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use touchstone_domain::{Ecosystem, Refusal, Sha256};
+use touchstone_domain::{Ecosystem, Refusal, RefusalKind, Sha256};
 use touchstone_store::{CachedDocument, NewDocument};
 use touchstone_upstream::{FetchError, MetadataDocument, MetadataReply, Validators};
 use url::Url;
@@ -32,6 +32,7 @@ pub(crate) struct Wanted<'a> {
     /// How large it may be.
     pub(crate) bytes_max: u64,
     pub(crate) absence: Absence,
+    pub(crate) renewal: Renewal,
 }
 
 /// What is made of the upstream's word that it does not have a document. One that is kept here is asked for again in any case.
@@ -41,6 +42,16 @@ pub(crate) enum Absence {
     Asked,
     /// It is believed for a short while.
     Remembered,
+}
+
+/// How a kept document that is too old is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Renewal {
+    /// Whether it has changed. Whatever fails, it is used on.
+    Revalidated,
+    /// As if it were not kept, since it may be wrong, and the word that it has not changed is worth no more. It is used on only
+    /// while the upstream is away, and what is kept and cannot be read is not kept at all.
+    Replaced,
 }
 
 /// A document, and where it came from.
@@ -77,16 +88,24 @@ pub(crate) async fn get<T, F: Future<Output = Result<T, Refusal>>>(
         let problem = "the upstream says that nothing changed, and nothing is stored";
         return fetched.ok_or_else(|| words::broken(&wanted.what, problem));
     };
+    let (validators, replaced) = match wanted.renewal {
+        Renewal::Revalidated => (validators(&row), false),
+        Renewal::Replaced => (Validators::default(), true),
+    };
     if row.age < wanted.max_age {
-        return read(kept).await;
+        let value = read(kept.clone()).await;
+        if value.is_ok() || !replaced {
+            return value;
+        }
     }
-    match refresh(edge, wanted, &key, &validators(&row), &read).await {
+    match refresh(edge, wanted, &key, &validators, &read).await {
         Ok(Some(fetched)) => Ok(fetched),
         Ok(None) => {
             let touched = edge.store.touch_document(wanted.ecosystem, &key, kept.sha256).await;
             touched.map_err(|e| words::store(&e))?;
             read(Kept { age: Duration::ZERO, ..kept }).await
         }
+        Err(refusal) if replaced && refusal.kind != RefusalKind::UpstreamUnreachable => Err(refusal),
         // Also when the upstream no longer has it: what is approved stays installable.
         Err(refusal) => {
             tracing::warn!(document = wanted.what, ecosystem = %wanted.ecosystem, age = ?row.age, problem = refusal.detail, "using an old copy of a document");
@@ -106,12 +125,21 @@ pub(crate) async fn shared(
 ) -> Result<Kept, Refusal> {
     let key = wanted.url.to_string();
     let start = || {
-        let edge = Arc::clone(edge);
-        async move { get(&edge, &wanted, |kept| ready(sound(&kept).map(|()| kept))).await }
+        let (edge, sound) = (Arc::clone(edge), Arc::new(sound));
+        async move { get(&edge, &wanted, |kept| aside(Arc::clone(&sound), kept)).await }
     };
     let ticket = edge.documents.join(&key, start);
     let ticket = ticket.map_err(|_full| words::unavailable("too many fetches are under way"))?;
     ticket.wait().await.unwrap_or_else(|| Err(words::unavailable("the fetch ended without a result")))
+}
+
+/// Looks whether a document is sound, off the async threads: it may be signed.
+async fn aside(
+    sound: Arc<impl Fn(&Kept) -> Result<(), Refusal> + Send + Sync + 'static>,
+    kept: Kept,
+) -> Result<Kept, Refusal> {
+    let looking = tokio::task::spawn_blocking(move || sound(&kept).map(|()| kept));
+    looking.await.map_err(|_panic| words::unavailable("reading a document failed"))?
 }
 
 /// Asks the upstream; keeps what can be read. `None` says that nothing changed.

@@ -22,7 +22,7 @@ use touchstone_store::ArtifactStatus;
 
 use crate::{
     amend,
-    documents::{self, Absence, Kept, Wanted},
+    documents::{self, Absence, Kept, Renewal, Wanted},
     index, render,
     serve::Body,
     state::Edge,
@@ -180,7 +180,8 @@ pub(crate) async fn said(
         move |kept: &Kept| go::read_info(&package, &query, &kept.body).map_err(|e| words::broken(&what, e))
     };
     let (ecosystem, accept, bytes_max) = (Ecosystem::Go, path.accept, INFO_BYTES_MAX);
-    let wanted = Wanted { ecosystem, url, accept, what, max_age, bytes_max, absence };
+    let renewal = Renewal::Revalidated;
+    let wanted = Wanted { ecosystem, url, accept, what, max_age, bytes_max, absence, renewal };
     let sound = read.clone();
     let kept = documents::shared(edge, wanted, move |kept| sound(kept).map(drop)).await?;
     Ok(Said { info: read(&kept)?, kept })

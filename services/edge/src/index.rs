@@ -9,7 +9,7 @@ use touchstone_store::VERSIONS_MAX;
 use url::Url;
 
 use crate::{
-    documents::{self, Absence, DOCUMENT_BYTES_MAX, Kept, Wanted},
+    documents::{self, Absence, DOCUMENT_BYTES_MAX, Kept, Renewal, Wanted},
     state::Edge,
     words,
 };
@@ -157,8 +157,8 @@ async fn refresh(
         Ecosystem::Go => Absence::Remembered,
         Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi => Absence::Asked,
     };
-    let bytes_max = DOCUMENT_BYTES_MAX;
-    let wanted = Wanted { ecosystem, url, accept: path.accept, what, max_age, bytes_max, absence };
+    let (bytes_max, renewal) = (DOCUMENT_BYTES_MAX, Renewal::Revalidated);
+    let wanted = Wanted { ecosystem, url, accept: path.accept, what, max_age, bytes_max, absence, renewal };
     documents::get(edge, &wanted, |kept| read(edge, ecosystem, package, kept)).await
 }
 

@@ -8,7 +8,7 @@ use touchstone_ecosystems::{Declared, GoQuery, Located, UpstreamPath, adapter};
 use url::Url;
 
 use crate::{
-    documents::{self, Absence, DOCUMENT_BYTES_MAX, Wanted},
+    documents::{self, Absence, DOCUMENT_BYTES_MAX, Renewal, Wanted},
     go, index,
     ingest::Mode,
     state::Edge,
@@ -112,7 +112,7 @@ pub(crate) async fn link(edge: &Arc<Edge>, id: &ArtifactId, located: &Located) -
     let what = "the upstream's config.json".to_owned();
     let url = edge.upstream(id.ecosystem)?.index_url("config.json").map_err(|e| words::fetch(&what, &e))?;
     let ecosystem = id.ecosystem;
-    let (bytes_max, absence) = (DOCUMENT_BYTES_MAX, Absence::Asked);
+    let (bytes_max, absence, renewal) = (DOCUMENT_BYTES_MAX, Absence::Asked, Renewal::Revalidated);
     let wanted = Wanted {
         ecosystem,
         url,
@@ -121,6 +121,7 @@ pub(crate) async fn link(edge: &Arc<Edge>, id: &ArtifactId, located: &Located) -
         max_age: TEMPLATE_AGE_MAX,
         bytes_max,
         absence,
+        renewal,
     };
     let broken = |error| words::broken(&wanted.what, error);
     let template = documents::get(edge, &wanted, |kept| {

@@ -11,7 +11,7 @@ use touchstone_domain::{Admission, Ecosystem, Refusal, RefusalKind};
 use touchstone_ecosystems::{Document, Rendered, UpstreamBase, check_document, filter_bulk_audit};
 
 use crate::{
-    documents::{self, Absence, DOCUMENT_BYTES_MAX, Kept, Wanted},
+    documents::{self, Absence, DOCUMENT_BYTES_MAX, Kept, Renewal, Wanted},
     render,
     serve::Body,
     state::Edge,
@@ -52,8 +52,8 @@ pub(crate) async fn document(
     }
     .map_err(|e| words::fetch(&what, &e))?;
     let max_age = edge.config.metadata_ttl;
-    let (bytes_max, absence) = (DOCUMENT_BYTES_MAX, Absence::Asked);
-    let wanted = Wanted { ecosystem, url, accept: path.accept, what, max_age, bytes_max, absence };
+    let (bytes_max, absence, renewal) = (DOCUMENT_BYTES_MAX, Absence::Asked, Renewal::Revalidated);
+    let wanted = Wanted { ecosystem, url, accept: path.accept, what, max_age, bytes_max, absence, renewal };
     let read = |kept: Kept| ready(sound(&wanted.what, &kept.content_type, &kept.body));
     let rendered = documents::get(edge, &wanted, read).await?;
     Ok(render::document(rendered, method, headers))

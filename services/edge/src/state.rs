@@ -8,6 +8,7 @@ use touchstone_bus::Bus;
 use touchstone_domain::{ArtifactDbId, ArtifactId, Ecosystem, Policy, Refusal};
 use touchstone_runtime::Clock;
 use touchstone_store::Store;
+use touchstone_tlog::note::VerifierKey;
 use touchstone_upstream::Upstream;
 use url::Url;
 
@@ -51,10 +52,26 @@ pub struct EdgeConfig {
 /// The checksum database that clients reach through this edge. Its address is the attestations address of Go's upstream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SumdbEdge {
-    /// The name in its key, which clients have in the path.
-    pub name: String,
-    /// The identity of its key, under which the store keeps its tiles.
-    pub database: String,
+    /// Its key. Clients have the name in the path; the store keeps its tiles under the identity.
+    pub key: VerifierKey,
+    /// How long the latest tree is used without asking again.
+    pub latest_age_max: Duration,
+    /// The same for records below a tree that the database has signed. They never change, but the tree ages.
+    pub record_age_max: Duration,
+    /// The same for tiles that nobody has authenticated; a wrong one goes with it.
+    pub tile_age_max: Duration,
+}
+
+impl SumdbEdge {
+    /// The database of this key: a minute, a day and five minutes.
+    pub const fn new(key: VerifierKey) -> Self {
+        Self {
+            key,
+            latest_age_max: Duration::from_mins(1),
+            record_age_max: Duration::from_hours(24),
+            tile_age_max: Duration::from_mins(5),
+        }
+    }
 }
 
 /// What the edge is given.

@@ -95,8 +95,7 @@ impl Wiring {
 
     async fn edge(&self, store: Store) -> Result<()> {
         let edge = &self.config.edge;
-        let sumdb = checksum_database(&self.config)?
-            .map(|(key, _)| SumdbEdge { name: key.name().to_owned(), database: key.id() });
+        let sumdb = checksum_database(&self.config)?.map(|(key, _)| SumdbEdge::new(key));
         let parts = EdgeParts {
             config: EdgeConfig {
                 listen: edge.listen,

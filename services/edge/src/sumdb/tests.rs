@@ -1,4 +1,4 @@
-use touchstone_tlog::entries::data_tile;
+use touchstone_tlog::{entries::data_tile, note::SignerKey};
 
 use super::*;
 
@@ -51,4 +51,12 @@ fn a_partial_tile_is_the_beginning_of_the_full_one() {
     for whole in ["tile/8/1/x001/234", "tile/8/data/x001/234"] {
         assert_eq!(full(&tile(whole)), None, "{whole}");
     }
+}
+
+#[test]
+fn what_is_not_authenticated_is_used_for_a_few_minutes() {
+    let edge =
+        SumdbEdge::new(SignerKey::from_seed("sumdb.example", [7; 32]).expect("a key").verifier().clone());
+    let minutes = [edge.latest_age_max, edge.tile_age_max, edge.record_age_max].map(|age| age.as_secs() / 60);
+    assert_eq!(minutes, [1, 5, 24 * 60]);
 }

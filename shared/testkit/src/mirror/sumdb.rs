@@ -18,6 +18,7 @@ pub(super) struct SumdbOptions {
     key: String,
     url: Url,
     pub(super) config: SumdbConfig,
+    kept: Option<Duration>,
 }
 
 impl SumdbOptions {
@@ -27,8 +28,13 @@ impl SumdbOptions {
 
     /// As the edge has it.
     pub(super) fn edge(&self) -> SumdbEdge {
-        let key = self.key();
-        SumdbEdge { name: key.name().to_owned(), database: key.id() }
+        let edge = SumdbEdge::new(self.key());
+        match self.kept {
+            Some(kept) => {
+                SumdbEdge { latest_age_max: kept, record_age_max: kept, tile_age_max: kept, ..edge }
+            }
+            None => edge,
+        }
     }
 }
 
@@ -36,7 +42,8 @@ impl TestMirrorBuilder {
     /// Believes the registry's checksum database, which is asked for its head once, at the start.
     pub(super) fn sumdb_of(mut self, registry: &Registry) -> Self {
         let config = SumdbConfig { concurrency: 4, poll: Duration::from_hours(1), ..SumdbConfig::default() };
-        let options = SumdbOptions { key: registry.sumdb().key(), url: registry.sumdb_url(), config };
+        let (key, url) = (registry.sumdb().key(), registry.sumdb_url());
+        let options = SumdbOptions { key, url, config, kept: None };
         for upstream in &mut self.upstreams {
             if upstream.ecosystem == touchstone_domain::Ecosystem::Go {
                 upstream.attestations_url = Some(options.url.clone());
@@ -50,6 +57,12 @@ impl TestMirrorBuilder {
     #[must_use]
     pub fn sumdb_key(self, key: &str) -> Self {
         self.watched(|options| key.clone_into(&mut options.key))
+    }
+
+    /// How long the edge uses what the database said without asking again.
+    #[must_use]
+    pub fn sumdb_kept(self, kept: Duration) -> Self {
+        self.watched(|options| options.kept = Some(kept))
     }
 
     /// How often the database is asked for its latest head.
