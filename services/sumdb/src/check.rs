@@ -1,6 +1,9 @@
-//! The check as the worker runs it: ask, keep what was answered, prove it, compare.
+//! The check as the worker runs it: take what is on record or ask, prove it, compare, keep what was answered.
 //!
-//! *Invariant:* an answer is evidence on record before it is judged.
+//! *Invariant:* no verdict is given by an answer that proves itself, unless that is evidence on record. Where there is no verdict,
+//! nothing is added to the evidence.
+//!
+//! *Invariant:* what is on record neither moves the stored head nor stops the database: it may be of a tree that was forgotten.
 //!
 //! *Invariant:* an answer that does not prove itself is asked for once more, past everything that is kept, before it counts
 //! against the artifact.
@@ -8,9 +11,9 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use touchstone_domain::{CheckKind, Ecosystem, Evidence, EvidenceKind, Outcome, Reason, Sha256};
-use touchstone_runtime::Clock;
-use touchstone_store::{EVIDENCE_MAX, IncidentKind, NewIncident, Store, StoreError};
+use touchstone_domain::{Admission, CheckKind, Ecosystem, Evidence, EvidenceKind, Outcome, Reason, Sha256};
+use touchstone_runtime::{Chain, Clock};
+use touchstone_store::{EVIDENCE_MAX, IncidentKind, NewIncident, Store, StoreError, SumdbState};
 use touchstone_tlog::sumdb::{LOOKUP_BYTES_MAX, UnverifiedLookup};
 use touchstone_upstream::Framing;
 use touchstone_worker::{Check, CheckError, Finding, Job};
@@ -28,6 +31,10 @@ use crate::{
 
 /// The revision of the rules; to be raised when a judgement over the same evidence may come out differently.
 const REVISION: i32 = 1;
+
+/// How many of the lookups on record are tried, the newest first; and how many there may be before one that does not prove itself
+/// is no longer added.
+const LOOKUPS_MAX: usize = 8;
 
 /// The sumdb check.
 pub(crate) struct SumdbCheck {
@@ -50,11 +57,15 @@ impl Check for SumdbCheck {
         if job.facts.id.ecosystem != Ecosystem::Go {
             return Err(CheckError::poison(format!("{} is not of Go", job.facts.id)));
         }
-        let (mut evidence, database) = (vec![], &self.database.id);
-        if job.policy.is_private_module(&job.facts.id.package) {
-            return Ok(self.told(job, judge::private(), evidence, vec![]).await);
+        let (package, database) = (&job.facts.id.package, &self.database.id);
+        let internal = job.policy.admit_package(Ecosystem::Go, package) == Admission::Internal;
+        if internal || job.policy.is_private_module(package) {
+            return Ok(self.told(job, judge::private(), vec![], vec![]).await);
         }
-        let outcome = match self.judge(job, &mut evidence).await {
+        let mut used = Used::default();
+        let judged = self.judge(job, &mut used).await;
+        let proved = judged.is_ok();
+        let outcome = match judged {
             Ok(outcome) => outcome,
             Err(Stop::Absent(status)) => judge::absent(database, status),
             Err(Stop::Refused(problem)) => judge::refused(database, problem),
@@ -67,47 +78,109 @@ impl Check for SumdbCheck {
                 return Err(error);
             }
         };
+        let evidence = self.keep(job, used, proved).await?;
         let trust = vec![Sha256::of(self.database.key.text())];
         Ok(self.told(job, outcome, evidence, trust).await)
     }
 }
 
+/// What was judged by.
+#[derive(Default)]
+struct Used {
+    /// A lookup that was on record.
+    on_record: Option<Sha256>,
+    /// Replies to lookups, in order.
+    replies: Vec<Reply>,
+}
+
 impl SumdbCheck {
-    async fn judge(&self, job: &Job, evidence: &mut Vec<Sha256>) -> Result<Outcome, Stop> {
-        let recorded = match self.recorded(job, Sources::Any, evidence).await {
-            Err(Stop::Refused(Problem { code, detail })) => {
-                tracing::warn!(artifact.id = %job.facts.artifact, problem = code, detail, "a lookup does not prove itself; it is asked for once more");
-                self.recorded(job, Sources::Upstream, evidence).await?
-            }
-            recorded => recorded?,
+    async fn judge(&self, job: &Job, used: &mut Used) -> Result<Outcome, Stop> {
+        let state = self.database.running().await?;
+        let recorded = match self.on_record(job, &state, used).await? {
+            Some(recorded) => recorded,
+            None => self.asked(job, &state, used).await?,
         };
-        Ok(match blob::computed(&job.facts, &job.blobs).await? {
+        let outcome = match blob::computed(&job.facts, &job.blobs).await? {
             Ok(computed) => judge::compare(&self.database.id, &recorded, &computed),
             Err(reason) => Outcome::fail(reason),
+        };
+        // All this took its time.
+        if self.database.running().await?.lineage != state.lineage {
+            let why = format!("the head of {} was forgotten meanwhile", self.database.id);
+            return Err(CheckError::retry(why).into());
+        }
+        Ok(outcome)
+    }
+
+    /// What is on record already, where it proves itself.
+    async fn on_record(
+        &self,
+        job: &Job,
+        state: &SumdbState,
+        used: &mut Used,
+    ) -> Result<Option<Recorded>, Stop> {
+        for lookup in lookups(job).rev().take(LOOKUPS_MAX) {
+            let (artifact, sha256) = (job.facts.artifact, lookup.sha256);
+            match self.kept(job, state, sha256).await {
+                Ok(Some(recorded)) => {
+                    used.on_record = Some(sha256);
+                    return Ok(Some(recorded));
+                }
+                Ok(None) => {}
+                Err(Stop::Refused(Problem { code, .. })) => {
+                    tracing::debug!(artifact.id = %artifact, %sha256, problem = code, "a lookup on record does not prove itself");
+                }
+                Err(stop) => return Err(stop),
+            }
+        }
+        Ok(None)
+    }
+
+    /// What a lookup on record proves in the stored tree.
+    async fn kept(&self, job: &Job, state: &SumdbState, sha256: Sha256) -> Result<Option<Recorded>, Stop> {
+        let bytes = match job.blobs.read(sha256, LOOKUP_BYTES_MAX as u64).await {
+            Ok(bytes) => bytes,
+            Err(error) => {
+                tracing::warn!(artifact.id = %job.facts.artifact, %sha256, error = %Chain(&error), "a lookup on record cannot be read");
+                return Ok(None);
+            }
+        };
+        let (key, id) = (self.database.key.clone(), &job.facts.id);
+        let opened =
+            blocking(move || judge::open(UnverifiedLookup::parse(&bytes).map_err(Problem::from)?, &key))
+                .await??;
+        let tiles = self.database.prove_again(state, &opened.head, opened.id).await?;
+        Ok(match tiles {
+            Some(tiles) => Some(judge::recorded(&opened, &tiles, &id.package, &id.version)?),
+            None => None,
         })
     }
 
-    /// What the database has on record, proved.
+    /// What the database says that it has on record, proved.
+    async fn asked(&self, job: &Job, state: &SumdbState, used: &mut Used) -> Result<Recorded, Stop> {
+        match self.recorded(job, state, Sources::Any, used).await {
+            Err(Stop::Refused(Problem { code, detail })) => {
+                tracing::warn!(artifact.id = %job.facts.artifact, problem = code, detail, "a lookup does not prove itself; it is asked for once more");
+                let state = self.database.running().await?;
+                self.recorded(job, &state, Sources::Upstream, used).await
+            }
+            recorded => recorded,
+        }
+    }
+
     async fn recorded(
         &self,
         job: &Job,
+        state: &SumdbState,
         sources: Sources,
-        evidence: &mut Vec<Sha256>,
+        used: &mut Used,
     ) -> Result<Recorded, Stop> {
         let (database, id) = (&self.database, &job.facts.id);
-        let state = database.running().await?;
-        let asked = match sources {
+        let reply = match sources {
             Sources::Any => self.lookups.ask(id).await,
             Sources::Upstream => self.lookups.ask_anew(id).await,
-        };
-        let reply = match asked {
-            Err(Stop::Absent(status)) => on_record(job, evidence).await?.ok_or(Stop::Absent(status))?,
-            asked => {
-                let reply = asked?;
-                evidence.push(self.keep(job, &reply).await?);
-                reply
-            }
-        };
+        }?;
+        used.replies.push(reply.clone());
         let (key, Reply { bytes, framing, .. }) = (database.key.clone(), reply);
         let got = bytes.len();
         let opened = match blocking(move || UnverifiedLookup::parse(&bytes)).await? {
@@ -115,12 +188,30 @@ impl SumdbCheck {
             Err(_) if framing == Framing::Closing => return Err(ended_early(got)),
             Err(error) => return Err(Problem::from(error).into()),
         };
-        let tiles = database.prove(state, &opened.head, opened.id, sources).await?;
+        let tiles = match database.prove(state.clone(), &opened.head, opened.id, sources).await {
+            Err(stopped @ Stop::Stopped(_)) => {
+                self.lookups.forget(id);
+                return Err(stopped);
+            }
+            tiles => tiles?,
+        };
         Ok(judge::recorded(&opened, &tiles, &id.package, &id.version)?)
     }
 
-    /// Stores the reply as it was received, and says in Postgres that it was.
-    async fn keep(&self, job: &Job, reply: &Reply) -> Result<Sha256, CheckError> {
+    /// Stores the replies as they were received, and says in Postgres that they were; the digests of all that was used. The last
+    /// one may have proved itself; of others no more are kept than [`LOOKUPS_MAX`].
+    async fn keep(&self, job: &Job, used: Used, proved: bool) -> Result<Vec<Sha256>, CheckError> {
+        let (last, room) = (used.replies.len(), LOOKUPS_MAX.saturating_sub(lookups(job).count()));
+        let mut evidence: Vec<Sha256> = used.on_record.into_iter().collect();
+        for (number, reply) in (1..).zip(&used.replies) {
+            if number <= room || (proved && number == last) {
+                evidence.push(self.keep_reply(job, reply).await?);
+            }
+        }
+        Ok(evidence)
+    }
+
+    async fn keep_reply(&self, job: &Job, reply: &Reply) -> Result<Sha256, CheckError> {
         let stored = job
             .blobs
             .put_bytes(reply.bytes.clone())
@@ -153,19 +244,9 @@ impl SumdbCheck {
     }
 }
 
-/// What the database no longer has, and once gave us for this artifact, still proves what it proved.
-async fn on_record(job: &Job, evidence: &mut Vec<Sha256>) -> Result<Option<Reply>, CheckError> {
-    let kept = job.facts.evidence.iter().rev().find(|kept| kept.kind == EvidenceKind::SumdbLookup);
-    let Some(kept) = kept else { return Ok(None) };
-    let Ok(url) = kept.url.parse() else { return Ok(None) };
-    tracing::warn!(artifact.id = %job.facts.artifact, "the checksum database withdrew a record; the lookup on record is used");
-    let bytes = job
-        .blobs
-        .read(kept.sha256, LOOKUP_BYTES_MAX as u64)
-        .await
-        .map_err(|error| CheckError::retry_because("the lookup on record cannot be read", error))?;
-    evidence.push(kept.sha256);
-    Ok(Some(Reply { url, bytes, framing: Framing::Announced }))
+/// The lookups on record.
+fn lookups(job: &Job) -> impl DoubleEndedIterator<Item = &Evidence> {
+    job.facts.evidence.iter().filter(|kept| kept.kind == EvidenceKind::SumdbLookup)
 }
 
 /// The incident that an answer is worth.
@@ -190,3 +271,6 @@ fn unrecorded(error: StoreError) -> CheckError {
     }
     CheckError::retry_because(PROBLEM, error)
 }
+
+#[cfg(test)]
+mod tests;

@@ -148,6 +148,11 @@ pub(crate) fn ended_early(got: usize) -> Stop {
 fn unavailable(error: FetchError) -> Stop {
     let error = match error {
         FetchError::Request { .. } => CheckError::poison(error.to_string()),
+        FetchError::Status { status: 401 | 403, .. } => CheckError::retry_because(
+            "the checksum database is not available: it asks for credentials, and none are ever sent to it; `upstream.go.sumdb_url` \
+             must be an address that needs none",
+            error,
+        ),
         FetchError::Status { .. }
         | FetchError::Egress(_)
         | FetchError::Unreachable { .. }

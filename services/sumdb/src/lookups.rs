@@ -43,7 +43,12 @@ impl Lookups {
 
     /// Asks the database itself, and forgets what it said before.
     pub(crate) async fn ask_anew(&self, id: &ArtifactId) -> Result<Reply, Stop> {
-        self.replies.invalidate(&(id.package.clone(), id.version.clone()));
+        self.forget(id);
         self.client.lookup(&id.package, &id.version).await
+    }
+
+    /// Forgets what was said: a reply that stopped the database must not do so again once an operator went on.
+    pub(crate) fn forget(&self, id: &ArtifactId) {
+        self.replies.invalidate(&(id.package.clone(), id.version.clone()));
     }
 }

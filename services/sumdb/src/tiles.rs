@@ -2,8 +2,9 @@
 //!
 //! *Invariant:* whatever a tile comes from, all that is used of it is authenticated up to the signed head that is at hand.
 //!
-//! *Invariant:* memory and Postgres hold only tiles that were authenticated up to a head that was merged. When tiles from there
-//! fail all the same, the whole plan is fetched once: what is wrong in them holds nothing up for ever.
+//! *Invariant:* memory and Postgres hold only tiles that were authenticated up to a head that was merged, and none of a head that
+//! was forgotten is used or kept any more. When tiles from there fail all the same, the whole plan is fetched once, and what is
+//! right takes the place of what was wrong.
 
 use std::{sync::Arc, time::Duration};
 
@@ -12,7 +13,7 @@ use futures::future::try_join_all;
 use moka::sync::Cache;
 use tokio::sync::OnceCell;
 use touchstone_runtime::Chain;
-use touchstone_store::{Store, SumdbTile};
+use touchstone_store::{Store, StoreError, SumdbTile, SumdbTree, TilesKept};
 use touchstone_tlog::{AuthenticatedTiles, SignedHead, Tile, TileError, Wanted, authenticate, plan};
 
 use crate::{
@@ -32,11 +33,14 @@ pub(crate) struct Tiles {
     client: Arc<Client>,
     store: Store,
     database: String,
-    /// The widest authenticated tile of each place: level and index.
-    memory: Cache<(u8, u64), Bytes>,
+    /// The widest authenticated tile of each place, once Postgres has it.
+    memory: Cache<Place, Bytes>,
     /// What is being fetched, so that whoever needs the same tile meanwhile waits for it. Not authenticated.
     fetching: Cache<Tile, Arc<OnceCell<Bytes>>>,
 }
+
+/// The lineage of the tree, the level and the index.
+type Place = (u64, u8, u64);
 
 /// Where tiles and replies may come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,13 +67,14 @@ impl Tiles {
     pub(crate) async fn authenticated(
         &self,
         head: &Arc<SignedHead>,
+        lineage: u64,
         wanted: &Wanted,
         sources: Sources,
     ) -> Result<AuthenticatedTiles, Stop> {
         let tiles = plan(head.head().size, wanted);
         match sources {
             Sources::Any => {
-                let Gathered { tiles: gathered, all_fetched } = self.gather(&tiles).await?;
+                let Gathered { tiles: gathered, all_fetched } = self.gather(lineage, &tiles).await?;
                 match checked(head, gathered).await? {
                     Ok(authenticated) => return Ok(authenticated),
                     Err(error) if all_fetched => return Err(Problem::from(error).into()),
@@ -88,36 +93,56 @@ impl Tiles {
         Ok(checked(head, fetched).await?.map_err(Problem::from)?)
     }
 
-    /// Keeps tiles of a head that was merged. That they cannot be stored is no failure: they are a cache.
-    pub(crate) async fn keep(&self, tiles: &AuthenticatedTiles) {
-        let mut new = vec![];
-        for (tile, hashes) in tiles.tiles() {
-            let place = (tile.level(), tile.index());
-            if self.memory.get(&place).is_some_and(|kept| kept.starts_with(hashes)) {
-                continue;
-            }
-            self.memory.insert(place, Bytes::copy_from_slice(hashes));
-            self.fetching.invalidate(&tile);
-            new.push(SumdbTile { level: place.0, index: place.1, hashes: hashes.to_vec() });
-        }
-        let Err(error) = self.store.put_sumdb_tiles(&self.database, &new).await else { return };
-        tracing::warn!(database = %self.database, error = %Chain(&error), "tiles are not stored");
-        if error.is_transient() {
+    /// Keeps tiles of a head that was merged, where the stored one was of this lineage. That they cannot be stored is no failure:
+    /// they are a cache.
+    pub(crate) async fn keep(&self, lineage: u64, tiles: &AuthenticatedTiles) {
+        let place = |tile: Tile| (lineage, tile.level(), tile.index());
+        let is_new = |(tile, hashes): &(Tile, &[u8])| {
+            !self.memory.get(&place(*tile)).is_some_and(|kept| kept.starts_with(hashes))
+        };
+        let (names, new): (Vec<Tile>, Vec<SumdbTile>) = tiles
+            .tiles()
+            .filter(is_new)
+            .map(|(tile, hashes)| {
+                (tile, SumdbTile { level: tile.level(), index: tile.index(), hashes: hashes.to_vec() })
+            })
+            .unzip();
+        if new.is_empty() {
             return;
         }
-        // One that contradicts what is stored must not keep the others out.
-        for tile in new {
-            if let Err(error) = self.store.put_sumdb_tiles(&self.database, std::slice::from_ref(&tile)).await
-            {
-                let SumdbTile { level, index, .. } = tile;
-                tracing::error!(database = %self.database, level, index, error = %Chain(&error), "a tile is not stored");
+        match self.put(SumdbTree { lineage, size: tiles.head().size }, &new).await {
+            Ok(TilesKept::Kept) => {}
+            Ok(TilesKept::Outdated) => return,
+            Ok(TilesKept::Contradicted(places)) => {
+                tracing::error!(database = %self.database, ?places, "stored tiles are wrong again, just after they were repaired");
+                return;
             }
+            Err(error) => {
+                tracing::warn!(database = %self.database, error = %Chain(&error), "tiles are not stored");
+                return;
+            }
+        }
+        for (tile, SumdbTile { hashes, .. }) in names.into_iter().zip(new) {
+            self.memory.insert(place(tile), hashes.into());
+            self.fetching.invalidate(&tile);
+        }
+    }
+
+    /// Stores tiles. They lead to a head that is stored, so whatever is stored and contradicts them is wrong.
+    async fn put(&self, tree: SumdbTree, tiles: &[SumdbTile]) -> Result<TilesKept, StoreError> {
+        match self.store.put_sumdb_tiles(&self.database, tree, tiles).await? {
+            TilesKept::Contradicted(places) => {
+                tracing::error!(database = %self.database, ?places, "stored tiles do not lead to the signed head; they are replaced");
+                self.store.repair_sumdb_tiles(&self.database, tree, tiles).await
+            }
+            kept @ (TilesKept::Kept | TilesKept::Outdated) => Ok(kept),
         }
     }
 
     /// Each tile from the nearest place that has it.
-    async fn gather(&self, tiles: &[Tile]) -> Result<Gathered, Stop> {
-        let mut found: Vec<Option<Bytes>> = tiles.iter().map(|tile| self.remembered(*tile)).collect();
+    async fn gather(&self, lineage: u64, tiles: &[Tile]) -> Result<Gathered, Stop> {
+        let mut found: Vec<Option<Bytes>> =
+            tiles.iter().map(|tile| self.remembered(lineage, *tile)).collect();
         let places: Vec<(u8, u64)> = tiles
             .iter()
             .zip(&found)
@@ -137,7 +162,7 @@ impl Tiles {
         let fetched = tiles.iter().zip(found).map(|(tile, found)| async move {
             match found {
                 Some(bytes) => Ok((bytes, false)),
-                None => self.fetch_together(*tile).await,
+                None => self.fetch_together(lineage, *tile).await,
             }
         });
         let fetched = try_join_all(fetched).await?;
@@ -146,18 +171,18 @@ impl Tiles {
         Ok(Gathered { tiles, all_fetched })
     }
 
-    fn remembered(&self, tile: Tile) -> Option<Bytes> {
-        let wider = self.memory.get(&(tile.level(), tile.index()))?;
+    fn remembered(&self, lineage: u64, tile: Tile) -> Option<Bytes> {
+        let wider = self.memory.get(&(lineage, tile.level(), tile.index()))?;
         let bytes = (wider.len() >= tile.size_bytes()).then(|| wider.slice(..tile.size_bytes()))?;
         count("memory", 1);
         Some(bytes)
     }
 
     /// Fetches a tile, or waits for whoever does so already; says whether it was fetched for this call.
-    async fn fetch_together(&self, tile: Tile) -> Result<(Bytes, bool), Stop> {
+    async fn fetch_together(&self, lineage: u64, tile: Tile) -> Result<(Bytes, bool), Stop> {
         let cell = self.fetching.get_with(tile, Arc::default);
         // Whoever fetched it before this cell was made has kept it by now.
-        if let Some(bytes) = self.remembered(tile) {
+        if let Some(bytes) = self.remembered(lineage, tile) {
             return Ok((bytes, false));
         }
         let mut fetched = false;
@@ -167,6 +192,12 @@ impl Tiles {
         };
         let bytes = cell.get_or_try_init(|| fetching).await?.clone();
         Ok((bytes, fetched))
+    }
+
+    /// Fetches a tile again when it is needed next.
+    #[cfg(test)]
+    pub(crate) fn forget_fetched(&self, tile: Tile) {
+        self.fetching.invalidate(&tile);
     }
 
     async fn fetch(&self, tile: Tile) -> Result<Bytes, Stop> {

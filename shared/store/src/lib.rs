@@ -57,7 +57,7 @@ pub use sighting::{Seen, VERSIONS_MAX};
 pub use story::{Promotion, RecordedAttempt, RecordedVerdict, Story, Transition};
 pub use sumdb::{
     Advanced, NewSumdbStop, SUMDB_NAME_MAX, SUMDB_NOTE_MAX, SUMDB_TILES_MAX, SumdbHead, SumdbPoll,
-    SumdbState, SumdbStop, SumdbStopKind, SumdbTile,
+    SumdbState, SumdbStop, SumdbStopKind, SumdbTile, SumdbTree, TilesKept,
 };
 pub use trust::{
     StoredAt, TRUST_BYTES_MAX, TUF_FILES_MAX, TrustHistoryEntry, TrustKind, TrustRecord, TrustReported,

@@ -1,7 +1,7 @@
 //! The checksum database behind the edge: untouched, kept, and never told a private name (G-18, G-19).
 
 use touchstone_domain::Ecosystem;
-use touchstone_store::SumdbTile;
+use touchstone_store::{SumdbHead, SumdbTile, SumdbTree, TilesKept};
 use touchstone_testkit::{Fault, Lie, Module, PartialTiles, Registry, Request, TestMirror, TileForgery};
 
 use super::{assert_refused, get, world};
@@ -185,7 +185,12 @@ async fn a_tile_that_a_worker_authenticated_is_served_at_every_narrower_width() 
     let mirror = idle(&registry, "").await;
     let whole = said(&registry, "tile/8/0/001.p/44").await;
     let tile = SumdbTile { level: 0, index: 1, hashes: whole[..40 * 32].to_vec() };
-    mirror.store.put_sumdb_tiles(&registry.sumdb().id(), &[tile]).await.expect("kept");
+    let (database, size) = (registry.sumdb().id(), 300);
+    let (root, note) = (registry.sumdb().root(size), registry.sumdb().note(size));
+    mirror.store.advance_sumdb_head(&database, None, &SumdbHead { size, root, note }).await.expect("a head");
+    let tree = SumdbTree { lineage: 0, size };
+    let kept = mirror.store.put_sumdb_tiles(&database, tree, &[tile]).await.expect("kept");
+    assert_eq!(kept, TilesKept::Kept);
     let before = registry.requests().len();
     for width in [1, 39, 40] {
         let reply = ask_database(&mirror, &format!("tile/8/0/001.p/{width}")).await;

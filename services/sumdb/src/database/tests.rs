@@ -3,7 +3,7 @@
 use futures::future::join_all;
 use touchstone_domain::{ArtifactId, Ecosystem, FileName};
 use touchstone_ecosystems::adapter;
-use touchstone_store::{StoreOptions, SumdbTile};
+use touchstone_store::{StoreOptions, SumdbTile, SumdbTree, TilesKept};
 use touchstone_testkit::{Fault, Lie, PartialTiles, Registry, Sumdb, fresh_database};
 use touchstone_tlog::sumdb::UnverifiedLookup;
 use touchstone_upstream::{Limits, Mirror};
@@ -172,21 +172,80 @@ async fn only_an_answer_decides() {
     }
 }
 
-/// Whoever can write to Postgres delays, and decides nothing.
+/// Whoever can write to Postgres delays, and decides nothing; and what is wrong there is replaced.
 #[tokio::test(flavor = "multi_thread")]
-async fn stored_tiles_that_are_wrong_hold_nothing_up() {
+async fn stored_tiles_that_are_wrong_hold_nothing_up_and_are_replaced() {
     let world = World::new().await;
+    let (sumdb, (edge, width)) = (world.registry.sumdb(), (RECORDS / 256, 32 * (RECORDS % 256) as usize));
+    let first = SumdbHead { size: 5, root: sumdb.root(5), note: sumdb.note(5) };
+    world.store.advance_sumdb_head(&sumdb.id(), None, &first).await.unwrap();
     let wrong = |level, index, width: usize| SumdbTile { level, index, hashes: vec![7; 32 * width] };
-    // One of the record's own path, and one of the right edge that is wider than it can be.
-    let rows = [wrong(0, 1000 / 256, 256), wrong(0, RECORDS / 256, 256)];
-    world.store.put_sumdb_tiles(&world.registry.sumdb().id(), &rows).await.unwrap();
+    // One of the record's own path, one of the right edge that is wider than it can be, and one that is narrower.
+    let rows = [wrong(0, 1000 / 256, 256), wrong(0, edge, 256), wrong(1, 0, 2)];
+    let tree = SumdbTree { lineage: 0, size: 5 };
+    assert_eq!(world.store.put_sumdb_tiles(&sumdb.id(), tree, &rows).await.unwrap(), TilesKept::Kept);
     let database = world.database();
-    assert_eq!(proved(&database, 1000, Sources::Any).await, Ok(RECORDS));
+    let (done, tiles) = world.asking(proved(&database, 1000, Sources::Any)).await;
+    assert_eq!((done, tiles), (Ok(RECORDS), 6), "what is not there, and then all of them");
     let (done, tiles) = world.asking(proved(&database, 1001, Sources::Any)).await;
     assert_eq!((done, tiles), (Ok(RECORDS), 0), "the right ones are in memory");
-    let above = world.stored_tiles(&[(1, 0)]).await;
-    assert_eq!(above.len(), 1, "what does not contradict a row is stored");
-    assert_eq!(proved(&world.database(), 1000, Sources::Any).await, Ok(RECORDS), "another process");
+    let stored = world.stored_tiles(&[(0, 1000 / 256), (0, edge), (1, 0)]).await;
+    let widths: Vec<usize> = stored.iter().map(|tile| tile.hashes.len()).collect();
+    assert_eq!(widths, [256 * 32, width, 32 * edge as usize]);
+    assert!(stored.iter().all(|tile| tile.hashes[..32] != [7; 32]), "and in Postgres");
+    let (done, tiles) = world.asking(proved(&world.database(), 1000, Sources::Any)).await;
+    assert_eq!((done, tiles), (Ok(RECORDS), 0), "another process");
+}
+
+/// A check that is under way while an operator forgets the head keeps nothing of what it found.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_of_a_head_that_was_forgotten_is_kept() {
+    let world = World::new().await;
+    let database = world.database();
+    proved(&database, 1000, Sources::Any).await.unwrap();
+    let state = database.running().await.unwrap();
+    let head = database.verified(state.head.as_ref().unwrap()).await.unwrap();
+    let wanted = Wanted { leaves: vec![2000], prefixes: vec![] };
+    let old = database.tiles.authenticated(&head, state.lineage, &wanted, Sources::Any).await.unwrap();
+
+    let ours = state.head.unwrap();
+    let stop =
+        NewSumdbStop { kind: SumdbStopKind::Fork, ours: ours.clone(), theirs: ours, detail: String::new() };
+    world.store.stop_sumdb(&database.id, &stop).await.unwrap();
+    assert!(world.store.resume_sumdb(&database.id, &SumdbStopKind::ALL, "a test", true).await.unwrap());
+    world.registry.sumdb().lie(Lie::Fork { record: 1001, more: 300 });
+    let (done, tiles) = world.asking(proved(&database, 2100, Sources::Any)).await;
+    assert_eq!(
+        (done, tiles),
+        (Ok(RECORDS + 300), 3),
+        "nothing of the old tree is used, not even from memory"
+    );
+    database.tiles.keep(state.lineage, &old).await;
+    assert_eq!(world.stored_tiles(&[(0, 2000 / 256)]).await, [], "of the old tree");
+    assert_eq!(world.stored_tiles(&[(0, 2100 / 256)]).await.len(), 1, "of the new one");
+    assert_eq!(proved(&world.database(), 2000, Sources::Any).await, Ok(RECORDS + 300));
+}
+
+/// What cannot be stored is not remembered either: it is not known whether its head is still there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tile_is_remembered_once_it_is_stored() {
+    let world = World::new().await;
+    let database = world.database();
+    let note = world.registry.sumdb().note(RECORDS);
+    let head = Arc::new(open_head(&note, &database.key).unwrap());
+    let wanted = Wanted { leaves: vec![1000], prefixes: vec![] };
+    let found = async || {
+        let tiles = database.tiles.authenticated(&head, 0, &wanted, Sources::Any).await.unwrap();
+        database.tiles.keep(0, &tiles).await;
+        for tile in tiles.tiles() {
+            database.tiles.forget_fetched(tile.0);
+        }
+    };
+    assert_eq!(world.asking(found()).await.1, 3);
+    assert_eq!(world.asking(found()).await.1, 3, "there is no head");
+    database.advance(None, &head).await.unwrap();
+    assert_eq!(world.asking(found()).await.1, 3);
+    assert_eq!(world.asking(found()).await.1, 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]
