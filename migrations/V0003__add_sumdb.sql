@@ -24,7 +24,11 @@ CREATE TABLE sumdb_poll (
     largest_size bigint      NOT NULL CHECK (largest_size >= latest_size),
     polled_at    timestamptz NOT NULL DEFAULT now(),
     grown_at     timestamptz NOT NULL DEFAULT now(), -- when the largest size was first seen
-    behind_since timestamptz                         -- since when the latest tree is smaller than our head; absent if it is not
+    -- Absent unless the latest tree is smaller than the head that it was compared with: how large that was when this began, and
+    -- when. It begins anew once the latest tree is as large as that, however large our head is by then.
+    behind_size  bigint      CHECK (behind_size > latest_size),
+    behind_since timestamptz,
+    CONSTRAINT sumdb_poll_behind_check CHECK (num_nulls(behind_size, behind_since) IN (0, 2))
 );
 
 -- sumdb_stop: why nothing is decided by a database; it is in force until a row of sumdb_resume names it.

@@ -57,26 +57,6 @@ impl Database {
         }
     }
 
-    /// Proves a leaf in the stored tree, if that contains the tree of a head that may have been merged before; `None` if not.
-    /// Nothing is merged and nothing is stopped: what is on record may be of a tree that was forgotten.
-    pub(crate) async fn prove_again(
-        &self,
-        state: &SumdbState,
-        known: &SignedHead,
-        leaf: u64,
-    ) -> Result<Option<AuthenticatedTiles>, Stop> {
-        let Some(stored) = &state.head else { return Ok(None) };
-        if known.head().size > stored.size {
-            return Ok(None);
-        }
-        let stored = self.verified(stored).await?;
-        let wanted = Wanted { leaves: vec![leaf], prefixes: vec![known.head().size] };
-        let tiles = self.tiles.authenticated(&stored, state.lineage, &wanted, Sources::Any).await?;
-        self.tiles.keep(state.lineage, &tiles).await;
-        let root = tiles.root_of(known.head().size).map_err(Problem::from)?;
-        Ok((root == known.head().root).then_some(tiles))
-    }
-
     /// Merges a head into the stored one, and proves a leaf in the larger of both trees.
     pub(crate) async fn prove(
         &self,
@@ -85,29 +65,29 @@ impl Database {
         leaf: u64,
         sources: Sources,
     ) -> Result<AuthenticatedTiles, Stop> {
-        let (_, tiles) = self.merged(state, new, Some(leaf), sources).await?;
+        let tiles = self.merged(state, new, Some(leaf), sources).await?;
         Ok(tiles.expect("a leaf was asked for"))
     }
 
-    /// Merges a head into the stored one; returns the size of the larger of both.
+    /// Merges a head into the stored one.
     pub(crate) async fn merge(
         &self,
         state: SumdbState,
         new: &Arc<SignedHead>,
         sources: Sources,
-    ) -> Result<u64, Stop> {
-        self.merged(state, new, None, sources).await.map(|(size, _)| size)
+    ) -> Result<(), Stop> {
+        self.merged(state, new, None, sources).await.map(drop)
     }
 
-    /// The larger tree's size, and what was asked of it; `None` if nothing was. A head that nothing is stored of is accepted for
-    /// its signature, as is the stored one.
+    /// What was asked of the larger tree; `None` if nothing was. A head that nothing is stored of is accepted for its signature, as
+    /// is the stored one.
     async fn merged(
         &self,
         mut state: SumdbState,
         new: &Arc<SignedHead>,
         leaf: Option<u64>,
         sources: Sources,
-    ) -> Result<(u64, Option<AuthenticatedTiles>), Stop> {
+    ) -> Result<Option<AuthenticatedTiles>, Stop> {
         for _ in 0..MERGES_MAX {
             let stored = match &state.head {
                 Some(head) => Some(self.verified(head).await?),
@@ -123,7 +103,7 @@ impl Database {
             let tiles = if wanted == Wanted::default() {
                 None
             } else {
-                Some(self.tiles.authenticated(larger, state.lineage, &wanted, sources).await?)
+                Some(self.tiles.authenticated(larger, &wanted, sources).await?)
             };
             let root_of = |size| tiles.as_ref().expect("a root was asked for").root_of(size);
             match relation.decide(root_of).map_err(Problem::from)? {
@@ -142,9 +122,9 @@ impl Database {
                 },
             }
             if let Some(tiles) = &tiles {
-                self.tiles.keep(state.lineage, tiles).await;
+                self.tiles.keep(tiles).await;
             }
-            return Ok((larger.head().size, tiles));
+            return Ok(tiles);
         }
         Err(CheckError::retry(format!("the head of {} moves on too often to be merged", self.id)).into())
     }

@@ -2,9 +2,12 @@
 //!
 //! *Invariant:* a database that is not reached, or does not prove its head, is never stopped for that; it is said.
 //!
+//! *Invariant:* a database whose latest head goes on growing is never stopped because lookups are ahead of it: it is behind for long
+//! only if it does not reach, for long, a head that we had.
+//!
 //! *Invariant:* any number of processes may do so: whatever is put on record twice is the same.
 
-use std::{sync::Arc, time::Duration};
+use std::{cmp::Ordering, sync::Arc, time::Duration};
 
 use serde_json::json;
 use touchstone_runtime::Chain;
@@ -24,7 +27,7 @@ use crate::{
 /// How long what is not as it should be may last.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Patience {
-    /// That the latest head is smaller than ours.
+    /// That the latest head does not reach one that was ours.
     pub(crate) behind_max: Duration,
     /// That the latest head does not grow; `None` for ever.
     pub(crate) frozen_after: Option<Duration>,
@@ -41,12 +44,28 @@ pub(crate) struct Poller {
 /// The latest head, merged.
 struct Latest {
     head: Arc<SignedHead>,
-    /// The stored head before the database was asked.
-    before: Option<SumdbHead>,
-    /// The size of the stored head afterwards.
-    merged_size: u64,
-    /// Whether a stop was in force.
-    stopped: bool,
+    /// What was stored before the database was asked.
+    before: SumdbState,
+}
+
+impl Latest {
+    /// The stored head, if the latest is smaller.
+    fn behind(&self) -> Option<&SumdbHead> {
+        self.before.head.as_ref().filter(|before| self.head.head().size < before.size)
+    }
+
+    /// Whether people are told that it is behind: when it fell, and once where it does not move. One that grows only lags behind
+    /// what lookups are signed for, which is nothing if it goes on; what lasts is stopped for.
+    fn alarms(&self) -> bool {
+        let Some(earlier) = self.before.poll.filter(|_| self.behind().is_some()) else {
+            return self.behind().is_some();
+        };
+        match self.head.head().size.cmp(&earlier.latest_size) {
+            Ordering::Less => true,
+            Ordering::Equal => earlier.behind_since.is_none(),
+            Ordering::Greater => false,
+        }
+    }
 }
 
 impl Poller {
@@ -104,16 +123,12 @@ impl Poller {
             Err(_) if framing == Framing::Closing => return Err(ended_early(got)),
             Err(problem) => return Err(problem.into()),
         };
-        let (before, stopped) = (state.head.clone(), state.stop.is_some());
-        let behind = before.as_ref().filter(|before| head.head().size < before.size);
-        let merged_size = match behind {
-            Some(before) => {
-                self.contained(state, &head, sources).await?;
-                before.size
-            }
+        let latest = Latest { head: Arc::clone(&head), before: state.clone() };
+        match latest.behind() {
+            Some(_) => self.contained(state, &head, sources).await?,
             None => database.merge(state, &head, sources).await?,
-        };
-        Ok(Latest { head, before, merged_size, stopped })
+        }
+        Ok(latest)
     }
 
     /// Looks whether a smaller tree is contained in the stored one. A database that has gone back can hardly prove it, and is
@@ -138,23 +153,24 @@ impl Poller {
 
     /// Records what the latest head is, and stops or resumes for it.
     async fn watch(&self, latest: Latest) -> Result<&'static str, Stop> {
-        let Latest { head, before, merged_size, stopped } = latest;
-        let (database, theirs) = (&self.database, to_store(&head));
-        let behind = before.as_ref().is_some_and(|before| theirs.size < before.size);
-        let ours = before.clone().unwrap_or_else(|| theirs.clone());
+        let (database, theirs) = (&self.database, to_store(&latest.head));
+        let (behind, before) = (latest.behind().is_some(), latest.before.head.as_ref());
+        let ours = before.unwrap_or(&theirs);
         // A lookup may have moved our head on since the database was asked: it is not behind for that.
-        let size = if behind { theirs.size } else { merged_size };
-        let poll = self.store.record_sumdb_poll(&database.id, size).await?;
+        let compared = before.map_or(0, |before| before.size);
+        let poll = self.store.record_sumdb_poll(&database.id, theirs.size, compared).await?;
         if behind {
             tracing::warn!(database = %database.id, ours = ours.size, theirs = theirs.size, "the latest head is smaller than one seen before");
-            let facts = json!({ "found_by": "poll", "problem": "behind", "ours": told(&ours), "theirs": told(&theirs) });
+        }
+        if latest.alarms() {
+            let facts = json!({ "found_by": "poll", "problem": "behind", "ours": told(ours), "theirs": told(&theirs) });
             database.tell(IncidentKind::SumdbRollback, facts).await;
         }
         let Watched { stop, end } = watched(&poll, behind, self.patience);
         for (kind, detail) in stop {
-            database.stop(kind, &ours, &theirs, &detail).await?;
+            database.stop(kind, ours, &theirs, &detail).await?;
         }
-        if stopped && !end.is_empty() {
+        if latest.before.stop.is_some() && !end.is_empty() {
             let reason = format!("the latest head is fine again: a tree of size {}", theirs.size);
             if self.store.resume_sumdb(&database.id, &end, &reason, false).await? {
                 tracing::info!(database = %database.id, size = theirs.size, "the checksum database is no longer stopped for its latest head");

@@ -20,7 +20,7 @@ use crate::{Store, StoreError, error::within, row::Columns};
 
 pub use head::Advanced;
 pub use stop::NewSumdbStop;
-pub use tile::{SUMDB_TILES_MAX, SumdbTile, SumdbTree, TilesKept};
+pub use tile::{SUMDB_TILES_MAX, SumdbTile};
 
 /// The longest name of a database, in bytes.
 pub const SUMDB_NAME_MAX: usize = 512;
@@ -43,7 +43,7 @@ pub struct SumdbHead {
 pub enum SumdbStopKind {
     /// Two signed heads contradict each other.
     Fork,
-    /// The latest tree has been smaller than our head for long.
+    /// The latest tree has been smaller than a head that we had, for long.
     Rollback,
     /// The latest tree has not grown for long.
     Freeze,
@@ -104,7 +104,8 @@ pub struct SumdbPoll {
     pub polled_at: Timestamp,
     /// When the latest tree was last larger than ever before; the first poll counts.
     pub grown_at: Timestamp,
-    /// Since when it is smaller than our head; `None` when it is not.
+    /// Since when it is smaller than the head that was ours then; `None` when it is not smaller than the one that it was compared
+    /// with last.
     pub behind_since: Option<Timestamp>,
     /// What the clock says now.
     pub now: Timestamp,
@@ -119,8 +120,6 @@ pub struct SumdbState {
     pub stop: Option<SumdbStop>,
     /// What the polls have said.
     pub poll: Option<SumdbPoll>,
-    /// Which tree it is: another number once a head was forgotten, from then on.
-    pub lineage: u64,
 }
 
 impl Store {
@@ -144,8 +143,6 @@ SELECT database FROM sumdb_head UNION SELECT database FROM sumdb_poll UNION SELE
         const STATES: &str = r"-- sumdb.states
 SELECT asked.database, head.size AS head_size, head.root AS head_root, head.note AS head_note,
        latest_size, polled_at, grown_at, behind_since, now() AS now,
-       (SELECT count(*) FROM sumdb_stop JOIN sumdb_resume ON sumdb_resume.stop_id = sumdb_stop.id
-        WHERE sumdb_stop.database = asked.database AND discarded_size IS NOT NULL) AS lineage,
        kind, ours_size, ours_root, ours_note, theirs_size, theirs_root, theirs_note, detail, at
 FROM unnest($1::text[]) WITH ORDINALITY AS asked (database, n)
 LEFT JOIN sumdb_head AS head ON head.database = asked.database
@@ -173,7 +170,6 @@ fn state(columns: Columns<'_>) -> Result<(String, SumdbState), StoreError> {
         },
         stop: if has("at")? { Some(stop(columns)?) } else { None },
         poll: if has("polled_at")? { Some(head::poll(columns)?) } else { None },
-        lineage: columns.unsigned("lineage")?,
     };
     Ok((columns.get("database")?, state))
 }

@@ -108,12 +108,12 @@ async fn doctor_says_how_far_we_are_and_why_go_is_stopped() {
     assert_eq!(place.doctor("sumdb.head"), (true, nothing));
 
     place.store.advance_sumdb_head(&id, None, &place.head(5)).await.expect("a head");
-    place.store.record_sumdb_poll(&id, 9).await.expect("a poll");
+    place.store.record_sumdb_poll(&id, 9, 5).await.expect("a poll");
     let (good, told) = place.doctor("sumdb.head");
     assert!(good && told.starts_with("ok sumdb.head 5 records, 4 behind; last poll 20"), "{told}");
     assert!(told.ends_with('Z'), "{told}");
 
-    place.store.record_sumdb_poll(&id, 3).await.expect("a poll");
+    place.store.record_sumdb_poll(&id, 3, 5).await.expect("a poll");
     let (good, told) = place.doctor("sumdb.head");
     let behind = "warn sumdb.head 5 records, and the latest head has only 3 since 20";
     assert!(good && told.starts_with(behind), "{told}");
@@ -153,7 +153,7 @@ async fn trust_shows_the_database_and_why_it_is_stopped() {
 
     let head = place.head(5);
     place.store.advance_sumdb_head(&id, None, &head).await.expect("a head");
-    place.store.record_sumdb_poll(&id, 9).await.expect("a poll");
+    place.store.record_sumdb_poll(&id, 9, 5).await.expect("a poll");
     let (code, page, _) = place.run(&["trust", "show"]);
     assert_eq!(code, Some(0), "{page}");
     let root = head.root.to_base64();

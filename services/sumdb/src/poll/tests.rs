@@ -1,3 +1,5 @@
+mod lag;
+
 use super::*;
 
 const PATIENCE: Patience =

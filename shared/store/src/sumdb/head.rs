@@ -58,19 +58,35 @@ RETURNING 1";
         .await
     }
 
-    /// Records that the latest tree of a database has so many records, and says what the polls tell together.
-    pub async fn record_sumdb_poll(&self, database: &str, latest_size: u64) -> Result<SumdbPoll, StoreError> {
+    /// Records that the latest tree of a database has so many records, where the head that it was compared with, the one before
+    /// the database was asked, has `head_size` (0 if there was none); says what the polls tell together.
+    ///
+    /// A tree that is behind and reaches the size of the head that it was first behind of is behind only since now: it follows.
+    pub async fn record_sumdb_poll(
+        &self,
+        database: &str,
+        latest_size: u64,
+        head_size: u64,
+    ) -> Result<SumdbPoll, StoreError> {
         const POLL: &str = r"-- sumdb.poll
-INSERT INTO sumdb_poll AS poll (database, latest_size, largest_size, behind_since)
-VALUES ($1, $2, $2, CASE WHEN $2 < (SELECT size FROM sumdb_head WHERE database = $1) THEN now() END)
+INSERT INTO sumdb_poll AS poll (database, latest_size, largest_size, behind_size, behind_since)
+SELECT $1, $2, $2, CASE WHEN behind THEN $3::bigint END, CASE WHEN behind THEN now() END
+FROM (SELECT $2::bigint < $3::bigint AS behind) AS compared
 ON CONFLICT (database) DO UPDATE
 SET latest_size = excluded.latest_size, polled_at = now(),
     largest_size = greatest(poll.largest_size, excluded.latest_size),
     grown_at = CASE WHEN excluded.latest_size > poll.largest_size THEN now() ELSE poll.grown_at END,
-    behind_since = CASE WHEN excluded.behind_since IS NOT NULL THEN coalesce(poll.behind_since, excluded.behind_since) END
+    (behind_size, behind_since) = (
+        SELECT size, since
+        FROM (VALUES (1, poll.behind_size, poll.behind_since), (2, excluded.behind_size, excluded.behind_since))
+            AS lag (n, size, since)
+        WHERE excluded.behind_size IS NOT NULL AND size > excluded.latest_size
+        ORDER BY n LIMIT 1
+    )
 RETURNING latest_size, polled_at, grown_at, behind_since, now() AS now";
         within("bytes of a checksum database's name", database.len(), SUMDB_NAME_MAX)?;
-        let row = self.query_opt(POLL, &[&database, &number("tree size", latest_size)?]).await?;
+        let (latest, head) = (number("tree size", latest_size)?, number("tree size", head_size)?);
+        let row = self.query_opt(POLL, &[&database, &latest, &head]).await?;
         let row = row.ok_or_else(|| StoreError::inconsistent("sumdb.poll", "no row"))?;
         poll(Columns(&row))
     }

@@ -7,7 +7,6 @@ const DATABASE: &str = "sum.example+00000001";
 const OTHER: &str = "sum.example+00000002";
 /// What a trigger of ours raises.
 const RESTRICT_VIOLATION: &str = "23001";
-const TREE: SumdbTree = SumdbTree { lineage: 0, size: 9 };
 
 fn head(size: u64) -> SumdbHead {
     SumdbHead { size, root: Sha256::of(format!("tree {size}")), note: format!("note {size}").into_bytes() }
@@ -194,15 +193,12 @@ async fn a_head_is_forgotten_by_a_resume_that_records_it_with_its_tiles_and_poll
     let tile = SumdbTile { level: 0, index: 0, hashes: vec![1; 32] };
     for database in [DATABASE, OTHER] {
         db.store.advance_sumdb_head(database, None, &head(9)).await.unwrap();
-        let tree = SumdbTree { lineage: 0, size: 9 };
-        let kept = db.store.put_sumdb_tiles(database, tree, slice::from_ref(&tile)).await.unwrap();
-        assert_eq!(kept, TilesKept::Kept);
-        db.store.record_sumdb_poll(database, 9).await.unwrap();
+        db.store.put_sumdb_tiles(database, slice::from_ref(&tile)).await.unwrap();
+        db.store.record_sumdb_poll(database, 9, 9).await.unwrap();
     }
     db.store.stop_sumdb(DATABASE, &stop(SumdbStopKind::Fork)).await.unwrap();
     assert!(resume(&db, &[SumdbStopKind::Fork], true).await);
-    let forgotten = SumdbState { lineage: 1, ..SumdbState::default() };
-    assert_eq!(state_of(&db, DATABASE).await, forgotten);
+    assert_eq!(state_of(&db, DATABASE).await, SumdbState::default());
     assert_eq!(db.store.sumdb_tiles(DATABASE, &[(0, 0)]).await.unwrap(), []);
     let recorded = "SELECT discarded_size, discarded_root, discarded_note FROM sumdb_resume";
     let row = &db.query(recorded).await[0];
@@ -230,11 +226,10 @@ async fn a_head_is_forgotten_by_a_resume_that_records_it_with_its_tiles_and_poll
 #[tokio::test]
 async fn polls_tell_since_when_a_tree_is_behind_and_when_it_has_grown() {
     let db = TestDb::new().await;
-    let poll = async |size| db.store.record_sumdb_poll(DATABASE, size).await.unwrap();
-    let first = poll(7).await;
+    let poll = async |size| db.store.record_sumdb_poll(DATABASE, size, 9).await.unwrap();
+    let first = db.store.record_sumdb_poll(DATABASE, 7, 0).await.unwrap();
     assert_eq!((first.latest_size, first.behind_since), (7, None), "there is no head to be behind of");
     assert_eq!((first.polled_at, first.grown_at), (first.now, first.now));
-    advance(&db, None, &head(9)).await;
     let behind = poll(8).await;
     assert_eq!((behind.behind_since, behind.grown_at), (Some(behind.now), behind.now));
     let smaller = poll(7).await;
@@ -249,10 +244,33 @@ async fn polls_tell_since_when_a_tree_is_behind_and_when_it_has_grown() {
     let told = state_of(&db, DATABASE).await.poll.unwrap();
     assert_eq!(SumdbPoll { now: same.now, ..told }, same);
     assert!(told.now > same.now);
-    for size in [u64::MAX, 1 << 63] {
-        let error = db.store.record_sumdb_poll(DATABASE, size).await.unwrap_err();
+    for (size, ours) in [(u64::MAX, 0), (1 << 63, 0), (0, 1 << 63)] {
+        let error = db.store.record_sumdb_poll(DATABASE, size, ours).await.unwrap_err();
         assert!(matches!(error, StoreError::Invalid { what: "tree size", .. }), "{error:?}");
     }
+}
+
+/// What counts is the head that a poll was compared with, and whether it is reached, not how far lookups have led since.
+#[tokio::test]
+async fn a_tree_that_follows_is_behind_since_the_last_head_that_it_reached() {
+    let db = TestDb::new().await;
+    advance(&db, None, &head(100)).await;
+    let poll = async |size, ours| db.store.record_sumdb_poll(DATABASE, size, ours).await.unwrap();
+    let level = poll(40, 40).await;
+    assert_eq!(level.behind_since, None, "the head moved on after it was looked at");
+    let first = poll(45, 50).await;
+    assert_eq!(first.behind_since, Some(first.now));
+    for (size, ours) in [(48, 60), (44, 60), (49, 100), (49, 50)] {
+        assert_eq!(poll(size, ours).await.behind_since, first.behind_since, "{size}: 50 is not reached");
+    }
+    let reached = poll(50, 60).await;
+    assert_eq!(reached.behind_since, Some(reached.now), "and 60 is what it is behind of now");
+    assert_eq!(poll(59, 100).await.behind_since, reached.behind_since);
+    let far = poll(99, 100).await;
+    assert_eq!(far.behind_since, Some(far.now));
+    assert_eq!(poll(100, 100).await.behind_since, None);
+    let again = poll(99, 100).await;
+    assert_eq!(again.behind_since, Some(again.now));
 }
 
 #[tokio::test]
@@ -260,7 +278,7 @@ async fn what_lasted_too_long_may_last_as_long_again_after_a_resume_that_names_i
     use SumdbStopKind::{Fork, Freeze, Rollback};
     let db = TestDb::new().await;
     advance(&db, None, &head(9)).await;
-    let before = db.store.record_sumdb_poll(DATABASE, 8).await.unwrap();
+    let before = db.store.record_sumdb_poll(DATABASE, 8, 9).await.unwrap();
     let poll = async || state_of(&db, DATABASE).await.poll.unwrap();
     for (kind, restarts_growth, restarts_behind) in
         [(Fork, false, false), (Freeze, true, false), (Rollback, true, true)]
@@ -277,10 +295,10 @@ async fn what_lasted_too_long_may_last_as_long_again_after_a_resume_that_names_i
 async fn every_database_that_was_ever_asked_is_told_of() {
     let db = TestDb::new().await;
     assert_eq!(db.store.sumdb_status().await.unwrap(), []);
-    db.store.record_sumdb_poll("c.example+1", 1).await.unwrap();
+    db.store.record_sumdb_poll("c.example+1", 1, 0).await.unwrap();
     db.store.stop_sumdb("b.example+1", &stop(SumdbStopKind::Fork)).await.unwrap();
     db.store.advance_sumdb_head("a.example+1", None, &head(1)).await.unwrap();
-    db.store.record_sumdb_poll("a.example+1", 1).await.unwrap();
+    db.store.record_sumdb_poll("a.example+1", 1, 1).await.unwrap();
     let told = db.store.sumdb_status().await.unwrap();
     let shape: Vec<_> = told
         .iter()
@@ -291,12 +309,57 @@ async fn every_database_that_was_ever_asked_is_told_of() {
 }
 
 #[tokio::test]
+async fn the_wider_tile_stays_and_keeps_what_the_narrower_had() {
+    let db = TestDb::new().await;
+    let tile = |level, index, hashes: &[u8]| SumdbTile {
+        level,
+        index,
+        hashes: hashes.iter().flat_map(|byte| [*byte; 32]).collect(),
+    };
+    let put = async |tiles: &[SumdbTile]| db.store.put_sumdb_tiles(DATABASE, tiles).await;
+    let kept =
+        async || db.store.sumdb_tiles(DATABASE, &[(1, 0), (0, 7), (0, 7), (3, 3), (0, 6)]).await.unwrap();
+    put(&[tile(0, 7, &[1]), tile(1, 0, &[9, 9]), tile(0, 7, &[1, 2])]).await.unwrap();
+    assert_eq!(kept().await, [tile(0, 7, &[1, 2]), tile(1, 0, &[9, 9])], "also of the same call");
+    for narrower in [tile(0, 7, &[1]), tile(0, 7, &[3]), tile(0, 7, &[3, 3])] {
+        put(&[narrower]).await.unwrap();
+        assert_eq!(kept().await[0], tile(0, 7, &[1, 2]));
+    }
+    put(&[tile(0, 7, &[1, 2, 3]), tile(0, 6, &[6; 256])]).await.unwrap();
+    assert_eq!(kept().await, [tile(0, 6, &[6; 256]), tile(0, 7, &[1, 2, 3]), tile(1, 0, &[9, 9])]);
+    assert_eq!(db.store.sumdb_tiles(OTHER, &[(0, 7)]).await.unwrap(), []);
+
+    let error = put(&[tile(5, 5, &[5]), tile(0, 7, &[1, 2, 4, 5])]).await.unwrap_err();
+    let words = "UPDATE of sumdb_tile is refused: history is only ever added to";
+    assert_eq!(refused_statement(&error), ("sumdb.put_tiles", words.to_owned()));
+    assert_eq!(db.store.sumdb_tiles(DATABASE, &[(5, 5)]).await.unwrap(), [], "all of a call or nothing");
+    let raw = "UPDATE sumdb_tile SET hashes = substring(hashes FOR 32) WHERE index = 7";
+    assert_eq!(
+        refused(&db.execute(raw).await.unwrap_err()),
+        (RESTRICT_VIOLATION.to_owned(), words.to_owned())
+    );
+
+    let widths = (1..=8).map(|width| vec![tile(2, 0, &vec![4; width]), tile(2, 1, &vec![5; 9 - width])]);
+    let all: Vec<Vec<SumdbTile>> = widths
+        .flat_map(|mut pair| {
+            [pair.clone(), {
+                pair.reverse();
+                pair
+            }]
+        })
+        .collect();
+    futures::future::try_join_all(all.iter().map(|tiles| put(tiles))).await.unwrap();
+    let widest = db.store.sumdb_tiles(DATABASE, &[(2, 1), (2, 0)]).await.unwrap();
+    assert_eq!(widest, [tile(2, 0, &[4; 8]), tile(2, 1, &[5; 8])]);
+}
+
+#[tokio::test]
 async fn what_is_out_of_bounds_is_refused() {
     let db = TestDb::new().await;
     let good = SumdbTile { level: 0, index: 0, hashes: vec![0; 64] };
     for (hashes, index) in [(0, 0), (31, 0), (33, 0), (257 * 32, 0), (32, u64::MAX)] {
         let bad = SumdbTile { hashes: vec![0; hashes], index, ..good.clone() };
-        let error = db.store.put_sumdb_tiles(DATABASE, TREE, &[good.clone(), bad]).await.unwrap_err();
+        let error = db.store.put_sumdb_tiles(DATABASE, &[good.clone(), bad]).await.unwrap_err();
         assert!(matches!(error, StoreError::Invalid { what: "tile", .. }), "{error:?}");
     }
     let many = vec![good; SUMDB_TILES_MAX + 1];
@@ -305,10 +368,10 @@ async fn what_is_out_of_bounds_is_refused() {
     let large = SumdbHead { note: large, ..head(1) };
     let stop = NewSumdbStop { theirs: large.clone(), ..stop(SumdbStopKind::Fork) };
     for result in [
-        db.store.put_sumdb_tiles(DATABASE, TREE, &many).await.map(drop),
+        db.store.put_sumdb_tiles(DATABASE, &many).await,
         db.store.sumdb_tiles(DATABASE, &places).await.map(drop),
         db.store.sumdb_state(&name).await.map(drop),
-        db.store.record_sumdb_poll(&name, 1).await.map(drop),
+        db.store.record_sumdb_poll(&name, 1, 0).await.map(drop),
         db.store.advance_sumdb_head(&name, None, &head(1)).await.map(drop),
         db.store.advance_sumdb_head(DATABASE, None, &large).await.map(drop),
         db.store.stop_sumdb(DATABASE, &stop).await.map(drop),
@@ -320,6 +383,8 @@ async fn what_is_out_of_bounds_is_refused() {
         "sumdb_head (database, size, root, note) VALUES ('a', 1, 'x', 'n')",
         "sumdb_head (database, size, root, note) VALUES ('a', 1, sha256(''), '')",
         "sumdb_poll (database, latest_size, largest_size) VALUES ('a', 2, 1)",
+        "sumdb_poll (database, latest_size, largest_size, behind_size) VALUES ('a', 1, 1, 2)",
+        "sumdb_poll (database, latest_size, largest_size, behind_size, behind_since) VALUES ('a', 1, 1, 1, now())",
         "sumdb_tile (database, level, index, hashes) VALUES ('a', 0, 0, '')",
         "sumdb_tile (database, level, index, hashes) VALUES ('a', 0, 0, 'x')",
         "sumdb_tile (database, level, index, hashes) VALUES ('a', 64, 0, sha256(''))",
