@@ -174,8 +174,7 @@ impl Database {
         if let Err(error) = self.stop(SumdbStopKind::Fork, &ours, &theirs, &detail).await {
             return error;
         }
-        CheckError::retry(format!("{} is stopped: {} since now: {detail}", self.id, SumdbStopKind::Fork))
-            .into()
+        Stop::Stopped(format!("{} is stopped: {} since now: {detail}", self.id, SumdbStopKind::Fork))
     }
 
     /// Puts a stop on record, and tells people if it is new.

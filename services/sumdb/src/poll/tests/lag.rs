@@ -136,3 +136,18 @@ async fn what_is_level_with_the_head_of_before_is_not_behind() {
     assert_eq!((poll.latest_size, poll.behind_since), (1150, None));
     assert_eq!((world.stopped().await, world.told().await), (None, 0));
 }
+
+/// Both trees are signed: that it is behind as well changes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_that_is_found_while_behind_is_a_stop_and_no_lag() {
+    let world = World::new().await;
+    // What leads from one to the other is kept from then on.
+    world.looked_up(900).await;
+    world.looked_up(1000).await;
+    world.registry.sumdb().lie(Lie::Fork { record: 17, more: 0 });
+    world.registry.sumdb().lie(Lie::OldLatest { size: 900 });
+    let found = world.poller.poll().await;
+    assert!(matches!(found, Err(Stop::Stopped(_))), "{found:?}");
+    assert_eq!((world.stopped().await, world.told().await), (Some(SumdbStopKind::Fork), 0));
+    assert_eq!(world.state().await.poll, None);
+}
