@@ -188,7 +188,7 @@ impl Database {
         let new =
             NewSumdbStop { kind, ours: ours.clone(), theirs: theirs.clone(), detail: detail.to_owned() };
         if self.store.stop_sumdb(&self.id, &new).await? {
-            tracing::error!(database = %self.id, %kind, detail, "the checksum database is stopped; nothing of Go is promoted");
+            tracing::error!(database = %self.id, %kind, detail, "the checksum database is stopped; it vouches for nothing of Go");
             let facts = json!({ "problem": kind.as_str(), "detail": detail, "ours": told(ours), "theirs": told(theirs) });
             self.tell(incident_of(kind), facts).await;
         }

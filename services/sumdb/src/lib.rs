@@ -8,6 +8,9 @@
 //! *Invariant:* the stored head only moves forward, and only to a tree that contains the one before. Two signed heads that
 //! contradict each other stop the database, and both are kept.
 //!
+//! *Invariant:* the database vouches for nothing while it is stopped. What it vouched for before counts as ever: the gate may still
+//! promote that, once it is old enough or its other checks pass.
+//!
 //! *Invariant:* nothing is asked about a module that the policy calls private.
 //!
 //! *Invariant:* a failure to answer is tried again, and never a verdict.
@@ -50,7 +53,7 @@ pub struct SumdbConfig {
     pub check_timeout: Duration,
     /// How often the database is asked for its latest head.
     pub poll: Duration,
-    /// How long the database's latest head may be smaller than ours before the database is stopped.
+    /// How long the database's latest head may stay smaller than one that we had before the database is stopped.
     pub behind_max: Duration,
     /// How long the database's latest head may stay as it is before the database is stopped; `None` for ever.
     pub frozen_after: Option<Duration>,
