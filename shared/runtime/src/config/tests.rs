@@ -294,6 +294,12 @@ fn go_needs_the_key_of_a_checksum_database_and_nothing_else_has_one() {
         let toml = format!("[upstream.go]\nurl = \"https://modules.example/\"\n{more}");
         Directory::with(&toml).load(&[]).map_err(|error| error.to_string())
     };
+    let go_with_token = |more: &str| {
+        let directory =
+            Directory::with(&format!("[upstream.go]\nurl = \"https://modules.example/\"\n{more}"));
+        std::fs::write(directory.path().join("token"), "s3cret\n").unwrap();
+        directory.load(&[]).map_err(|error| error.to_string())
+    };
     let key = |key: &str| format!("sumdb_key = \"{key}\"\n");
     let url = |url: &str| format!("sumdb_url = \"{url}\"\n");
     let good = key("sums.example/db+0123abcd+AbC/+0=");
@@ -330,6 +336,16 @@ fn go_needs_the_key_of_a_checksum_database_and_nothing_else_has_one() {
         go(&(good.clone() + &url("http://127.0.0.1:8080/go/sumdb/sums.example"))).unwrap_err(),
         itself
     );
+    let token = "token_file = \"token\"\n".to_owned();
+    let asked_without = "`upstream.go.sumdb_url` is where a token is needed, and the checksum database is asked without one; \
+         give the database's own address, or that of a proxy which needs no token for it";
+    for needs in [&elsewhere, &url("https://modules.example:443/db")] {
+        assert_eq!(go_with_token(&(good.clone() + needs + &token)).unwrap_err(), asked_without);
+    }
+    let of_the_proxy = key("modules.example+0123abcd+AbC/+0=") + &token;
+    assert_eq!(go_with_token(&of_the_proxy).unwrap_err(), asked_without, "by default, too");
+    go_with_token(&(good.clone() + &token)).unwrap();
+    go_with_token(&(good.clone() + &url("https://sums.modules.example/") + &token)).unwrap();
     let attestations = "attestations_url = \"https://attestations.example/\"\n";
     let expected =
         "`upstream.go.attestations_url` is not for Go; where the checksum database is, `sumdb_url` says";

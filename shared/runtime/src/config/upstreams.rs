@@ -127,16 +127,21 @@ impl UpstreamSection {
         if key.len() > KEY_BYTES_MAX || !<&[&str; 3]>::try_from(parts.as_slice()).is_ok_and(is_key) {
             return go("sumdb_key", "must be name+hash+key, as in GOSUMDB");
         }
-        match self.sumdb_url() {
-            Some(url)
-                if matches!(url.scheme(), "http" | "https")
-                    && url.query().is_none()
-                    && url.fragment().is_none() =>
-            {
-                Ok(())
-            }
-            Some(_) | None => go("sumdb_url", "must be http:// or https://, without query or fragment"),
+        let is_address = |url: &Url| {
+            matches!(url.scheme(), "http" | "https") && url.query().is_none() && url.fragment().is_none()
+        };
+        let Some(url) = self.sumdb_url().filter(is_address) else {
+            return go("sumdb_url", "must be http:// or https://, without query or fragment");
+        };
+        // The check that asks it has no credentials.
+        if url.origin() == self.url.origin() && (self.token.is_some() || self.token_file.is_some()) {
+            return go(
+                "sumdb_url",
+                "is where a token is needed, and the checksum database is asked without one; give the database's own address, or \
+                 that of a proxy which needs no token for it",
+            );
         }
+        Ok(())
     }
 }
 
