@@ -57,6 +57,26 @@ impl Database {
         }
     }
 
+    /// Proves a leaf in the stored tree, if that contains the tree of a head that may have been merged before; `None` if not.
+    /// Nothing is merged and nothing is stopped: what is on record may be of a tree that was forgotten.
+    pub(crate) async fn prove_again(
+        &self,
+        state: &SumdbState,
+        known: &SignedHead,
+        leaf: u64,
+    ) -> Result<Option<AuthenticatedTiles>, Stop> {
+        let Some(stored) = &state.head else { return Ok(None) };
+        if known.head().size > stored.size {
+            return Ok(None);
+        }
+        let stored = self.verified(stored).await?;
+        let wanted = Wanted { leaves: vec![leaf], prefixes: vec![known.head().size] };
+        let tiles = self.tiles.authenticated(&stored, state.lineage, &wanted, Sources::Any).await?;
+        self.tiles.keep(state.lineage, &tiles).await;
+        let root = tiles.root_of(known.head().size).map_err(Problem::from)?;
+        Ok((root == known.head().root).then_some(tiles))
+    }
+
     /// Merges a head into the stored one, and proves a leaf in the larger of both trees.
     pub(crate) async fn prove(
         &self,
@@ -103,7 +123,7 @@ impl Database {
             let tiles = if wanted == Wanted::default() {
                 None
             } else {
-                Some(self.tiles.authenticated(larger, &wanted, sources).await?)
+                Some(self.tiles.authenticated(larger, state.lineage, &wanted, sources).await?)
             };
             let root_of = |size| tiles.as_ref().expect("a root was asked for").root_of(size);
             match relation.decide(root_of).map_err(Problem::from)? {
@@ -122,7 +142,7 @@ impl Database {
                 },
             }
             if let Some(tiles) = &tiles {
-                self.tiles.keep(tiles).await;
+                self.tiles.keep(state.lineage, tiles).await;
             }
             return Ok(tiles);
         }

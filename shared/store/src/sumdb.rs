@@ -20,7 +20,7 @@ use crate::{Store, StoreError, error::within, row::Columns};
 
 pub use head::Advanced;
 pub use stop::NewSumdbStop;
-pub use tile::{SUMDB_TILES_MAX, SumdbTile};
+pub use tile::{SUMDB_TILES_MAX, SumdbTile, SumdbTree, TilesKept};
 
 /// The longest name of a database, in bytes.
 pub const SUMDB_NAME_MAX: usize = 512;
@@ -120,6 +120,8 @@ pub struct SumdbState {
     pub stop: Option<SumdbStop>,
     /// What the polls have said.
     pub poll: Option<SumdbPoll>,
+    /// Which tree it is: another number once a head was forgotten, from then on.
+    pub lineage: u64,
 }
 
 impl Store {
@@ -143,6 +145,8 @@ SELECT database FROM sumdb_head UNION SELECT database FROM sumdb_poll UNION SELE
         const STATES: &str = r"-- sumdb.states
 SELECT asked.database, head.size AS head_size, head.root AS head_root, head.note AS head_note,
        latest_size, polled_at, grown_at, behind_since, now() AS now,
+       (SELECT count(*) FROM sumdb_stop JOIN sumdb_resume ON sumdb_resume.stop_id = sumdb_stop.id
+        WHERE sumdb_stop.database = asked.database AND discarded_size IS NOT NULL) AS lineage,
        kind, ours_size, ours_root, ours_note, theirs_size, theirs_root, theirs_note, detail, at
 FROM unnest($1::text[]) WITH ORDINALITY AS asked (database, n)
 LEFT JOIN sumdb_head AS head ON head.database = asked.database
@@ -170,6 +174,7 @@ fn state(columns: Columns<'_>) -> Result<(String, SumdbState), StoreError> {
         },
         stop: if has("at")? { Some(stop(columns)?) } else { None },
         poll: if has("polled_at")? { Some(head::poll(columns)?) } else { None },
+        lineage: columns.unsigned("lineage")?,
     };
     Ok((columns.get("database")?, state))
 }

@@ -4,8 +4,8 @@ use touchstone_domain::{
 
 use super::*;
 use crate::{
-    Accepted, LedgerSubject, NewSumdbStop, RecallTarget, SumdbHead, SumdbStopKind, SumdbTile, TrustKind,
-    TrustRecord, testing::TestDb,
+    Accepted, LedgerSubject, NewSumdbStop, RecallTarget, SumdbHead, SumdbStopKind, SumdbTile, SumdbTree,
+    TrustKind, TrustRecord, testing::TestDb,
 };
 
 const HASH: &[CheckKind] = &[CheckKind::Hash];
@@ -191,7 +191,9 @@ async fn check_sumdb(store: &Store) {
     store.advance_sumdb_head(database, None, &ours).await.unwrap();
     store.advance_sumdb_head(database, Some(&ours), &theirs).await.unwrap();
     store.record_sumdb_poll(database, 2, 3).await.unwrap();
-    store.put_sumdb_tiles(database, &[tile]).await.unwrap();
+    let tree = SumdbTree { lineage: 0, size: 2 };
+    store.put_sumdb_tiles(database, tree, std::slice::from_ref(&tile)).await.unwrap();
+    store.repair_sumdb_tiles(database, tree, &[tile]).await.unwrap();
     store.sumdb_tiles(database, &[(0, 1)]).await.unwrap();
     let fork = NewSumdbStop { kind: SumdbStopKind::Fork, ours, theirs, detail: String::new() };
     store.stop_sumdb(database, &fork).await.unwrap();

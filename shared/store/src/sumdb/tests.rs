@@ -7,6 +7,7 @@ const DATABASE: &str = "sum.example+00000001";
 const OTHER: &str = "sum.example+00000002";
 /// What a trigger of ours raises.
 const RESTRICT_VIOLATION: &str = "23001";
+const TREE: SumdbTree = SumdbTree { lineage: 0, size: 9 };
 
 fn head(size: u64) -> SumdbHead {
     SumdbHead { size, root: Sha256::of(format!("tree {size}")), note: format!("note {size}").into_bytes() }
@@ -193,12 +194,15 @@ async fn a_head_is_forgotten_by_a_resume_that_records_it_with_its_tiles_and_poll
     let tile = SumdbTile { level: 0, index: 0, hashes: vec![1; 32] };
     for database in [DATABASE, OTHER] {
         db.store.advance_sumdb_head(database, None, &head(9)).await.unwrap();
-        db.store.put_sumdb_tiles(database, slice::from_ref(&tile)).await.unwrap();
+        let tree = SumdbTree { lineage: 0, size: 9 };
+        let kept = db.store.put_sumdb_tiles(database, tree, slice::from_ref(&tile)).await.unwrap();
+        assert_eq!(kept, TilesKept::Kept);
         db.store.record_sumdb_poll(database, 9, 9).await.unwrap();
     }
     db.store.stop_sumdb(DATABASE, &stop(SumdbStopKind::Fork)).await.unwrap();
     assert!(resume(&db, &[SumdbStopKind::Fork], true).await);
-    assert_eq!(state_of(&db, DATABASE).await, SumdbState::default());
+    let forgotten = SumdbState { lineage: 1, ..SumdbState::default() };
+    assert_eq!(state_of(&db, DATABASE).await, forgotten);
     assert_eq!(db.store.sumdb_tiles(DATABASE, &[(0, 0)]).await.unwrap(), []);
     let recorded = "SELECT discarded_size, discarded_root, discarded_note FROM sumdb_resume";
     let row = &db.query(recorded).await[0];
@@ -309,57 +313,12 @@ async fn every_database_that_was_ever_asked_is_told_of() {
 }
 
 #[tokio::test]
-async fn the_wider_tile_stays_and_keeps_what_the_narrower_had() {
-    let db = TestDb::new().await;
-    let tile = |level, index, hashes: &[u8]| SumdbTile {
-        level,
-        index,
-        hashes: hashes.iter().flat_map(|byte| [*byte; 32]).collect(),
-    };
-    let put = async |tiles: &[SumdbTile]| db.store.put_sumdb_tiles(DATABASE, tiles).await;
-    let kept =
-        async || db.store.sumdb_tiles(DATABASE, &[(1, 0), (0, 7), (0, 7), (3, 3), (0, 6)]).await.unwrap();
-    put(&[tile(0, 7, &[1]), tile(1, 0, &[9, 9]), tile(0, 7, &[1, 2])]).await.unwrap();
-    assert_eq!(kept().await, [tile(0, 7, &[1, 2]), tile(1, 0, &[9, 9])], "also of the same call");
-    for narrower in [tile(0, 7, &[1]), tile(0, 7, &[3]), tile(0, 7, &[3, 3])] {
-        put(&[narrower]).await.unwrap();
-        assert_eq!(kept().await[0], tile(0, 7, &[1, 2]));
-    }
-    put(&[tile(0, 7, &[1, 2, 3]), tile(0, 6, &[6; 256])]).await.unwrap();
-    assert_eq!(kept().await, [tile(0, 6, &[6; 256]), tile(0, 7, &[1, 2, 3]), tile(1, 0, &[9, 9])]);
-    assert_eq!(db.store.sumdb_tiles(OTHER, &[(0, 7)]).await.unwrap(), []);
-
-    let error = put(&[tile(5, 5, &[5]), tile(0, 7, &[1, 2, 4, 5])]).await.unwrap_err();
-    let words = "UPDATE of sumdb_tile is refused: history is only ever added to";
-    assert_eq!(refused_statement(&error), ("sumdb.put_tiles", words.to_owned()));
-    assert_eq!(db.store.sumdb_tiles(DATABASE, &[(5, 5)]).await.unwrap(), [], "all of a call or nothing");
-    let raw = "UPDATE sumdb_tile SET hashes = substring(hashes FOR 32) WHERE index = 7";
-    assert_eq!(
-        refused(&db.execute(raw).await.unwrap_err()),
-        (RESTRICT_VIOLATION.to_owned(), words.to_owned())
-    );
-
-    let widths = (1..=8).map(|width| vec![tile(2, 0, &vec![4; width]), tile(2, 1, &vec![5; 9 - width])]);
-    let all: Vec<Vec<SumdbTile>> = widths
-        .flat_map(|mut pair| {
-            [pair.clone(), {
-                pair.reverse();
-                pair
-            }]
-        })
-        .collect();
-    futures::future::try_join_all(all.iter().map(|tiles| put(tiles))).await.unwrap();
-    let widest = db.store.sumdb_tiles(DATABASE, &[(2, 1), (2, 0)]).await.unwrap();
-    assert_eq!(widest, [tile(2, 0, &[4; 8]), tile(2, 1, &[5; 8])]);
-}
-
-#[tokio::test]
 async fn what_is_out_of_bounds_is_refused() {
     let db = TestDb::new().await;
     let good = SumdbTile { level: 0, index: 0, hashes: vec![0; 64] };
     for (hashes, index) in [(0, 0), (31, 0), (33, 0), (257 * 32, 0), (32, u64::MAX)] {
         let bad = SumdbTile { hashes: vec![0; hashes], index, ..good.clone() };
-        let error = db.store.put_sumdb_tiles(DATABASE, &[good.clone(), bad]).await.unwrap_err();
+        let error = db.store.put_sumdb_tiles(DATABASE, TREE, &[good.clone(), bad]).await.unwrap_err();
         assert!(matches!(error, StoreError::Invalid { what: "tile", .. }), "{error:?}");
     }
     let many = vec![good; SUMDB_TILES_MAX + 1];
@@ -368,7 +327,7 @@ async fn what_is_out_of_bounds_is_refused() {
     let large = SumdbHead { note: large, ..head(1) };
     let stop = NewSumdbStop { theirs: large.clone(), ..stop(SumdbStopKind::Fork) };
     for result in [
-        db.store.put_sumdb_tiles(DATABASE, &many).await,
+        db.store.put_sumdb_tiles(DATABASE, TREE, &many).await.map(drop),
         db.store.sumdb_tiles(DATABASE, &places).await.map(drop),
         db.store.sumdb_state(&name).await.map(drop),
         db.store.record_sumdb_poll(&name, 1, 0).await.map(drop),
