@@ -53,7 +53,7 @@ struct Stop {
 
 impl Database {
     fn new(id: String, configured: Option<Configured>, state: SumdbState) -> Self {
-        let SumdbState { head, stop, poll } = state;
+        let SumdbState { head, stop, poll, lineage: _ } = state;
         Self {
             id,
             configured,
