@@ -141,7 +141,7 @@ impl Poller {
     ) -> Result<(), Stop> {
         let (database, size) = (&self.database.id, head.head().size);
         let why = match self.database.merge(state, head, sources).await {
-            Ok(_) => return Ok(()),
+            Ok(()) => return Ok(()),
             Err(stopped @ Stop::Stopped(_)) => return Err(stopped),
             Err(Stop::Refused(problem)) => problem.detail,
             Err(Stop::Trouble(error)) => Chain(&error).to_string(),
