@@ -122,7 +122,7 @@ async fn doctor_says_how_far_we_are_and_why_go_is_stopped() {
     place.stop(&id, SumdbStopKind::Rollback).await;
     let (good, told) = place.doctor("sumdb.head");
     assert!(!good && told.starts_with("FAIL sumdb.head STOPPED since 20"), "{told}");
-    let next = "it ends by itself when the latest tree reaches ours again; until then look at `upstream.go.sumdb_url`";
+    let next = "it ends by itself when the latest tree reaches ours again; until then look at `upstream.go.sumdb_url`. `touchstone trust resume` ends it too, for as long as `sumdb.behind_max`";
     let why = format!("(rollback), and nothing new of Go is served: two heads; {next}");
     assert!(told.ends_with(&why), "{told}");
 
@@ -210,7 +210,7 @@ async fn a_stop_ends_by_the_word_of_somebody_who_says_why() {
     assert!(place.store.sumdb_state(&id).await.expect("a state").stop.is_some(), "nothing ended it");
 
     let goes_on = format!(
-        "{id} goes on (fork, freeze ended); it stops again when it still contradicts itself at the next poll\n"
+        "{id} goes on (fork, freeze ended); a fork that is still there stops it again at the next poll, a rollback or freeze after `sumdb.behind_max` or `sumdb.frozen_after`\n"
     );
     assert_eq!(resume(&["--reason", "a test"]), Ok(goes_on));
     let state = place.store.sumdb_state(&id).await.expect("a state");
