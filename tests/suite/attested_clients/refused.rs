@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use touchstone_domain::{ArtifactState, Discontinuity, OutcomeKind, Reason, Sha256};
+use touchstone_domain::{ArtifactState, Discontinuity, Ecosystem, OutcomeKind, Reason, Sha256};
 use touchstone_testkit::{TestMirror, eventually};
 
 use super::{
@@ -143,7 +143,14 @@ async fn attestations_that_were_listed_before() {
 async fn attestations_that_are_listed_and_not_there() {
     let Some(shared) = shared() else { return };
     let mut registry = FixtureRegistry::start(&shared, &[]);
-    let mirror = mirror(&registry, HOLD).await;
+    // The listing is used as it was, however long the registry takes to start again.
+    let mirror = TestMirror::builder()
+        .upstream(Ecosystem::Npm, registry.url("npm"))
+        .upstream(Ecosystem::Pypi, registry.url("pypi"))
+        .hold(HOLD)
+        .metadata_ttl(Duration::from_mins(5))
+        .start()
+        .await;
     list(&mirror).await;
     registry.restart(&[NPM, PYPI].map(|release| format!("strip={}", release.file)));
     for release in [NPM, PYPI] {
