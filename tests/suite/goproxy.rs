@@ -2,6 +2,7 @@
 //! pass is in `go`.
 
 mod signed;
+mod stopped;
 mod sumdb;
 mod versions;
 

@@ -7,9 +7,9 @@ use serde_json::json;
 use tokio::time::Instant;
 use touchstone_blobs::ReadError;
 use touchstone_bus::ArtifactEvent;
-use touchstone_domain::{ArtifactId, PromotedArtifact, Refusal, Sha256};
+use touchstone_domain::{ArtifactId, CheckKind, Ecosystem, PromotedArtifact, Refusal, Sha256};
 use touchstone_ecosystems::ArtifactRequest;
-use touchstone_store::{ArtifactStatus, IncidentKind, NewIncident};
+use touchstone_store::{ArtifactStatus, IncidentKind, NewIncident, SumdbStop};
 
 use crate::{
     flight::{Full, Ticket},
@@ -80,16 +80,16 @@ async fn obtain(
         let Some(status) = edge.store.status(id).await.map_err(|e| words::store(&e))? else {
             if let Some(pinned) = request.pinned {
                 // Not a part of the fetch, which callers with other pins share.
-                tokio::time::timeout_at(deadline, locate::pinned(edge, id, pinned))
-                    .await
-                    .map_err(|_| words::fetching(id, edge.hold(id.ecosystem)))??;
+                held(edge, id, deadline, locate::pinned(edge, id, pinned))
+                    .await?
+                    .ok_or_else(|| words::fetching(id, edge.hold(id.ecosystem)))??;
             }
             fetch(edge, request, ingest::Mode::First, deadline).await?;
             continue;
         };
         if status.state().is_servable() && Instant::now() < deadline {
             // Promoted between the two queries.
-            tokio::time::sleep(RECORD_AGAIN).await;
+            held(edge, id, deadline, tokio::time::sleep(RECORD_AGAIN)).await?;
             continue;
         }
         if !status.state().is_pending() {
@@ -115,9 +115,48 @@ async fn await_decision(
     if now.iter().any(|(_, state)| !state.is_pending()) {
         return Ok(());
     }
-    match tokio::time::timeout_at(deadline, decided).await {
-        Ok(_) => Ok(()),
-        Err(_) => Err(words::pending(id)),
+    // A database that is stopped already seldom goes on within a patient hold.
+    let until = match database_stop(edge, status).await? {
+        Some(_) => deadline.min(Instant::now() + edge.config.hold),
+        None => deadline,
+    };
+    if held(edge, id, until, decided).await?.is_some() {
+        return Ok(());
+    }
+    match database_stop(edge, status).await? {
+        Some(stop) => Err(words::stopped(id, &stop)),
+        // It went on: the rest of the time is waited for too.
+        None if until < deadline => Ok(()),
+        None => Err(words::pending(id)),
+    }
+}
+
+/// Why the checksum database lets nothing pass, if the artifact waits for its answer.
+async fn database_stop(edge: &Edge, status: &ArtifactStatus) -> Result<Option<SumdbStop>, Refusal> {
+    let waits = status.gate.missing().contains(CheckKind::Sumdb);
+    let Some(database) = edge.config.sumdb.as_ref().filter(|_| waits) else { return Ok(None) };
+    let state = edge.store.sumdb_state(&database.key.id()).await.map_err(|e| words::store(&e))?;
+    Ok(state.stop)
+}
+
+/// Waits until the deadline; `None` when it comes first. A patient hold may outlast what the edge has left once it is told to
+/// stop, and the connection would break without a word: it ends then, with a refusal.
+async fn held<T>(
+    edge: &Edge,
+    id: &ArtifactId,
+    deadline: Instant,
+    awaited: impl Future<Output = T>,
+) -> Result<Option<T>, Refusal> {
+    let stopping = async {
+        match id.ecosystem {
+            Ecosystem::Go => edge.stop.cancelled().await,
+            Ecosystem::Cargo | Ecosystem::Npm | Ecosystem::Pypi => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        found = tokio::time::timeout_at(deadline, awaited) => Ok(found.ok()),
+        () = stopping => Err(words::stopping(id)),
     }
 }
 
@@ -166,10 +205,10 @@ async fn outcome(
     deadline: Instant,
 ) -> Result<(), Refusal> {
     let ticket = joined.map_err(|_full| words::unavailable("too many fetches are under way"))?;
-    match tokio::time::timeout_at(deadline, ticket.wait()).await {
-        Ok(Some(result)) => result,
-        Ok(None) => Err(words::unavailable("the fetch ended without a result")),
-        Err(_) => Err(words::fetching(id, edge.hold(id.ecosystem))),
+    match held(edge, id, deadline, ticket.wait()).await? {
+        Some(Some(result)) => result,
+        Some(None) => Err(words::unavailable("the fetch ended without a result")),
+        None => Err(words::fetching(id, edge.hold(id.ecosystem))),
     }
 }
 

@@ -21,7 +21,7 @@ use crate::{
 
 /// The most bytes of request headers.
 const HEADER_BYTES_MAX: usize = 64 * 1024;
-/// How long connections get to finish when the edge stops.
+/// How long connections get to finish when the edge stops: longer than an ordinary hold. Patient ones end at once.
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long to wait before asking an absent database again.
 const DATABASE_AGAIN: Duration = Duration::from_millis(500);

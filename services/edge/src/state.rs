@@ -109,6 +109,8 @@ pub(crate) struct Edge {
     pub(crate) policy: Arc<Policy>,
     pub(crate) policy_epoch: i32,
     pub(crate) clock: Arc<dyn Clock>,
+    /// Says that the edge is to stop; what it has begun still gets some time.
+    pub(crate) stop: CancellationToken,
     pub(crate) decisions: Arc<Decisions>,
     pub(crate) fetches: Arc<Flights<ArtifactId, Result<(), Refusal>>>,
     /// Events of artifacts that still wait, being published once more.
@@ -131,6 +133,7 @@ impl Edge {
             policy: parts.policy,
             policy_epoch,
             clock: parts.clock,
+            stop: parts.stop,
             decisions: Arc::default(),
             fetches: Flights::new(parts.tracker.clone(), FLIGHTS_MAX),
             announcements: Flights::new(parts.tracker.clone(), FLIGHTS_MAX),

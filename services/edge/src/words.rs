@@ -7,7 +7,7 @@ use touchstone_domain::{
     Admission, ArtifactId, ArtifactState, Ecosystem, HoldReason, OutcomeKind, PackageName, Reason,
     RecordMismatch, Refusal, RefusalKind, Sha256,
 };
-use touchstone_store::{ArtifactStatus, Finding, StoreError};
+use touchstone_store::{ArtifactStatus, Finding, StoreError, SumdbStop, SumdbStopKind};
 use touchstone_upstream::FetchError;
 
 /// What the policy says before anything is looked up; `None` when it has no objection.
@@ -68,6 +68,44 @@ pub(crate) fn pending(id: &ArtifactId) -> Refusal {
             ),
         ),
     }
+}
+
+/// It waits for a checksum database that is stopped.
+pub(crate) fn stopped(id: &ArtifactId, stop: &SumdbStop) -> Refusal {
+    let SumdbStop { kind, at, .. } = stop;
+    let (what, next) = match kind {
+        SumdbStopKind::Fork => {
+            ("two signed trees contradict each other", "Only the mirror's operators can end that: ask them.")
+        }
+        SumdbStopKind::Rollback => (
+            "its latest tree is smaller than one that it signed before",
+            "That ends when it has caught up; until then, ask the mirror's operators.",
+        ),
+        SumdbStopKind::Freeze => (
+            "its latest tree does not grow",
+            "That ends when it grows; until then, ask the mirror's operators.",
+        ),
+    };
+    Refusal::new(
+        RefusalKind::Pending,
+        "Checksum database is stopped, ask the operators",
+        format!(
+            "{id} was fetched and cannot be decided now: the Go checksum database is stopped since {at:.0} ({kind}: {what}), \
+             and nothing of Go that needs its answer is decided. {next} `touchstone trust show` has the details."
+        ),
+    )
+}
+
+/// The edge is told to stop, and the client would wait for longer than that takes.
+pub(crate) fn stopping(id: &ArtifactId) -> Refusal {
+    Refusal::new(
+        RefusalKind::Pending,
+        "Mirror is being stopped, run the command again",
+        format!(
+            "{id} is not decided yet, and this part of the mirror is being stopped or restarted. Run the command again in a minute; \
+             `touchstone why` shows its state."
+        ),
+    )
 }
 
 /// The upstream has not sent it within the hold.
