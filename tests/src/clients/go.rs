@@ -5,7 +5,6 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     sync::atomic::{AtomicUsize, Ordering},
-    time::Duration,
 };
 
 use tempfile::TempDir;
@@ -122,7 +121,6 @@ pub struct GoProject {
     proxy: Url,
     variables: Vec<(&'static str, String)>,
     emptied: AtomicUsize,
-    limit: Duration,
 }
 
 /// How a command went.
@@ -159,14 +157,7 @@ impl GoProject {
     pub fn new(proxy: Url, sumdb: &str) -> Self {
         let dir = tempfile::Builder::new().prefix("touchstone-go-").tempdir().expect("a temporary directory");
         let variables = vec![("GOSUMDB", sumdb.to_owned())];
-        let project = Self {
-            tools: Tools::find(),
-            dir,
-            proxy,
-            variables,
-            emptied: AtomicUsize::new(0),
-            limit: RUN_LIMIT,
-        };
+        let project = Self { tools: Tools::find(), dir, proxy, variables, emptied: AtomicUsize::new(0) };
         project.write("go.mod", &go_mod(&[]));
         project
     }
@@ -211,7 +202,7 @@ impl GoProject {
         let command = ClientCommand::new(&self.tools.go).args(arguments);
         let command = environment(command, &self.tools, &home, self.proxy.as_str().trim_end_matches('/'));
         let command = self.variables.iter().fold(command, |command, (name, value)| command.env(name, value));
-        let finished = command.run(&place, self.limit).await;
+        let finished = command.run(&place, RUN_LIMIT).await;
         GoRun { exit: finished.exit, output: finished.output }
     }
 
