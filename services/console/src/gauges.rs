@@ -153,7 +153,8 @@ mod tests {
             detail: String::new(),
             at: Timestamp::UNIX_EPOCH,
         };
-        let state = SumdbState { head: Some(head(9)), stop: Some(stop.clone()), poll: Some(poll), lineage: 0 };
+        let state =
+            SumdbState { head: Some(head(9)), stop: Some(stop.clone()), poll: Some(poll), lineage: 0 };
         let databases = [("sum.example+1".to_owned(), state), ("a\"\\b\n".to_owned(), SumdbState::default())];
         let told = sumdb_gauges(&databases, &[("sum.example+1".to_owned(), stop)]);
         let expected = r#"touchstone_sumdb_tree_size{database="sum.example+1"} 9

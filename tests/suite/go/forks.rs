@@ -48,7 +48,9 @@ fn hash_reason(story: &Story) -> (OutcomeKind, Reason) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fork_that_no_policy_names_is_refused() {
-    for policy in ["", "[go]\nforks = [\"example.com\", \"code.example/team\", \"code.example/Team/fork/v2\"]\n"] {
+    for policy in
+        ["", "[go]\nforks = [\"example.com\", \"code.example/team\", \"code.example/Team/fork/v2\"]\n"]
+    {
         let (_registry, mirror, project) = world(policy).await;
         let run = project.go("mod tidy").await;
         run.failed("403 Rejected by the hash check: coordinate_mismatch");

@@ -60,7 +60,8 @@ async fn head(config: &Config, key: &VerifierKey) -> Result<Found> {
     if commands::database(config).is_err() {
         return Ok(Found::Good("kept in the database".to_owned()));
     }
-    let SumdbState { head, stop, poll, lineage: _ } = commands::store(config).await?.sumdb_state(&key.id()).await?;
+    let SumdbState { head, stop, poll, lineage: _ } =
+        commands::store(config).await?.sumdb_state(&key.id()).await?;
     if let Some(SumdbStop { kind, detail, at, .. }) = stop {
         let next = what_ends(kind);
         bail!("STOPPED since {at:.0} ({kind}), and nothing new of Go is served: {detail}; {next}");
