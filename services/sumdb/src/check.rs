@@ -185,7 +185,10 @@ impl SumdbCheck {
         let got = bytes.len();
         let opened = match blocking(move || UnverifiedLookup::parse(&bytes)).await? {
             Ok(lookup) => blocking(move || judge::open(lookup, &key)).await??,
-            Err(_) if framing == Framing::Closing => return Err(ended_early(got)),
+            Err(_) if framing == Framing::Closing => {
+                self.lookups.forget(id);
+                return Err(ended_early(got));
+            }
             Err(error) => return Err(Problem::from(error).into()),
         };
         let tiles = match database.prove(state.clone(), &opened.head, opened.id, sources).await {

@@ -47,7 +47,8 @@ impl Lookups {
         self.client.lookup(&id.package, &id.version).await
     }
 
-    /// Forgets what was said: a reply that stopped the database must not do so again once an operator went on.
+    /// Forgets what was said: what came in part must not be all there is for a while, and a reply that stopped the database must
+    /// not do so again once an operator went on.
     pub(crate) fn forget(&self, id: &ArtifactId) {
         self.replies.invalidate(&(id.package.clone(), id.version.clone()));
     }
