@@ -16,7 +16,7 @@ use touchstone_ecosystems::{npm::attestation::Dist, release_line, version_lower}
 use touchstone_runtime::Clock;
 use touchstone_store::{Accepted, LedgerSubject, NewIncident, Seen, Store};
 use touchstone_upstream::Upstream;
-use touchstone_worker::{Check, CheckError, Finding, Job};
+use touchstone_worker::{Check, CheckError, Finding, Job, blocking};
 
 use crate::{
     case::{Case, Entry, entry_evidence, sidecar},
@@ -25,7 +25,7 @@ use crate::{
     judged::{Attested, Rejection},
     npm, pypi,
     stop::Stop,
-    tarball::{self, blocking},
+    tarball,
     trust::{Trust, TrustKeeper},
 };
 

@@ -11,9 +11,9 @@ use touchstone_domain::{ArtifactId, Ecosystem, Evidence, EvidenceKind, Sha256};
 use touchstone_ecosystems::{UpstreamBase, UpstreamPath, npm, pypi};
 use touchstone_store::{EVIDENCE_MAX, IncidentKind, NewIncident, StoreError};
 use touchstone_upstream::{FetchError, Framing, MetadataDocument, MetadataReply, Upstream, Validators};
-use touchstone_worker::{CheckError, Job};
+use touchstone_worker::{CheckError, Job, blocking};
 
-use crate::{check::AttestCheck, tarball::blocking};
+use crate::check::AttestCheck;
 
 /// The largest document of attestations, in bytes.
 pub const DOCUMENT_BYTES_MAX: u64 = 4 * 1024 * 1024;

@@ -8,7 +8,7 @@ use touchstone_blobs::{BlobStore, Reread, digest};
 use touchstone_domain::{Reason, Sha256};
 use touchstone_ecosystems::{InspectError, npm::attestation::package_repository};
 use touchstone_store::Facts;
-use touchstone_worker::CheckError;
+use touchstone_worker::{CheckError, blocking};
 
 use crate::judged::Rejection;
 
@@ -68,17 +68,4 @@ fn examine(mut file: File, expected: Sha256, size: u64, stop: &CancellationToken
         InspectError::Io(error) => Unread::Io(error),
     })?;
     Ok(Tarball { digests: ArtifactDigests { sha256: found.sha256, sha512: found.sha512 }, repository })
-}
-
-/// Runs what computes on the blocking pool; its panic is the check's.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, CheckError> {
-    match tokio::task::spawn_blocking(work).await {
-        Ok(done) => Ok(done),
-        Err(error) => match error.try_into_panic() {
-            Ok(panic) => std::panic::resume_unwind(panic),
-            Err(error) => Err(CheckError::retry_because("the work was stopped", error)),
-        },
-    }
 }

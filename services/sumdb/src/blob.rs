@@ -10,9 +10,9 @@ use touchstone_ecosystems::{
     go::{ZipH1, h1_mod, h1_zip, is_zip},
 };
 use touchstone_store::Facts;
-use touchstone_worker::CheckError;
+use touchstone_worker::{CheckError, blocking};
 
-use crate::{blocking::blocking, judge::Computed};
+use crate::judge::Computed;
 
 /// Why there is nothing to compare.
 #[derive(Debug, thiserror::Error)]

@@ -16,11 +16,10 @@ use touchstone_runtime::{Chain, Clock};
 use touchstone_store::{EVIDENCE_MAX, IncidentKind, NewIncident, Store, StoreError, SumdbState};
 use touchstone_tlog::sumdb::{LOOKUP_BYTES_MAX, UnverifiedLookup};
 use touchstone_upstream::Framing;
-use touchstone_worker::{Check, CheckError, Finding, Job};
+use touchstone_worker::{Check, CheckError, Finding, Job, blocking};
 
 use crate::{
     blob,
-    blocking::blocking,
     client::{Reply, ended_early},
     database::Database,
     judge::{self, Recorded},

@@ -11,10 +11,9 @@ use touchstone_store::{
     Advanced, IncidentKind, NewIncident, NewSumdbStop, Store, SumdbHead, SumdbState, SumdbStop, SumdbStopKind,
 };
 use touchstone_tlog::{AuthenticatedTiles, SignedHead, TreeHead, Wanted, note::VerifierKey};
-use touchstone_worker::CheckError;
+use touchstone_worker::{CheckError, blocking};
 
 use crate::{
-    blocking::blocking,
     client::Client,
     heads::{Merge, Relation},
     judge::open_head,

@@ -16,7 +16,6 @@
 //! *Invariant:* a failure to answer is tried again, and never a verdict.
 
 mod blob;
-mod blocking;
 mod check;
 mod client;
 mod database;

@@ -14,9 +14,9 @@ use touchstone_runtime::Chain;
 use touchstone_store::{IncidentKind, Store, SumdbHead, SumdbPoll, SumdbState, SumdbStopKind};
 use touchstone_tlog::SignedHead;
 use touchstone_upstream::Framing;
+use touchstone_worker::blocking;
 
 use crate::{
-    blocking::blocking,
     client::ended_early,
     database::{Database, to_store, told},
     judge::open_head,

@@ -65,11 +65,6 @@ impl From<CheckError> for Stop {
 
 impl From<StoreError> for Stop {
     fn from(error: StoreError) -> Self {
-        let problem = "Postgres does not say what it knows";
-        Self::Trouble(if error.is_transient() {
-            CheckError::retry_because(problem, error)
-        } else {
-            CheckError::Poison { problem: problem.to_owned(), source: Some(error.into()) }
-        })
+        Self::Trouble(error.into())
     }
 }

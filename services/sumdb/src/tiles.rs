@@ -15,9 +15,9 @@ use tokio::sync::OnceCell;
 use touchstone_runtime::Chain;
 use touchstone_store::{Store, StoreError, SumdbTile, SumdbTree, TilesKept};
 use touchstone_tlog::{AuthenticatedTiles, SignedHead, Tile, TileError, Wanted, authenticate, plan};
+use touchstone_worker::blocking;
 
 use crate::{
-    blocking::blocking,
     client::Client,
     stop::{Problem, Stop},
 };

@@ -4,7 +4,7 @@ use std::{error::Error, sync::Arc};
 
 use touchstone_blobs::BlobStore;
 use touchstone_domain::{CheckKind, Outcome, Policy, Sha256};
-use touchstone_store::Facts;
+use touchstone_store::{Facts, StoreError};
 
 /// One kind of check.
 pub trait Check: Send + Sync + 'static {
@@ -82,5 +82,15 @@ impl CheckError {
     /// A failure that will hardly pass.
     pub fn poison(problem: impl Into<String>) -> Self {
         Self::Poison { problem: problem.into(), source: None }
+    }
+}
+
+impl From<StoreError> for CheckError {
+    fn from(error: StoreError) -> Self {
+        let problem = "Postgres does not say what it knows";
+        if error.is_transient() {
+            return Self::retry_because(problem, error);
+        }
+        Self::Poison { problem: problem.to_owned(), source: Some(error.into()) }
     }
 }

@@ -10,6 +10,7 @@
 //! *Invariant:* a verdict carries the digest and the epoch that Postgres named when the work began, never what the
 //! message says.
 
+mod blocking;
 mod check;
 mod judge;
 mod policies;
@@ -17,6 +18,7 @@ mod record;
 mod run;
 mod trouble;
 
+pub use blocking::blocking;
 pub use check::{Check, CheckError, Finding, Job};
 pub use run::{Options, Parts, WorkerError, run};
 

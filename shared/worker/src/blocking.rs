@@ -1,11 +1,9 @@
 //! Work that computes, away from the threads that answer others.
 
-use touchstone_worker::CheckError;
+use crate::CheckError;
 
-/// Runs what computes on the blocking pool; its panic is the caller's.
-pub(crate) async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> T + Send + 'static,
-) -> Result<T, CheckError> {
+/// Runs what computes on the blocking pool; its panic is the caller's. An error says that the process is being stopped.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, CheckError> {
     match tokio::task::spawn_blocking(work).await {
         Ok(done) => Ok(done),
         Err(error) => match error.try_into_panic() {
