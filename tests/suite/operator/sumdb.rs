@@ -123,13 +123,13 @@ async fn doctor_says_how_far_we_are_and_why_go_is_stopped() {
     let (good, told) = place.doctor("sumdb.head");
     assert!(!good && told.starts_with("FAIL sumdb.head STOPPED since 20"), "{told}");
     let next = "it ends by itself when the latest tree reaches ours again; until then look at `upstream.go.sumdb_url`. `touchstone trust resume` ends it too, for as long as `sumdb.behind_max`";
-    let why = format!("(rollback), and nothing new of Go is served: two heads; {next}");
+    let why = format!("(rollback), and it vouches for nothing new of Go: two heads; {next}");
     assert!(told.ends_with(&why), "{told}");
 
     place.stop(&id, SumdbStopKind::Fork).await;
     let (_, told) = place.doctor("sumdb.head");
     let next = "compare both signed notes in `touchstone trust show` with what others see, then run `touchstone trust resume`";
-    let why = format!("(fork), and nothing new of Go is served: two heads; {next}");
+    let why = format!("(fork), and it vouches for nothing new of Go: two heads; {next}");
     assert!(told.ends_with(&why), "{told}");
     let (code, told, _) = place.run(&["why", "pkg:golang/code.example/x@v1.0.0"]);
     assert_eq!(code, Some(1), "not on record");

@@ -64,7 +64,7 @@ async fn head(config: &Config, key: &VerifierKey) -> Result<Found> {
         commands::store(config).await?.sumdb_state(&key.id()).await?;
     if let Some(SumdbStop { kind, detail, at, .. }) = stop {
         let next = what_ends(kind);
-        bail!("STOPPED since {at:.0} ({kind}), and nothing new of Go is served: {detail}; {next}");
+        bail!("STOPPED since {at:.0} ({kind}), and it vouches for nothing new of Go: {detail}; {next}");
     }
     let size = head.map_or(0, |head| head.size);
     let Some(poll) = poll else {
