@@ -155,6 +155,26 @@ async fn infos_select_no_bytes() {
     project.go("get example.com/absent@main").await.succeeded();
     assert!(project.read("go.mod").expect("there").contains("example.com/absent v1.0.0"));
     assert!(project.read("go.sum").expect("there").contains(&module.zip_h1()));
+    // `@latest` may name a version that its author retracted: the go command decides about that, by the go.mod of the highest.
+    let retracting = Module::new("example.com/absent", "v1.2.0")
+        .with_go_mod("module example.com/absent\n\ngo 1.21\n\nretract v1.0.0\n");
+    registry.publish_module(retracting.clone());
+    let latest = info("v1.0.0", "");
+    registry.document("go/example.com/absent/@latest", json, latest.clone());
+    let reply = ask(&mirror, "GET", "/go/example.com/absent/@latest", &[]).await;
+    assert_eq!((reply.status(), reply.text()), (200, latest));
+    get(&mirror, &retracting, "mod").await.served();
+    // A pseudo-version has a time in its name, and whatever else is said of it selects nothing either.
+    let pseudo = Module::new("example.com/absent", "v0.0.0-20240102030405-0123456789ab");
+    registry.publish_module(pseudo.clone());
+    let lie = info(&pseudo.version, ",\"Time\":\"1999-01-01T00:00:00Z\"");
+    registry.document(&pseudo.at("info"), json, lie.clone());
+    let reply = ask(&mirror, "GET", &target(&pseudo, "info"), &[]).await;
+    assert_eq!((reply.status(), reply.text()), (200, lie));
+    let asked = get(&mirror, &pseudo, "zip").await;
+    asked.served();
+    assert!(asked.reply.body == pseudo.zip());
+
     // It is never a version that the module cannot have.
     registry.document("go/example.com/absent/@v/dev.info", json, info("v2.0.0", ""));
     let reply = ask(&mirror, "GET", "/go/example.com/absent/@v/dev.info", &[]).await;
