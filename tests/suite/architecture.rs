@@ -42,14 +42,19 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("ecosystems", pure.clone()),
         ("attestation", pure.clone()),
         ("tlog", pure.clone()),
-        ("blobs", pure.clone()),
-        ("store", pure.clone()),
+        ("custody", pure.clone()),
+        ("translog", vec!["domain", "custody", "tlog"]),
+        ("blobs", vec!["domain", "custody"]),
+        ("records", vec!["domain", "custody", "blobs"]),
+        ("store", vec!["domain", "custody"]),
         ("bus", pure.clone()),
         ("upstream", pure.clone()),
         ("runtime", pure),
-        ("worker", vec!["domain", "blobs", "store", "bus", "runtime"]),
+        ("worker", vec!["domain", "custody", "blobs", "records", "store", "bus", "runtime"]),
     ]);
-    let any_shared = vec!["domain", "ecosystems", "blobs", "store", "bus", "upstream", "runtime", "worker"];
+    let any_shared = vec![
+        "domain", "custody", "ecosystems", "blobs", "records", "translog", "store", "bus", "upstream", "runtime", "worker",
+    ];
     for service in ["hash", "promote", "console"] {
         allowed.insert(service, any_shared.clone());
     }

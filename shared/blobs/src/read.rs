@@ -17,7 +17,8 @@ use tokio::{
     sync::{OwnedSemaphorePermit, Semaphore},
     task::{JoinHandle, spawn_blocking},
 };
-use touchstone_domain::{CHUNK_BYTES, PromotedArtifact, Sha256};
+use touchstone_custody::PromotedArtifact;
+use touchstone_domain::{CHUNK_BYTES, Sha256};
 
 use crate::{Damage, ReadError, layout::Layout};
 
@@ -57,7 +58,7 @@ impl VerifiedRead {
         range: Range<u64>,
         budget: Arc<Semaphore>,
     ) -> Result<Self, ReadError> {
-        let sha256 = artifact.record().sha256;
+        let sha256 = artifact.record().sha256();
         let opening = spawn_blocking(move || {
             let source = Source::open(&layout, artifact, range)?;
             let mut rest = source.chunks();
@@ -125,7 +126,7 @@ struct Source {
 
 impl Source {
     fn open(layout: &Layout, artifact: Arc<PromotedArtifact>, range: Range<u64>) -> Result<Self, ReadError> {
-        let (sha256, size) = (artifact.record().sha256, artifact.record().size);
+        let (sha256, size) = (artifact.record().sha256(), artifact.record().size());
         if range.start > range.end || range.end > size {
             return Err(ReadError::Range { sha256, start: range.start, end: range.end, size });
         }
@@ -137,7 +138,7 @@ impl Source {
     }
 
     fn sha256(&self) -> Sha256 {
-        self.artifact.record().sha256
+        self.artifact.record().sha256()
     }
 
     /// The chunks that the range touches.
@@ -153,7 +154,7 @@ impl Source {
     fn chunk(&self, index: u64) -> Result<Bytes, ReadError> {
         let sha256 = self.sha256();
         let start = index * CHUNK_BYTES as u64;
-        let end = self.artifact.record().size.min(start + CHUNK_BYTES as u64);
+        let end = self.artifact.record().size().min(start + CHUNK_BYTES as u64);
         let mut buffer = vec![0; within_chunk(start, end)];
         self.file.read_exact_at(&mut buffer, start).map_err(|source| match source.kind() {
             io::ErrorKind::UnexpectedEof => ReadError::Damaged { sha256, detail: Damage::Truncated { end } },

@@ -4,7 +4,8 @@ use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _, path::Path, sync
 
 use bytes::Bytes;
 use tokio::{sync::Semaphore, task::spawn_blocking};
-use touchstone_domain::{PromotedArtifact, Sha256};
+use touchstone_custody::PromotedArtifact;
+use touchstone_domain::Sha256;
 
 use crate::{
     BlobError, BlobWriter, Contents, Damage, ReadError, VerifiedRead,

@@ -3,14 +3,15 @@
 //! *Invariant:* pure. No I/O, no clock, no randomness, no async, no SQL, no HTTP.
 //!
 //! *Invariant:* nothing unverified has the type of something verified. Outsiders make [`Claim`]s; checks make
-//! [`Verdict`]s; only [`decide`] makes a [`PromotionGrant`]; only a [`ServeRecord`] that binds a promotion to the
-//! bytes makes a [`PromotedArtifact`].
+//! [`Verdict`]s; only [`decide`] makes a [`PromotionGrant`]; only a signed serve record makes a promoted artifact
+//! (`touchstone-custody`).
 
 mod artifact;
 mod check;
 mod chunk;
 mod claim;
 mod continuity;
+mod custody;
 mod digest;
 mod ecosystem;
 mod evidence;
@@ -21,7 +22,6 @@ mod policy;
 mod purl;
 mod reason;
 mod refusal;
-mod serve;
 mod verdict;
 
 pub use artifact::{ArtifactDbId, ArtifactId, FileName, NameError, PackageName, Version};
@@ -31,6 +31,7 @@ pub use claim::{Claim, ClaimField, UnknownClaimField};
 pub use continuity::{
     Absence, Basis, Discontinuity, LineHistory, Observed, ReleaseLine, judge_absent, judge_attested,
 };
+pub use custody::{EnvelopeRef, KeyId, SignedBy};
 pub use digest::{Algorithm, Digest, DigestError, Sha256, Sha512};
 pub use ecosystem::{Ecosystem, UnknownEcosystem};
 pub use evidence::{Evidence, EvidenceKind};
@@ -44,5 +45,4 @@ pub use policy::{Admission, AttestationMode, Pin, Policy, PolicyError, Sighting,
 pub use purl::{Purl, PurlError};
 pub use reason::{ArchiveRule, AttestationNote, Reason, SignatureNote};
 pub use refusal::{Refusal, RefusalKind};
-pub use serve::{PromotedArtifact, RecordMismatch, ServeRecord};
 pub use verdict::Verdict;
