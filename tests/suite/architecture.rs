@@ -55,10 +55,10 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
     let any_shared = vec![
         "domain", "custody", "ecosystems", "blobs", "records", "translog", "store", "bus", "upstream", "runtime", "worker",
     ];
-    for service in ["hash", "promote", "console"] {
+    for service in ["hash", "console"] {
         allowed.insert(service, any_shared.clone());
     }
-    for (service, specification) in [("attest", "attestation"), ("sumdb", "tlog"), ("edge", "tlog")] {
+    for (service, specification) in [("attest", "attestation"), ("sumdb", "tlog"), ("edge", "tlog"), ("promote", "tlog")] {
         allowed.insert(service, any_shared.iter().copied().chain([specification]).collect());
     }
     allowed

@@ -8,6 +8,7 @@
 //! Relative paths, from the environment too, are relative to the directory of the configuration file.
 
 mod addresses;
+mod custody;
 mod error;
 mod secret;
 mod sections;
@@ -29,6 +30,7 @@ use figment::{
 use touchstone_domain::Ecosystem;
 
 use crate::Environment;
+pub use custody::{CustodySection, LogSection};
 pub use error::ConfigError;
 pub use secret::Secret;
 pub use sections::{
@@ -75,6 +77,10 @@ impl Config {
             *file = base.join(&*file);
         }
         self.trust.resolve(base);
+        self.custody.resolve(base);
+        self.log.resolve(base);
+        let custody = &mut self.custody;
+        read_secret(base, "custody.password", &mut custody.password, custody.password_file.as_mut())?;
         read_secret(base, "database.url", &mut self.database.url, self.database.url_file.as_mut())?;
         read_secret(base, "nats.url", &mut self.nats.url, self.nats.url_file.as_mut())?;
         read_secret(base, "console.token", &mut self.console.token, self.console.token_file.as_mut())?;
@@ -135,7 +141,9 @@ fn base_dir(file: Option<&Path>) -> Result<PathBuf, ConfigError> {
 /// A token in a file that is passed around, shown and committed is a token lost.
 fn refuse_inline_secrets(figment: &Figment) -> Result<(), ConfigError> {
     let tokens = Ecosystem::ALL.map(|ecosystem| format!("upstream.{ecosystem}.token"));
-    let mut keys = tokens.into_iter().chain(["console.token".to_owned()]);
+    let mut keys = tokens.into_iter().chain(
+        ["console.token", "custody.key", "custody.log_key", "custody.password"].map(str::to_owned),
+    );
     let inline = keys.find(|key| {
         figment.find_value(key).is_ok()
             && figment.find_metadata(key).is_some_and(|m| matches!(m.source, Some(figment::Source::File(_))))

@@ -3,6 +3,7 @@
 //!
 //! A dev-dependency only.
 
+pub mod custody;
 mod goproxy;
 mod mirror;
 mod package;

@@ -12,7 +12,9 @@ use serde::{Deserialize, Serialize};
 use touchstone_domain::Ecosystem;
 use url::Url;
 
-use super::{ConfigError, Secret, SumdbSection, TrustSection, Upstreams, addresses};
+use super::{
+    ConfigError, CustodySection, LogSection, Secret, SumdbSection, TrustSection, Upstreams, addresses,
+};
 
 /// Everything a role can be told.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -47,6 +49,10 @@ pub struct Config {
     pub sumdb: SumdbSection,
     /// `[promote]`
     pub promote: Promote,
+    /// `[custody]`
+    pub custody: CustodySection,
+    /// `[log]`
+    pub log: LogSection,
 }
 
 impl Default for Config {
@@ -66,6 +72,8 @@ impl Default for Config {
             attest: Attest::default(),
             sumdb: SumdbSection::default(),
             promote: Promote::default(),
+            custody: CustodySection::default(),
+            log: LogSection::default(),
         }
     }
 }
@@ -287,6 +295,8 @@ impl Config {
         }
         self.trust.check()?;
         self.sumdb.check()?;
+        self.custody.check()?;
+        self.log.check()?;
         self.upstream.check()?;
         addresses::check(edge, &self.upstream)
     }
