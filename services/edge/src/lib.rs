@@ -3,7 +3,8 @@
 //! *Invariant:* bytes leave only through `serve`, which takes a `PromotedArtifact`; there is no other path from a blob to a
 //! response.
 //!
-//! *Invariant:* the edge holds no key and writes no verdict, gate or promotion: it inserts artifacts and reads serve records.
+//! *Invariant:* the only key that the edge holds signs what it fetched. It writes no verdict and no promotion, and needs no trust
+//! in the database: what is served has a serve record whose signature was verified here, and that nothing known here revokes.
 //!
 //! *Invariant:* a client that goes away never ends a fetch: fetches belong to the process, requests only wait for them.
 //!

@@ -1,11 +1,14 @@
 //! What an edge is made of.
 
-use std::{collections::HashMap, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use touchstone_blobs::BlobStore;
 use touchstone_bus::Bus;
+use touchstone_custody::{KeyRing, Signing};
 use touchstone_domain::{ArtifactDbId, ArtifactId, Ecosystem, Policy, Refusal};
+use touchstone_records::RecordStore;
 use touchstone_runtime::Clock;
 use touchstone_store::Store;
 use touchstone_tlog::note::VerifierKey;
@@ -47,6 +50,10 @@ pub struct EdgeConfig {
     pub header_timeout: Duration,
     /// How long a client may leave a response untouched.
     pub stall_timeout: Duration,
+    /// Where the transparency log is published. Need not be there.
+    pub log_dir: PathBuf,
+    /// What this edge keeps for itself: the last head of the log that it has seen.
+    pub state_dir: PathBuf,
 }
 
 /// The checksum database that clients reach through this edge. Its address is the attestations address of Go's upstream.
@@ -83,11 +90,15 @@ pub struct EdgeParts {
     /// The blob store.
     pub blobs: BlobStore,
     /// NATS, once it is connected; an edge starts and serves without it.
-    pub bus: tokio::sync::watch::Receiver<Option<Bus>>,
+    pub bus: watch::Receiver<Option<Bus>>,
     /// The upstreams that are configured.
     pub upstreams: HashMap<Ecosystem, Upstream>,
     /// The policy in force.
     pub policy: Arc<Policy>,
+    /// Signs what is fetched. A key of another kind is refused.
+    pub signing: Signing,
+    /// The keys that count.
+    pub ring: watch::Receiver<Arc<KeyRing>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where tasks belong.
@@ -104,10 +115,14 @@ pub(crate) struct Edge {
     pub(crate) config: EdgeConfig,
     pub(crate) store: Store,
     pub(crate) blobs: BlobStore,
-    pub(crate) bus: tokio::sync::watch::Receiver<Option<Bus>>,
+    pub(crate) bus: watch::Receiver<Option<Bus>>,
     pub(crate) upstreams: HashMap<Ecosystem, Upstream>,
     pub(crate) policy: Arc<Policy>,
     pub(crate) policy_epoch: i32,
+    pub(crate) signing: Signing,
+    pub(crate) ring: watch::Receiver<Arc<KeyRing>>,
+    /// Signed envelopes.
+    pub(crate) records: RecordStore,
     pub(crate) clock: Arc<dyn Clock>,
     /// Says that the edge is to stop; what it has begun still gets some time.
     pub(crate) stop: CancellationToken,
@@ -127,11 +142,14 @@ impl Edge {
         Arc::new(Self {
             config: parts.config,
             store: parts.store,
+            records: RecordStore::new(parts.blobs.clone()),
             blobs: parts.blobs,
             bus: parts.bus,
             upstreams: parts.upstreams,
             policy: parts.policy,
             policy_epoch,
+            signing: parts.signing,
+            ring: parts.ring,
             clock: parts.clock,
             stop: parts.stop,
             decisions: Arc::default(),
