@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod custody;
 mod roles;
 mod standalone;
 mod wiring;

@@ -12,11 +12,12 @@ use touchstone_attest::{
 use touchstone_blobs::BlobStore;
 use touchstone_bus::{Bus, BusOptions};
 use touchstone_console::{ConsoleConfig, ConsoleParts};
+use touchstone_custody::{KeyKind, KeyRing};
 use touchstone_domain::{CheckKind, Ecosystem, Policy};
 use touchstone_ecosystems::adapter;
 use touchstone_edge::{EdgeConfig, EdgeParts, SumdbEdge};
 use touchstone_hash::{HashConfig, HashParts};
-use touchstone_promote::{PromoteConfig, PromoteParts};
+use touchstone_promote::{LogParts, PromoteConfig, PromoteParts};
 use touchstone_runtime::{Clock, Config, Metrics, Shutdown, SystemClock, config::UpstreamSection};
 use touchstone_store::{Store, StoreOptions};
 use touchstone_sumdb::{SumdbConfig, SumdbParts};
@@ -24,7 +25,7 @@ use touchstone_tlog::note::VerifierKey;
 use touchstone_upstream::{Limits, Secret, Upstream, UpstreamOptions};
 use url::Url;
 
-use crate::roles::Role;
+use crate::{custody, roles::Role};
 
 /// How long to wait before asking a server that is away again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -38,6 +39,8 @@ pub(crate) struct Wiring {
     clock: Arc<dyn Clock>,
     metrics: Metrics,
     bus: watch::Receiver<Option<Bus>>,
+    /// The keys that count.
+    ring: watch::Receiver<Arc<KeyRing>>,
     /// When the edge stops. In standalone that is before the others do: what waits at the edge needs their decisions.
     edge_stop: CancellationToken,
     pub(crate) shutdown: Shutdown,
@@ -63,13 +66,14 @@ impl Wiring {
     pub(crate) fn new(config: Config, edge_stop: CancellationToken, shutdown: Shutdown) -> Result<Self> {
         let policy = Arc::new(policy(config.policy.file.as_deref())?);
         checksum_database(&config)?;
+        let ring = custody::watch_ring(&config, &shutdown)?;
         let metrics = Metrics::install()?;
         metrics.keep_bounded(&shutdown);
         let (sender, bus) = watch::channel(None);
         let url = config.nats.url.as_ref().context("[nats] url is missing")?.reveal().to_owned();
         let token = shutdown.soft.clone();
         shutdown.tracker.spawn(async move { connect_bus(&url, &sender, &token).await });
-        Ok(Self { config, policy, clock: Arc::new(SystemClock), metrics, bus, edge_stop, shutdown })
+        Ok(Self { config, policy, clock: Arc::new(SystemClock), metrics, bus, ring, edge_stop, shutdown })
     }
 
     /// Runs a role until it is told to stop; at the hard stage it is dropped where it stands.
@@ -85,10 +89,7 @@ impl Wiring {
             Role::Hash => self.hash(store).await,
             Role::Attest => self.attest(store).await,
             Role::Sumdb => self.sumdb(store).await,
-            Role::Promote => {
-                self.promote(store).await;
-                Ok(())
-            }
+            Role::Promote => self.promote(store).await,
             Role::Console => self.console(store).await,
         }
     }
@@ -108,7 +109,11 @@ impl Wiring {
                 connections_max: edge.max_connections,
                 header_timeout: edge.header_timeout,
                 stall_timeout: edge.stall_timeout,
+                log_dir: self.config.log_dir(),
+                state_dir: self.config.edge_state_dir(),
             },
+            signing: custody::signing(&self.config, KeyKind::Fetch)?,
+            ring: self.ring.clone(),
             store,
             blobs: self.blobs().await?,
             bus: self.bus.clone(),
@@ -130,6 +135,7 @@ impl Wiring {
             bus,
             blobs: self.blobs().await?,
             clock: Arc::clone(&self.clock),
+            signing: custody::signing(&self.config, KeyKind::Hash)?,
             shutdown: self.shutdown.clone(),
         };
         touchstone_hash::run(parts).await?;
@@ -153,6 +159,7 @@ impl Wiring {
             bus,
             blobs: self.blobs().await?,
             clock: Arc::clone(&self.clock),
+            signing: custody::signing(&self.config, KeyKind::Attest)?,
             shutdown: self.shutdown.clone(),
         };
         touchstone_attest::run(parts).await?;
@@ -183,6 +190,7 @@ impl Wiring {
             bus,
             blobs: self.blobs().await?,
             clock: Arc::clone(&self.clock),
+            signing: custody::signing(&self.config, KeyKind::Sumdb)?,
             shutdown: self.shutdown.clone(),
         };
         touchstone_sumdb::run(parts).await?;
@@ -196,15 +204,35 @@ impl Wiring {
         connected.and_then(Result::ok).and_then(|bus| bus.clone())
     }
 
-    async fn promote(&self, store: Store) {
-        let promote = &self.config.promote;
+    async fn promote(&self, store: Store) -> Result<()> {
+        let (promote, log) = (&self.config.promote, &self.config.log);
         let config = PromoteConfig {
             sweep_period: promote.sweep_period,
             attempts_max: attempts_max(&self.config),
             ..PromoteConfig::default()
         };
-        let (tracker, stop) = (self.shutdown.tracker.clone(), self.shutdown.soft.clone());
-        touchstone_promote::run(PromoteParts { config, store, bus: self.bus.clone(), tracker, stop }).await;
+        let log = LogParts {
+            dir: self.config.log_dir(),
+            signer: custody::log_key(&self.config)?,
+            witness_dirs: log.witness_dirs.clone(),
+            witness_urls: log.witness_urls.clone(),
+            period: log.period,
+        };
+        let parts = PromoteParts {
+            config,
+            store,
+            bus: self.bus.clone(),
+            blobs: self.blobs().await?,
+            signing: custody::signing(&self.config, KeyKind::Promote)?,
+            ring: self.ring.clone(),
+            policy: Arc::clone(&self.policy),
+            clock: Arc::clone(&self.clock),
+            log: Some(log),
+            tracker: self.shutdown.tracker.clone(),
+            stop: self.shutdown.soft.clone(),
+        };
+        touchstone_promote::run(parts).await?;
+        Ok(())
     }
 
     async fn console(&self, store: Store) -> Result<()> {
@@ -216,6 +244,9 @@ impl Wiring {
             },
             token: self.config.console.token.as_ref().map(|token| token.reveal().to_owned()),
             store,
+            blobs: self.blobs().await?,
+            ring: self.ring.clone(),
+            environment: self.config.custody.environment.clone(),
             policy: Arc::clone(&self.policy),
             metrics: Arc::new(move || metrics.render()),
             stop: self.shutdown.soft.clone(),

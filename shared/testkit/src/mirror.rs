@@ -3,16 +3,17 @@
 mod sumdb;
 mod workers;
 
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashMap, net::SocketAddr, path::{Path, PathBuf}, sync::Arc, time::Duration};
 
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 use touchstone_attest::trust::TrustOptions;
 use touchstone_blobs::BlobStore;
 use touchstone_bus::{Bus, BusOptions};
+use touchstone_custody::KeyKind;
 use touchstone_domain::{ArtifactState, CheckKind, Ecosystem, Policy, Purl, Sha256};
 use touchstone_edge::{EdgeConfig, EdgeParts};
-use touchstone_promote::{PromoteConfig, PromoteParts};
+use touchstone_promote::{LogParts, PromoteConfig, PromoteParts};
 use touchstone_runtime::{Clock, Shutdown, SystemClock, servers::Nats};
 use touchstone_store::{Store, StoreOptions};
 use touchstone_upstream::{Limits, Upstream, UpstreamOptions};
@@ -20,6 +21,7 @@ use url::Url;
 
 use crate::{
     Registry,
+    custody::TestKeys,
     servers::{fresh_database, start_nats},
     sigstore::Sigstore,
 };
@@ -60,7 +62,17 @@ pub struct TestMirrorBuilder {
     hosts: HashMap<Ecosystem, String>,
     limits: Limits,
     header_timeout: Duration,
-    shared: Option<(String, PathBuf)>,
+    shared: Option<Shared>,
+    keys: TestKeys,
+    log_dir: Option<PathBuf>,
+    witness_dirs: Vec<PathBuf>,
+}
+
+/// What the processes of one installation share.
+struct Shared {
+    database_url: String,
+    blobs_dir: PathBuf,
+    log_dir: PathBuf,
 }
 
 /// A running mirror. It stops when it is dropped.
@@ -77,6 +89,10 @@ pub struct TestMirror {
     pub blobs: BlobStore,
     /// Its directory.
     pub blobs_dir: PathBuf,
+    /// The keys that decisions are signed with, and the ring that says which count.
+    pub keys: TestKeys,
+    /// Where the transparency log is published.
+    pub log_dir: PathBuf,
     /// Cancelling it stops the roles.
     pub shutdown: Shutdown,
     address: SocketAddr,
@@ -108,6 +124,9 @@ impl TestMirror {
             limits: Limits { attempts_max: 1, ..Limits::default() },
             header_timeout: Duration::from_secs(10),
             shared: None,
+            keys: TestKeys::new(0),
+            log_dir: None,
+            witness_dirs: vec![],
         }
     }
 
@@ -273,17 +292,53 @@ impl TestMirrorBuilder {
     /// Uses the database and the blobs of another mirror, as a second process of the same installation does.
     #[must_use]
     pub fn beside(mut self, mirror: &TestMirror) -> Self {
-        self.shared = Some((mirror.database_url.clone(), mirror.blobs_dir.clone()));
+        self.shared = Some(Shared {
+            database_url: mirror.database_url.clone(),
+            blobs_dir: mirror.blobs_dir.clone(),
+            log_dir: mirror.log_dir.clone(),
+        });
+        self.keys = mirror.keys.clone();
+        self
+    }
+
+    /// As [`TestMirrorBuilder::beside`], but with this database: one that was restored, for instance.
+    #[must_use]
+    pub fn on_database(mut self, url: &str) -> Self {
+        url.clone_into(&mut self.shared.as_mut().expect("`beside` comes first").database_url);
+        self
+    }
+
+    /// Signs with these keys, and believes this ring.
+    #[must_use]
+    pub fn keys(mut self, keys: TestKeys) -> Self {
+        self.keys = keys;
+        self
+    }
+
+    /// Publishes the transparency log there.
+    #[must_use]
+    pub fn log_dir(mut self, directory: PathBuf) -> Self {
+        self.log_dir = Some(directory);
+        self
+    }
+
+    /// Gives the transparency log to one more directory.
+    #[must_use]
+    pub fn witness_dir(mut self, directory: PathBuf) -> Self {
+        self.witness_dirs.push(directory);
         self
     }
 
     /// Starts everything.
     pub async fn start(self) -> TestMirror {
         let directory = tempfile::Builder::new().prefix("ts").tempdir_in("/tmp").expect("a directory");
-        let (database_url, blobs_dir) = match &self.shared {
-            Some((url, directory)) => (url.clone(), directory.clone()),
-            None => (fresh_database().await, directory.path().join("blobs")),
+        let (database_url, blobs_dir, log_dir) = match &self.shared {
+            Some(shared) => {
+                (shared.database_url.clone(), shared.blobs_dir.clone(), shared.log_dir.clone())
+            }
+            None => (fresh_database().await, directory.path().join("blobs"), directory.path().join("log")),
         };
+        let log_dir = self.log_dir.clone().unwrap_or(log_dir);
         let nats = start_nats(&directory).await;
         let shutdown = Shutdown::new();
         nats.supervise(&shutdown);
@@ -302,15 +357,37 @@ impl TestMirrorBuilder {
         for _ in 0..self.promoters {
             let config =
                 PromoteConfig { sweep_period: Duration::from_millis(200), ..PromoteConfig::default() };
-            let (tracker, stop) = (shutdown.tracker.clone(), shutdown.soft.clone());
-            let parts = PromoteParts { config, store: store.clone(), bus: connected.clone(), tracker, stop };
-            shutdown.tracker.spawn(async move { touchstone_promote::run(parts).await });
+            let log = LogParts {
+                dir: log_dir.clone(),
+                signer: self.keys.log_key(),
+                witness_dirs: self.witness_dirs.clone(),
+                witness_urls: vec![],
+                period: Duration::from_millis(200),
+            };
+            let parts = PromoteParts {
+                config,
+                store: open_store(&database_url).await,
+                bus: connected.clone(),
+                blobs: blobs.clone(),
+                signing: self.keys.signing(KeyKind::Promote),
+                ring: self.keys.ring(),
+                policy: Arc::clone(&policy),
+                clock: Arc::clone(&self.clock),
+                log: Some(log),
+                tracker: shutdown.tracker.clone(),
+                stop: shutdown.soft.clone(),
+            };
+            shutdown
+                .tracker
+                .spawn(async move { touchstone_promote::run(parts).await.expect("promote runs") });
         }
         let (hash_workers, attest_workers) = (self.hash_workers, self.attest_workers);
         let (sumdb_workers, sumdb) = (self.sumdb_workers, self.sumdb.clone());
         let clock = Arc::clone(&self.clock);
         let (attestation_upstreams, trust) = (self.attestation_upstreams(), self.trusted(&directory));
-        let address = self.edge(&database_url, &blobs, connected, policy, &shutdown).await;
+        let keys = self.keys.clone();
+        let places = Places { database_url: &database_url, log_dir: &log_dir, state_dir: &directory.path().join("edge") };
+        let address = self.edge(&places, &blobs, connected, policy, &shutdown).await;
         let client =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_gzip().no_proxy();
         let client = client.pool_max_idle_per_host(0).build().expect("a client");
@@ -321,6 +398,8 @@ impl TestMirrorBuilder {
             nats,
             blobs,
             blobs_dir,
+            keys,
+            log_dir,
             shutdown,
             address,
             client,
@@ -343,7 +422,7 @@ impl TestMirrorBuilder {
 
     async fn edge(
         self,
-        database_url: &str,
+        places: &Places<'_>,
         blobs: &BlobStore,
         bus: watch::Receiver<Option<Bus>>,
         policy: Arc<Policy>,
@@ -370,8 +449,12 @@ impl TestMirrorBuilder {
                 connections_max: 4_096,
                 header_timeout: self.header_timeout,
                 stall_timeout: Duration::from_mins(1),
+                log_dir: places.log_dir.to_owned(),
+                state_dir: places.state_dir.to_owned(),
             },
-            store: open_store(database_url).await,
+            signing: self.keys.signing(KeyKind::Fetch),
+            ring: self.keys.ring(),
+            store: open_store(places.database_url).await,
             blobs: blobs.clone(),
             bus,
             upstreams: self.upstreams.into_iter().map(upstream).collect(),
@@ -389,6 +472,13 @@ impl TestMirrorBuilder {
         });
         bound.await.expect("the edge listens")
     }
+}
+
+/// Where an edge finds and keeps things.
+struct Places<'a> {
+    database_url: &'a str,
+    log_dir: &'a Path,
+    state_dir: &'a Path,
 }
 
 async fn open_store(url: &str) -> Store {

@@ -2,6 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use touchstone_custody::KeyKind;
 use touchstone_edge::SumdbEdge;
 use touchstone_runtime::Clock;
 use touchstone_sumdb::{SumdbConfig, SumdbParts};
@@ -109,6 +110,7 @@ impl TestMirror {
             bus: self.bus.clone(),
             blobs: self.blobs.clone(),
             clock,
+            signing: self.keys.signing(KeyKind::Sumdb),
             shutdown: self.shutdown.clone(),
         };
         let running = async move { touchstone_sumdb::run(parts).await.expect("the sumdb service runs") };

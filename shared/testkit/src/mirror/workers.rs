@@ -7,6 +7,7 @@ use touchstone_attest::{
     AttestConfig, AttestParts, DOCUMENT_BYTES_MAX,
     trust::{TrustKeeper, TrustOptions, TrustParts},
 };
+use touchstone_custody::KeyKind;
 use touchstone_hash::{HashConfig, HashParts};
 use touchstone_runtime::{Clock, Config};
 use touchstone_upstream::{Limits, Upstream, UpstreamOptions};
@@ -22,6 +23,7 @@ impl TestMirror {
             bus: self.bus.clone(),
             blobs: self.blobs.clone(),
             clock,
+            signing: self.keys.signing(KeyKind::Hash),
             shutdown: self.shutdown.clone(),
         };
         let running = async move { touchstone_hash::run(parts).await.expect("the hash service runs") };
@@ -49,6 +51,7 @@ impl TestMirror {
             bus: self.bus.clone(),
             blobs: self.blobs.clone(),
             clock,
+            signing: self.keys.signing(KeyKind::Attest),
             shutdown: self.shutdown.clone(),
         };
         let running = async move { touchstone_attest::run(parts).await.expect("the attest service runs") };
