@@ -94,6 +94,8 @@ impl MirrorProcesses {
         let url = |port| format!("http://127.0.0.1:{port}/").parse().expect("an address");
         let mut mirror =
             Self { servers, url: url(edge), console: url(console), config, children: BTreeMap::new() };
+        let keys = mirror.command(&["keys", "init"]);
+        assert!(keys.status.success(), "{}", String::from_utf8_lossy(&keys.stderr));
         let workers = [Role::Hash(0), Role::Hash(1), Role::Attest(0), Role::Sumdb(0)];
         for role in [Role::Promote].into_iter().chain(workers).chain([Role::Console, Role::Edge]) {
             mirror.spawn(role);
