@@ -13,7 +13,8 @@
 //!
 //! *Invariant:* a name in `sha256/` is given only to bytes that were hashed, by this crate, to that name.
 //!
-//! *Invariant:* no byte leaves [`BlobStore::verified`] or [`BlobStore::read`] before it was compared with a digest.
+//! *Invariant:* no byte leaves [`BlobStore::verified`], [`BlobStore::read`] or [`BlobStore::read_parts`] before it was compared with a
+//! digest.
 //! The disk is not trusted: flips, holes, swaps, links, foreign file types and unreadable sectors are
 //! [`ReadError::Damaged`].
 //!

@@ -5,7 +5,7 @@ use std::{fs::File, io, ops::Range, os::unix::fs::FileExt as _, path::Path, sync
 use bytes::Bytes;
 use tokio::{sync::Semaphore, task::spawn_blocking};
 use touchstone_custody::PromotedArtifact;
-use touchstone_domain::Sha256;
+use touchstone_domain::{EnvelopeRef, Sha256};
 
 use crate::{
     BlobError, BlobWriter, Contents, Damage, ReadError, VerifiedRead,
@@ -49,6 +49,21 @@ impl BlobStore {
             .await
             .map_err(ReadError::stopped(sha256))
             .flatten()
+    }
+
+    /// Reads parts of blobs, each of at most `size_max` bytes, into memory and verifies them; answers in their order. One task
+    /// reads all of them, and opens each blob once.
+    pub async fn read_parts(&self, parts: Vec<EnvelopeRef>, size_max: u32) -> Vec<Result<Bytes, ReadError>> {
+        let (layout, asked) = (Arc::clone(&self.layout), parts.clone());
+        match spawn_blocking(move || read_parts(&layout, &asked, size_max)).await {
+            Ok(read) => read,
+            Err(error) => {
+                let problem = error.to_string();
+                let stopped =
+                    |part: &EnvelopeRef| ReadError::io(part.pack, io::Error::other(problem.clone()));
+                parts.iter().map(|part| Err(stopped(part))).collect()
+            }
+        }
     }
 
     /// Opens a range of an artifact that may be served. The first chunk is verified when this returns, every other one
@@ -123,6 +138,50 @@ fn whole(file: &File, size: usize, sha256: Sha256) -> Result<Bytes, ReadError> {
     })?;
     let found = Sha256::of(&bytes);
     if found != sha256 {
+        return Err(ReadError::Damaged { sha256, detail: Damage::Digest { found } });
+    }
+    Ok(bytes.into())
+}
+
+fn read_parts(layout: &Layout, parts: &[EnvelopeRef], size_max: u32) -> Vec<Result<Bytes, ReadError>> {
+    let mut order: Vec<usize> = (0..parts.len()).collect();
+    order.sort_by_key(|index| (parts[*index].pack, parts[*index].offset));
+    let mut read: Vec<Option<Result<Bytes, ReadError>>> = parts.iter().map(|_| None).collect();
+    for of_one in order.chunk_by(|a, b| parts[*a].pack == parts[*b].pack) {
+        let mut opened = None;
+        for index in of_one {
+            read[*index] = Some(read_part(layout, &parts[*index], size_max, &mut opened));
+        }
+    }
+    read.into_iter().map(|result| result.expect("each part is in one group")).collect()
+}
+
+/// Reads one part; the blob is opened if it was not, and stays open for the next.
+fn read_part(
+    layout: &Layout,
+    part: &EnvelopeRef,
+    size_max: u32,
+    opened: &mut Option<(File, u64)>,
+) -> Result<Bytes, ReadError> {
+    let sha256 = part.pack;
+    if part.size > size_max {
+        return Err(ReadError::TooLarge { sha256, size: part.size.into(), limit: size_max.into() });
+    }
+    let (file, size) = match opened {
+        Some(opened) => opened,
+        None => opened.insert(layout.open_blob(sha256)?),
+    };
+    let (start, end) = (u64::from(part.offset), u64::from(part.offset) + u64::from(part.size));
+    if end > *size {
+        return Err(ReadError::Range { sha256, start, end, size: *size });
+    }
+    let mut bytes = vec![0; usize::try_from(part.size).expect("at most u32")];
+    file.read_exact_at(&mut bytes, start).map_err(|source| match source.kind() {
+        io::ErrorKind::UnexpectedEof => ReadError::Damaged { sha256, detail: Damage::Truncated { end } },
+        _ => ReadError::io(sha256, source),
+    })?;
+    let found = Sha256::of(&bytes);
+    if found != part.sha256 {
         return Err(ReadError::Damaged { sha256, detail: Damage::Digest { found } });
     }
     Ok(bytes.into())

@@ -1,16 +1,48 @@
 //! Signed envelopes in the blob store. Those that are written together are one blob, a pack: an fsync for each verdict would be
-//! the slowest step of all.
+//! the slowest step of all. In a pack they are joined by line breaks, of which none is in an envelope.
 //!
 //! *Invariant:* blob first, row second: a pack is on disk when [`RecordStore::put`] returns.
 //!
 //! *Invariant:* an envelope that is read has the digest that was asked for.
 
+use std::io;
+
 use bytes::Bytes;
-use touchstone_blobs::{BlobError, BlobStore};
-use touchstone_domain::EnvelopeRef;
+use tokio::task::spawn_blocking;
+use touchstone_blobs::{BlobError, BlobStore, ReadError};
+use touchstone_custody::ENVELOPE_BYTES_MAX;
+use touchstone_domain::{EnvelopeRef, Sha256};
 
 /// The most envelopes per pack.
 pub const PACK_ENVELOPES_MAX: usize = 1024;
+
+/// Why envelopes are not kept.
+#[derive(Debug, thiserror::Error)]
+pub enum PutError {
+    /// None, or more than [`PACK_ENVELOPES_MAX`].
+    #[error("a pack has 1 to {PACK_ENVELOPES_MAX} envelopes, not {0}")]
+    Count(usize),
+    /// One is longer than [`ENVELOPE_BYTES_MAX`].
+    #[error("envelope {index} of the pack has {size} bytes, more than {ENVELOPE_BYTES_MAX}")]
+    Size {
+        /// Its position, from zero.
+        index: usize,
+        /// Its bytes.
+        size: usize,
+    },
+    /// One is empty, or has a line break.
+    #[error("envelope {index} of the pack is not one line")]
+    Line {
+        /// Its position, from zero.
+        index: usize,
+    },
+    /// The process is being stopped.
+    #[error("the work was stopped")]
+    Stopped,
+    /// The storage did not take them.
+    #[error("the envelopes cannot be stored")]
+    Blob(#[from] BlobError),
+}
 
 /// Why an envelope cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -18,12 +50,12 @@ pub enum RecordError {
     /// The pack is missing, or too short.
     #[error("the envelope is missing")]
     Missing,
-    /// The bytes are not those that were signed.
+    /// The bytes are not those that were signed, or more than an envelope has.
     #[error("the envelope is damaged")]
     Damaged,
     /// The storage did not answer.
     #[error("the envelope cannot be read")]
-    Io(#[source] std::io::Error),
+    Io(#[source] io::Error),
 }
 
 /// Where envelopes are kept; cheap to clone.
@@ -39,13 +71,64 @@ impl RecordStore {
     }
 
     /// Writes at most [`PACK_ENVELOPES_MAX`] envelopes as one pack; where each is, in their order.
-    pub async fn put(&self, _envelopes: &[Vec<u8>]) -> Result<Vec<EnvelopeRef>, BlobError> {
-        let _ = &self.blobs;
-        todo!("records helper")
+    pub async fn put(&self, envelopes: &[Vec<u8>]) -> Result<Vec<EnvelopeRef>, PutError> {
+        fits(envelopes)?;
+        let sizes: Vec<usize> = envelopes.iter().map(Vec::len).collect();
+        let pack = Bytes::from(envelopes.join(&b'\n'));
+        let bytes = pack.clone();
+        let hashing = spawn_blocking(move || places(&bytes, &sizes));
+        let (contents, places) = tokio::join!(self.blobs.put_bytes(pack), hashing);
+        let (contents, places) = (contents?, places.map_err(|_stopped| PutError::Stopped)?);
+        let stored = |(sha256, offset, size)| EnvelopeRef { sha256, pack: contents.sha256, offset, size };
+        Ok(places.into_iter().map(stored).collect())
     }
 
-    /// Reads envelopes, in their order; one task for all of them.
-    pub async fn read(&self, _envelopes: &[EnvelopeRef]) -> Vec<Result<Bytes, RecordError>> {
-        todo!("records helper")
+    /// Reads envelopes, in their order; one task for all of them. An envelope is at most [`ENVELOPE_BYTES_MAX`] of memory.
+    pub async fn read(&self, envelopes: &[EnvelopeRef]) -> Vec<Result<Bytes, RecordError>> {
+        let size_max = u32::try_from(ENVELOPE_BYTES_MAX).expect("small");
+        let read = self.blobs.read_parts(envelopes.to_vec(), size_max).await;
+        read.into_iter().map(|result| result.map_err(RecordError::from)).collect()
     }
 }
+
+/// The digest of each envelope, where it begins, and its size.
+fn places(pack: &[u8], sizes: &[usize]) -> Vec<(Sha256, u32, u32)> {
+    let mut offset = 0;
+    let number = |n: usize| u32::try_from(n).expect("a pack is smaller than 4 GiB");
+    sizes
+        .iter()
+        .map(|size| {
+            let place = (Sha256::of(&pack[offset..offset + size]), number(offset), number(*size));
+            offset += size + 1;
+            place
+        })
+        .collect()
+}
+
+fn fits(envelopes: &[Vec<u8>]) -> Result<(), PutError> {
+    if envelopes.is_empty() || envelopes.len() > PACK_ENVELOPES_MAX {
+        return Err(PutError::Count(envelopes.len()));
+    }
+    for (index, envelope) in envelopes.iter().enumerate() {
+        if envelope.len() > ENVELOPE_BYTES_MAX {
+            return Err(PutError::Size { index, size: envelope.len() });
+        }
+        if envelope.is_empty() || envelope.contains(&b'\n') {
+            return Err(PutError::Line { index });
+        }
+    }
+    Ok(())
+}
+
+impl From<ReadError> for RecordError {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::Missing { .. } | ReadError::Range { .. } => Self::Missing,
+            ReadError::Damaged { .. } | ReadError::TooLarge { .. } => Self::Damaged,
+            ReadError::Io { source, .. } => Self::Io(source),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
