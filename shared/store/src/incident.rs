@@ -43,6 +43,14 @@ pub enum IncidentKind {
     SumdbRefused,
     /// A checksum database has another digest on record than the bytes.
     SumdbMismatch,
+    /// A serve record does not permit what the rows say: its signature does not count, or it names something else.
+    ServeRecordRefused,
+    /// A signed envelope that a row names cannot be read.
+    RecordMissing,
+    /// The published transparency log is not the one that was seen before: rolled back, forked, or signed by nobody known.
+    LogRollback,
+    /// The database is older than the transparency log: a backup was restored, or rows were deleted.
+    DatabaseRollback,
 }
 
 impl IncidentKind {
@@ -62,6 +70,10 @@ impl IncidentKind {
             Self::SumdbFreeze => "sumdb_freeze",
             Self::SumdbRefused => "sumdb_refused",
             Self::SumdbMismatch => "sumdb_mismatch",
+            Self::ServeRecordRefused => "serve_record_refused",
+            Self::RecordMissing => "record_missing",
+            Self::LogRollback => "log_rollback",
+            Self::DatabaseRollback => "database_rollback",
         }
     }
 }
@@ -101,7 +113,17 @@ impl NewIncident {
 
     /// An incident about a checksum database as a whole; the id of its key stands where the package would.
     pub fn about_sumdb(kind: IncidentKind, database: &str, detail: Value) -> Self {
-        let package = PackageName::new(database).or_else(|_| PackageName::new("sumdb"));
+        Self::about_whole(kind, database, "sumdb", detail)
+    }
+
+    /// An incident about the transparency log as a whole, or about the database beside it; the log's origin stands where the
+    /// package would. A row has to name an ecosystem: it is that of the other log.
+    pub fn about_log(kind: IncidentKind, origin: &str, detail: Value) -> Self {
+        Self::about_whole(kind, origin, "transparency-log", detail)
+    }
+
+    fn about_whole(kind: IncidentKind, name: &str, otherwise: &str, detail: Value) -> Self {
+        let package = PackageName::new(name).or_else(|_| PackageName::new(otherwise));
         Self {
             kind,
             ecosystem: Ecosystem::Go,
