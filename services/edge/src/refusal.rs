@@ -26,7 +26,8 @@ const fn status(ecosystem: Ecosystem, kind: &RefusalKind) -> StatusCode {
         | RefusalKind::Revoked
         | RefusalKind::Denied
         | RefusalKind::Internal
-        | RefusalKind::Diverged => StatusCode::FORBIDDEN,
+        | RefusalKind::Diverged
+        | RefusalKind::Unproven => StatusCode::FORBIDDEN,
         RefusalKind::Unknown => StatusCode::NOT_FOUND,
         RefusalKind::Malformed => StatusCode::BAD_REQUEST,
         RefusalKind::UpstreamBroken | RefusalKind::UpstreamUnreachable => StatusCode::BAD_GATEWAY,
@@ -75,6 +76,7 @@ mod tests {
             (RefusalKind::Denied, 403),
             (RefusalKind::Internal, 403),
             (RefusalKind::Diverged, 403),
+            (RefusalKind::Unproven, 403),
             (RefusalKind::Unknown, 404),
             (RefusalKind::Malformed, 400),
             (RefusalKind::UpstreamBroken, 502),

@@ -38,6 +38,8 @@ pub enum RefusalKind {
     Internal,
     /// Another digest is on record for this coordinate. 403.
     Diverged,
+    /// The database says that it may be served, and no signature that counts says so: an alarm. 403.
+    Unproven,
     /// The upstream has no such package, version or file. 404.
     Unknown,
     /// The request is malformed. 400.
@@ -61,6 +63,7 @@ impl RefusalKind {
             Self::Denied => "denied",
             Self::Internal => "internal",
             Self::Diverged => "diverged",
+            Self::Unproven => "unproven",
             Self::Unknown => "unknown",
             Self::Malformed => "malformed",
             Self::UpstreamBroken => "upstream_broken",
