@@ -19,6 +19,7 @@ use std::{sync::Arc, time::Duration};
 
 use touchstone_blobs::BlobStore;
 use touchstone_bus::Bus;
+use touchstone_custody::Signing;
 use touchstone_runtime::{Clock, Shutdown};
 use touchstone_store::Store;
 use touchstone_worker::{Options, Parts, WorkerError};
@@ -50,6 +51,8 @@ pub struct HashParts {
     pub bus: Bus,
     /// The bytes.
     pub blobs: BlobStore,
+    /// What verdicts are signed with: a key of this check.
+    pub signing: Signing,
     /// Dates verdicts.
     pub clock: Arc<dyn Clock>,
     /// Says when to stop.
@@ -58,12 +61,12 @@ pub struct HashParts {
 
 /// Checks artifacts until it is told to stop.
 pub async fn run(parts: HashParts) -> Result<(), WorkerError> {
-    let HashParts { config, store, bus, blobs, clock, shutdown } = parts;
+    let HashParts { config, store, bus, blobs, signing, clock, shutdown } = parts;
     let options = Options {
         concurrency: config.concurrency,
         check_timeout: config.check_timeout,
         ..Options::default()
     };
     let check = HashCheck::new(store.clone());
-    touchstone_worker::run(check, Parts { store, bus, blobs, clock, shutdown, options }).await
+    touchstone_worker::run(check, Parts { store, bus, blobs, signing, clock, shutdown, options }).await
 }

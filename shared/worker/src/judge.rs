@@ -8,7 +8,8 @@ use tokio::{
     time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
 use touchstone_bus::{ACK_WAIT, Delivery};
-use touchstone_domain::{ArtifactId, Verdict};
+use touchstone_custody::VerdictStatement;
+use touchstone_domain::Verdict;
 use touchstone_store::Facts;
 
 use crate::{
@@ -20,10 +21,9 @@ use crate::{
 /// The version that verdicts name.
 const SOFTWARE: &str = concat!("touchstone/", env!("CARGO_PKG_VERSION"));
 
-/// A verdict, and the message to acknowledge once it is recorded.
+/// What is to be signed, and the message to acknowledge once it is recorded.
 pub(crate) struct Judged {
-    pub(crate) verdict: Verdict,
-    pub(crate) id: ArtifactId,
+    pub(crate) statement: VerdictStatement,
     pub(crate) delivery: Delivery,
 }
 
@@ -49,9 +49,9 @@ pub(crate) async fn judge<C: Check>(
                 artifact.id = %facts.artifact, check.kind = %check, verdict.outcome = %finding.outcome.kind,
                 reason = finding.outcome.reason.code(), "a check answered"
             );
-            let verdict = worker.verdict(&facts, finding);
+            let statement = worker.statement(facts, finding);
             // The recorder outlives every job; if it is gone, the process is being torn down.
-            judged.send(Judged { verdict, id: facts.id, delivery }).await.ok();
+            judged.send(Judged { statement, delivery }).await.ok();
         }
         Err(trouble) => give_back(&worker.parts.store, check, &delivery, facts.epoch, trouble).await,
     }
@@ -69,7 +69,7 @@ async fn attempt<C: Check>(worker: &Worker<C>, facts: &Facts) -> Result<Finding,
     match timeout(limit, running).await {
         Ok(Ok(Ok(finding))) => Ok(finding),
         Ok(Ok(Err(error))) => Err(Trouble::error(&error)),
-        Ok(Err(panic)) => Err(Trouble::panic(&*panic)),
+        Ok(Err(panic)) => Err(Trouble::panic("the check", &*panic)),
         Err(_) => Err(Trouble::timeout(limit)),
     }
 }
@@ -89,8 +89,8 @@ async fn alive<T>(delivery: &Delivery, work: impl Future<Output = T>) -> T {
 }
 
 impl<C: Check> Worker<C> {
-    fn verdict(&self, facts: &Facts, finding: Finding) -> Verdict {
-        Verdict {
+    fn statement(&self, facts: Facts, finding: Finding) -> VerdictStatement {
+        let verdict = Verdict {
             artifact: facts.artifact,
             sha256: facts.sha256,
             chunk_root: finding.chunk_root,
@@ -104,6 +104,14 @@ impl<C: Check> Worker<C> {
             service: self.check.kind().as_str().to_owned(),
             software: SOFTWARE.to_owned(),
             decided_at: self.parts.clock.now(),
+        };
+        VerdictStatement {
+            environment: self.parts.signing.environment.to_string(),
+            id: facts.id,
+            sha512: facts.sha512,
+            size: facts.size,
+            upstream_url: facts.upstream_url,
+            verdict,
         }
     }
 }

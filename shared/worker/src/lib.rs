@@ -1,4 +1,6 @@
-//! The one loop that all checks share: pull, load the facts, check, record verdicts in batches, ring promote, acknowledge.
+//! The one loop that all checks share: pull, load the facts, check, sign verdicts in batches, record them, ring promote, acknowledge.
+//!
+//! *Invariant:* what is recorded was signed before, with the key of this check, and its envelope is in the blob store.
 //!
 //! *Invariant:* a message is acknowledged only after its verdict is committed, or when there is nothing to judge.
 //!
@@ -16,6 +18,7 @@ mod judge;
 mod policies;
 mod record;
 mod run;
+mod sign;
 mod trouble;
 
 pub use blocking::blocking;

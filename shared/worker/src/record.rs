@@ -1,20 +1,28 @@
-//! Recording: whatever verdicts are ready go into one statement. Nothing waits for a batch to fill; batches grow by
-//! themselves while the statement before them runs.
+//! Recording: whatever verdicts are ready are signed, become one pack in the blob store, and go into one statement. Nothing waits
+//! for a batch to fill; batches grow by themselves while the one before them is written.
+//!
+//! *Invariant:* an envelope is in the blob store before the row that names it. A crash in between leaves a pack that nobody names.
 
 use std::slice::from_ref;
 
 use serde_json::json;
 use tokio::sync::mpsc;
-use touchstone_bus::Delivery;
-use touchstone_domain::{ArtifactDbId, Verdict};
-use touchstone_store::{IncidentKind, NewIncident, RefusedVerdict, StoreError};
+use touchstone_domain::{ArtifactDbId, EnvelopeRef, SignedBy};
+use touchstone_records::PutError;
+use touchstone_store::{IncidentKind, NewIncident, RefusedVerdict, SignedVerdict, StoreError};
 
 use crate::{
     Check,
     judge::Judged,
     run::Worker,
-    trouble::{Trouble, backoff, chain, give_back, settled},
+    trouble::{Trouble, chain, give_back, put_off, settled},
 };
+
+/// A verdict that is signed and kept, to be put on record.
+struct Kept {
+    judged: Judged,
+    signed: SignedVerdict,
+}
 
 impl<C: Check> Worker<C> {
     /// Records until every job is done.
@@ -25,61 +33,100 @@ impl<C: Check> Worker<C> {
             let size = u32::try_from(batch.len()).unwrap_or(u32::MAX);
             metrics::histogram!("touchstone_verdict_batch", "check" => self.check.kind().as_str())
                 .record(size);
-            self.settle(&batch).await;
-            batch.clear();
+            let signed = self.sign(std::mem::take(&mut batch)).await;
+            let kept = self.keep(signed).await;
+            self.settle(&kept).await;
         }
+    }
+
+    /// Writes the envelopes as one pack.
+    async fn keep(&self, signed: Vec<(Judged, Vec<u8>)>) -> Vec<Kept> {
+        if signed.is_empty() {
+            return vec![];
+        }
+        let (batch, envelopes): (Vec<_>, Vec<_>) = signed.into_iter().unzip();
+        match self.records.put(&envelopes).await {
+            Ok(stored) => batch.into_iter().zip(stored).map(|(judged, at)| self.kept(judged, at)).collect(),
+            Err(error @ (PutError::Blob(_) | PutError::Stopped)) => {
+                for judged in &batch {
+                    put_off(&judged.delivery, "the blob store does not take verdicts", &error).await;
+                }
+                vec![]
+            }
+            // The batch is within bounds, and so is each envelope: something is wrong with this program.
+            Err(error @ (PutError::Count(_) | PutError::Size { .. } | PutError::Line { .. })) => {
+                for judged in &batch {
+                    self.give_up(judged, Trouble::poison(&error)).await;
+                }
+                vec![]
+            }
+        }
+    }
+
+    fn kept(&self, judged: Judged, envelope: EnvelopeRef) -> Kept {
+        let signed = SignedBy { key: self.parts.signing.signer.key_id(), envelope };
+        let verdict = judged.statement.verdict.clone();
+        Kept { judged, signed: SignedVerdict { verdict, signed } }
     }
 
     /// Commits a batch. A verdict that can never be stored is found by committing one by one, so that it spoils no other.
-    async fn settle(&self, batch: &[Judged]) {
+    async fn settle(&self, batch: &[Kept]) {
         match self.commit(batch).await {
             Ok(()) => {}
             Err(error) if error.is_transient() => {
-                for judged in batch {
-                    put_off(&judged.delivery, &error).await;
+                for kept in batch {
+                    put_off(&kept.judged.delivery, "Postgres does not answer", &error).await;
                 }
             }
             Err(_) => {
-                for judged in batch {
-                    self.settle_one(judged).await;
+                for kept in batch {
+                    self.settle_one(kept).await;
                 }
             }
         }
     }
 
-    async fn settle_one(&self, judged: &Judged) {
-        match self.commit(from_ref(judged)).await {
+    async fn settle_one(&self, kept: &Kept) {
+        match self.commit(from_ref(kept)).await {
             Ok(()) => {}
-            Err(error) if error.is_transient() => put_off(&judged.delivery, &error).await,
-            Err(error) => {
-                let (store, check, epoch) = (&self.parts.store, self.check.kind(), judged.verdict.epoch);
-                give_back(store, check, &judged.delivery, epoch, Trouble::store(&error)).await;
+            Err(error) if error.is_transient() => {
+                put_off(&kept.judged.delivery, "Postgres does not answer", &error).await;
             }
+            Err(error) => self.give_up(&kept.judged, Trouble::poison(&error)).await,
         }
     }
 
+    /// Gives the message of an answer back that cannot be signed or stored.
+    pub(crate) async fn give_up(&self, judged: &Judged, trouble: Trouble) {
+        let (store, check, epoch) = (&self.parts.store, self.check.kind(), judged.statement.verdict.epoch);
+        give_back(store, check, &judged.delivery, epoch, trouble).await;
+    }
+
     /// Commits, rings promote, acknowledges; in this order.
-    async fn commit(&self, batch: &[Judged]) -> Result<(), StoreError> {
-        let verdicts: Vec<Verdict> = batch.iter().map(|judged| judged.verdict.clone()).collect();
+    async fn commit(&self, batch: &[Kept]) -> Result<(), StoreError> {
+        if batch.is_empty() {
+            return Ok(());
+        }
+        let verdicts: Vec<SignedVerdict> = batch.iter().map(|kept| kept.signed.clone()).collect();
         let recorded = self.parts.store.record_verdicts(&verdicts).await?;
         for refused in &recorded.refused {
-            if let Some(judged) = batch.get(refused.index) {
-                self.raise_alarm(judged, refused).await;
+            if let Some(kept) = batch.get(refused.index) {
+                self.raise_alarm(&kept.judged, refused).await;
             }
         }
-        let artifacts: Vec<ArtifactDbId> = verdicts.iter().map(|verdict| verdict.artifact).collect();
+        let artifacts: Vec<ArtifactDbId> = verdicts.iter().map(|signed| signed.verdict.artifact).collect();
         if let Err(error) = self.parts.bus.publish_recorded(&artifacts).await {
             tracing::debug!(%error, "promote is not told of verdicts; its sweeper finds them");
         }
-        for judged in batch {
-            settled(judged.delivery.ack().await);
+        for kept in batch {
+            settled(kept.judged.delivery.ack().await);
         }
         Ok(())
     }
 
     /// The artifact on record is not the one that was looked at: nothing is decided by such a verdict, and people are told.
     async fn raise_alarm(&self, judged: &Judged, refused: &RefusedVerdict) {
-        let Judged { verdict, id, .. } = judged;
+        let (verdict, id) = (&judged.statement.verdict, &judged.statement.id);
         tracing::error!(
             artifact.id = %verdict.artifact, check.kind = %verdict.check, reason = %refused.reason,
             "Postgres refuses a verdict"
@@ -93,11 +140,4 @@ impl<C: Check> Worker<C> {
             tracing::error!(artifact.id = %verdict.artifact, error = chain(&error), "an incident is not recorded");
         }
     }
-}
-
-/// Gives a message back because Postgres is away; that is no attempt. Its check runs again later.
-pub(crate) async fn put_off(delivery: &Delivery, error: &StoreError) {
-    let artifact = delivery.event.artifact;
-    tracing::warn!(artifact.id = %artifact, error = chain(error), "Postgres does not answer; a message is put off");
-    settled(delivery.nak(backoff(delivery.deliveries)).await);
 }

@@ -9,7 +9,9 @@ use tokio::{
 };
 use touchstone_blobs::BlobStore;
 use touchstone_bus::{Bus, BusError, Deliveries, Delivery};
-use touchstone_domain::ArtifactDbId;
+use touchstone_custody::{KeyKind, Signing};
+use touchstone_domain::{ArtifactDbId, CheckKind};
+use touchstone_records::RecordStore;
 use touchstone_runtime::{Clock, Shutdown};
 use touchstone_store::{Facts, Store};
 
@@ -17,8 +19,7 @@ use crate::{
     Check,
     judge::{Judged, judge},
     policies::Policies,
-    record::put_off,
-    trouble::{Trouble, give_back, settled},
+    trouble::{Trouble, give_back, put_off, settled},
 };
 
 /// The pauses between questions whether Postgres is back.
@@ -31,8 +32,10 @@ pub struct Parts {
     pub store: Store,
     /// NATS.
     pub bus: Bus,
-    /// The bytes.
+    /// The bytes, and the signed verdicts.
     pub blobs: BlobStore,
+    /// What verdicts are signed with: a key of this kind of check.
+    pub signing: Signing,
     /// Dates verdicts.
     pub clock: Arc<dyn Clock>,
     /// `soft` ends pulling, and what is in hand is finished; `hard` drops what is in hand.
@@ -64,18 +67,34 @@ pub enum WorkerError {
     /// NATS refuses what the worker needs. A server that is merely away is waited for.
     #[error("the worker cannot consume events")]
     Bus(#[from] BusError),
+    /// Verdicts that it signs would not count.
+    #[error(
+        "the key signs for {found}, and verdicts of the {check} check would not count; name a key of this check in [custody]"
+    )]
+    Key {
+        /// The check.
+        check: CheckKind,
+        /// What the key signs.
+        found: KeyKind,
+    },
 }
 
 pub(crate) struct Worker<C> {
     pub(crate) check: C,
     pub(crate) parts: Parts,
+    pub(crate) records: RecordStore,
     pub(crate) policies: Policies,
 }
 
 /// Works until `parts.shutdown` says stop.
 pub async fn run<C: Check>(check: C, parts: Parts) -> Result<(), WorkerError> {
+    let found = parts.signing.signer.kind();
+    if found != check.kind().into() {
+        return Err(WorkerError::Key { check: check.kind(), found });
+    }
     let hard = parts.shutdown.hard.clone();
-    let worker = Arc::new(Worker { check, parts, policies: Policies::default() });
+    let records = RecordStore::new(parts.blobs.clone());
+    let worker = Arc::new(Worker { check, parts, records, policies: Policies::default() });
     hard.run_until_cancelled(Box::pin(worker.work())).await.unwrap_or(Ok(()))
 }
 
@@ -130,7 +149,7 @@ impl<C: Check> Worker<C> {
             Ok(found) => Some(self.paired(batch, found).await),
             Err(error) if error.is_transient() => {
                 for delivery in &batch {
-                    put_off(delivery, &error).await;
+                    put_off(delivery, "Postgres does not answer", &error).await;
                 }
                 None
             }
@@ -148,10 +167,12 @@ impl<C: Check> Worker<C> {
     async fn facts_of_one(&self, delivery: Delivery) -> Vec<(Facts, Delivery)> {
         match self.parts.store.facts(&[delivery.event.artifact]).await {
             Ok(found) => return self.paired(vec![delivery], found).await,
-            Err(error) if error.is_transient() => put_off(&delivery, &error).await,
+            Err(error) if error.is_transient() => {
+                put_off(&delivery, "Postgres does not answer", &error).await;
+            }
             Err(error) => {
                 let (store, check, epoch) = (&self.parts.store, self.check.kind(), delivery.event.epoch);
-                give_back(store, check, &delivery, epoch, Trouble::store(&error)).await;
+                give_back(store, check, &delivery, epoch, Trouble::poison(&error)).await;
             }
         }
         vec![]

@@ -5,7 +5,7 @@ use std::{any::Any, error::Error, time::Duration};
 
 use touchstone_bus::{Delivery, LIVE_STREAM, MAX_DELIVER};
 use touchstone_domain::CheckKind;
-use touchstone_store::{Attempt, AttemptClass, NewDeadLetter, Store, StoreError};
+use touchstone_store::{Attempt, AttemptClass, NewDeadLetter, Store};
 
 use crate::CheckError;
 
@@ -39,16 +39,17 @@ impl Trouble {
         Self::new(AttemptClass::Retry, "timeout", &format!("the check did not finish within {after:?}"))
     }
 
-    pub(crate) fn panic(payload: &(dyn Any + Send)) -> Self {
+    pub(crate) fn panic(what: &str, payload: &(dyn Any + Send)) -> Self {
         let words = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
             (Some(text), _) => text,
             (None, Some(text)) => text.as_str(),
             (None, None) => "no message",
         };
-        Self::new(AttemptClass::Poison, "panic", &format!("the check panicked: {words}"))
+        Self::new(AttemptClass::Poison, "panic", &format!("{what} panicked: {words}"))
     }
 
-    pub(crate) fn store(error: &StoreError) -> Self {
+    /// The answer can never be signed or stored.
+    pub(crate) fn poison(error: &dyn Error) -> Self {
         Self::new(AttemptClass::Poison, "poison", &chain(error))
     }
 
@@ -107,6 +108,13 @@ pub(crate) async fn give_back(
     settled(delivery.nak(backoff(deliveries)).await);
 }
 
+/// Gives a message back because something of ours is away; that is no attempt. Its check runs again later.
+pub(crate) async fn put_off(delivery: &Delivery, away: &'static str, error: &dyn Error) {
+    let (artifact, error) = (delivery.event.artifact, chain(error));
+    tracing::warn!(artifact.id = %artifact, error, "{away}; a message is put off");
+    settled(delivery.nak(backoff(delivery.deliveries)).await);
+}
+
 /// An acknowledgement that is lost makes the message come again, which changes nothing.
 pub(crate) fn settled(sent: Result<(), touchstone_bus::BusError>) {
     if let Err(error) = sent {
@@ -153,7 +161,7 @@ mod tests {
         assert_eq!(trouble.detail, "the blob cannot be opened: disk on fire");
 
         let payload: Box<dyn Any + Send> = Box::new(format!("index {}", 7));
-        let trouble = Trouble::panic(&*payload);
+        let trouble = Trouble::panic("the check", &*payload);
         assert_eq!((trouble.class, trouble.label), (AttemptClass::Poison, "panic"));
         assert_eq!(trouble.detail, "the check panicked: index 7");
         assert_eq!(Trouble::error(&CheckError::poison("x".repeat(5000))).detail.len(), DETAIL_CHARS_MAX);
