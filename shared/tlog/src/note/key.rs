@@ -69,7 +69,8 @@ impl VerifierKey {
         (key.text == text).then_some(key).ok_or(KeyError::Hash)
     }
 
-    pub(super) fn new(name: &str, public: [u8; 32]) -> Result<Self, KeyError> {
+    /// The key of this name whose public half is these bytes, as RFC 8032 has them.
+    pub fn new(name: &str, public: [u8; 32]) -> Result<Self, KeyError> {
         if !is_name(name) {
             return Err(KeyError::Name);
         }
