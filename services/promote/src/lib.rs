@@ -1,6 +1,11 @@
-//! Promote: the only service that moves gates and writes promotions.
+//! Promote: the only service that moves gates, and the only one that signs the permission to serve.
 //!
-//! *Invariant:* only a counted verdict moves a gate, and `touchstone_domain::count` is the only thing that counts one.
+//! *Invariant:* rows are hints. What counts are signatures of keys in the key ring, as `touchstone_custody` judges them, by the
+//! policy file that this process was given; a row can only make less pass.
+//!
+//! *Invariant:* a serve record is on disk before the row that names it, and is signed for an approval alone.
+//!
+//! *Invariant:* while the transparency log says stop, nothing is counted, promoted or released.
 //!
 //! *Invariant:* messages are doorbells. Whatever a lost message would have said is found in Postgres by the sweeper.
 //!
@@ -10,12 +15,19 @@ mod count;
 mod dead_letters;
 mod sweep;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use touchstone_blobs::BlobStore;
 use touchstone_bus::{Bus, Decided};
-use touchstone_store::{Change, Store};
+use touchstone_custody::{KeyKind, KeyRing, Signing};
+use touchstone_domain::Policy;
+use touchstone_records::RecordStore;
+use touchstone_runtime::Clock;
+use touchstone_store::{Change, Store, StoreError};
+use touchstone_tlog::note::SignerKey;
+use url::Url;
 
 /// Batches of artifacts that wait to be counted.
 const BATCHES_WAITING: usize = 64;
@@ -45,10 +57,48 @@ pub struct PromoteParts {
     pub store: Store,
     /// NATS, once it is connected; promotion goes on without it, at the sweeper's pace.
     pub bus: watch::Receiver<Option<Bus>>,
+    /// Where envelopes are kept.
+    pub blobs: BlobStore,
+    /// The key that signs serve records, of the kind `promote`.
+    pub signing: Signing,
+    /// The keys that count.
+    pub ring: watch::Receiver<Arc<KeyRing>>,
+    /// What promote itself requires, whatever rows say.
+    pub policy: Arc<Policy>,
+    /// What ages and windows are counted by.
+    pub clock: Arc<dyn Clock>,
+    /// The transparency log, if this process seals it.
+    pub log: Option<LogParts>,
     /// Where tasks belong.
     pub tracker: TaskTracker,
     /// Says when to stop.
     pub stop: CancellationToken,
+}
+
+/// The transparency log: where it is published, and who signs it.
+#[derive(Debug)]
+pub struct LogParts {
+    /// The directory that it is published in.
+    pub dir: PathBuf,
+    /// What its checkpoints are signed with; its name is the log's origin.
+    pub signer: SignerKey,
+    /// Directories that checkpoints are copied to.
+    pub witness_dirs: Vec<PathBuf>,
+    /// Addresses that checkpoints are sent to.
+    pub witness_urls: Vec<Url>,
+    /// How often new entries are looked for.
+    pub period: Duration,
+}
+
+/// Why promote does not run.
+#[derive(Debug, thiserror::Error)]
+pub enum PromoteError {
+    /// Its key signs something else, so nothing that it signed would ever be served.
+    #[error("promote was given a key for {0}, and needs one for promote")]
+    KeyKind(KeyKind),
+    /// Its policy could not be put on record.
+    #[error("the policy could not be put on record")]
+    Policy(#[source] StoreError),
 }
 
 /// The collaborators of every task.
@@ -56,6 +106,14 @@ pub(crate) struct Promote {
     pub(crate) config: PromoteConfig,
     pub(crate) store: Store,
     pub(crate) bus: watch::Receiver<Option<Bus>>,
+    pub(crate) records: RecordStore,
+    pub(crate) signing: Signing,
+    pub(crate) ring: watch::Receiver<Arc<KeyRing>>,
+    pub(crate) policy: Arc<Policy>,
+    pub(crate) policy_epoch: i32,
+    pub(crate) clock: Arc<dyn Clock>,
+    /// Why nothing may be promoted, if the transparency log says so.
+    pub(crate) halt: watch::Receiver<Option<String>>,
     pub(crate) stop: CancellationToken,
 }
 
@@ -85,9 +143,26 @@ impl Promote {
 }
 
 /// Counts, sweeps and keeps dead letters until told to stop.
-pub async fn run(parts: PromoteParts) {
-    let promote =
-        Arc::new(Promote { config: parts.config, store: parts.store, bus: parts.bus, stop: parts.stop });
+pub async fn run(parts: PromoteParts) -> Result<(), PromoteError> {
+    let kind = parts.signing.signer.kind();
+    if kind != KeyKind::Promote {
+        return Err(PromoteError::KeyKind(kind));
+    }
+    let policy_epoch = parts.store.register_policy(&parts.policy).await.map_err(PromoteError::Policy)?;
+    let (_halts, halt) = watch::channel(None);
+    let promote = Arc::new(Promote {
+        config: parts.config,
+        store: parts.store,
+        bus: parts.bus,
+        records: RecordStore::new(parts.blobs),
+        signing: parts.signing,
+        ring: parts.ring,
+        policy: parts.policy,
+        policy_epoch,
+        clock: parts.clock,
+        halt,
+        stop: parts.stop,
+    });
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
     parts.tracker.spawn(count::batches(Arc::clone(&promote), receiver));
     let listener = Arc::clone(&promote);
@@ -95,4 +170,5 @@ pub async fn run(parts: PromoteParts) {
     let keeper = Arc::clone(&promote);
     parts.tracker.spawn(async move { dead_letters::keep(&keeper).await });
     sweep::run(&promote).await;
+    Ok(())
 }
