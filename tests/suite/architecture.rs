@@ -47,13 +47,14 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("blobs", vec!["domain", "custody"]),
         ("records", vec!["domain", "custody", "blobs"]),
         ("store", vec!["domain", "custody"]),
+        ("chain", vec!["domain", "custody", "blobs", "records", "store"]),
         ("bus", pure.clone()),
         ("upstream", pure.clone()),
         ("runtime", pure),
         ("worker", vec!["domain", "custody", "blobs", "records", "store", "bus", "runtime"]),
     ]);
     let any_shared = vec![
-        "domain", "custody", "ecosystems", "blobs", "records", "translog", "store", "bus", "upstream", "runtime", "worker",
+        "domain", "custody", "ecosystems", "blobs", "records", "chain", "translog", "store", "bus", "upstream", "runtime", "worker",
     ];
     for service in ["hash", "console"] {
         allowed.insert(service, any_shared.clone());

@@ -16,6 +16,7 @@
 mod dsse;
 mod judge;
 mod key;
+mod layout;
 mod link;
 mod log;
 mod ring;
@@ -25,6 +26,7 @@ mod signer;
 pub use dsse::{ENVELOPE_BYTES_MAX, Envelope, EnvelopeError, PAYLOAD_TYPE, Refused, Signed, sign, verify_many};
 pub use judge::{Approval, Case, Judged, NotSigned, StoredVerdict, judge};
 pub use key::{KeyKind, PublicKey, PublicKeyError, UnknownKeyKind};
+pub use layout::{ABSENT_DIR, COPY_INSPECTION, FETCH_STEP, LAYOUT_LIFE, Layout, requirements};
 pub use link::{FetchStatement, StatementError, VerdictStatement, link_file_name};
 pub use log::{LogEntry, RecallTarget, Revocation, Revocations};
 pub use ring::{KeyEntry, KeyProblem, KeyRing, Revoked, RingError};

@@ -1,0 +1,20 @@
+-- in-toto layouts: one for each requirement, signed by promote whenever the key ring changes, and daily. A hint like every row:
+-- whoever hands one out verifies the envelope.
+CREATE TABLE layout (
+    id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    required    bigint      NOT NULL CHECK (required > 0),
+    tolerated   bigint      NOT NULL CHECK (tolerated & ~required = 0),
+    ring        bytea       NOT NULL CHECK (octet_length(ring) = 32),
+    key         bytea       NOT NULL CHECK (octet_length(key) = 32),
+    envelope    bytea       NOT NULL CHECK (octet_length(envelope) = 32),
+    pack        bytea       NOT NULL CHECK (octet_length(pack) = 32),
+    pack_offset bigint      NOT NULL CHECK (pack_offset >= 0),
+    pack_size   bigint      NOT NULL CHECK (pack_size > 0),
+    expires_at  timestamptz NOT NULL,
+    at          timestamptz NOT NULL DEFAULT clock_timestamp()
+);
+CREATE INDEX layout_latest ON layout (required, tolerated, id DESC);
+
+CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON layout FOR EACH ROW EXECUTE FUNCTION refuse_change();
+CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON layout FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
+ALTER TABLE layout ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;

@@ -1,0 +1,3 @@
+use touchstone_domain::FileName;
+
+use super::*;
