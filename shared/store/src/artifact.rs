@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use serde::Deserialize;
 use tokio_postgres::Row;
 use touchstone_domain::{
-    ArtifactDbId, ArtifactId, ArtifactState, CheckKind, CheckSet, Claim, Evidence, Gate, Outcome,
+    ArtifactDbId, ArtifactId, ArtifactState, CheckKind, CheckSet, Claim, Evidence, Gate, KeyId, Outcome,
     OutcomeKind, Sha256, Sha512,
 };
 
@@ -36,6 +36,10 @@ pub struct ArtifactStatus {
     pub findings: Vec<Finding>,
     /// The words of the latest recall, if it was recalled.
     pub recall: Option<String>,
+    /// The keys of its fetches, the latest first, by the rows' word; at most 4.
+    pub fetch_keys: Vec<KeyId>,
+    /// Whether a signed promotion of the gate's epoch is on record: a servable gate without one is served nothing.
+    pub promoted: bool,
 }
 
 /// What one check found.
@@ -201,6 +205,8 @@ impl TryFrom<&Row> for ArtifactStatus {
             dispatches: columns.get("dispatch_n")?,
             findings: columns.findings()?,
             recall: columns.get("recall")?,
+            fetch_keys: todo!(),
+            promoted: todo!(),
         })
     }
 }

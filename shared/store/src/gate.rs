@@ -15,7 +15,7 @@ use touchstone_domain::{
 };
 
 use crate::{
-    Store, StoreError,
+    NewPromotion, Store, StoreError,
     error::within,
     pool::{Params, query_in},
     recall,
@@ -38,89 +38,35 @@ pub struct Change {
     pub state: ArtifactState,
 }
 
+/// What came of a call of [`Store::apply`].
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Applied {
+    /// The changes of state.
+    pub changes: Vec<Change>,
+    /// Artifacts whose approving bits were not added, since they would be servable and no promotion was given: they are to be
+    /// judged anew, as a whole.
+    pub unapproved: Vec<ArtifactDbId>,
+}
+
 impl Store {
     /// Adds the bits of counted verdicts to their gates, and writes the promotions that follow: one transaction. Deltas
     /// for another epoch than the gate's change nothing. Returns the changes of state.
-    pub async fn apply(&self, deltas: &[GateDelta]) -> Result<Vec<Change>, StoreError> {
-        // `locked` shows the newest version of each row, also if it had to wait for it; so do the recalls, since the lock
-        // on them was taken before this statement began
-        const APPLY: &str = r"-- gate.apply
-WITH locked AS MATERIALIZED (
-    SELECT gate.artifact_id, gate.epoch, required, veto, tolerated, gate.ok, gate.deny, gate.undecided, gate.hold,
-           CASE WHEN gate.epoch = delta.epoch THEN delta.ok ELSE 0 END AS ok_added,
-           CASE WHEN gate.epoch = delta.epoch THEN delta.deny ELSE 0 END AS deny_added,
-           CASE WHEN gate.epoch = delta.epoch THEN delta.undecided ELSE 0 END AS undecided_added
-    FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[])
-        AS delta (artifact_id, epoch, ok, deny, undecided)
-    JOIN gate ON gate.artifact_id = delta.artifact_id
-    ORDER BY gate.artifact_id
-    FOR NO KEY UPDATE OF gate
-), target AS MATERIALIZED (
-    SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold,
-           ok | ok_added AS ok_now, deny | deny_added AS deny_now, undecided | undecided_added AS undecided_now,
-           hold | CASE WHEN EXISTS (SELECT FROM recall WHERE recall.sha256 = artifact.sha256)
-                         OR EXISTS (
-                             SELECT FROM recall
-                             WHERE recall.ecosystem = artifact.ecosystem AND recall.package = artifact.package
-                               AND (recall.version IS NULL OR recall.version = artifact.version)
-                               AND (recall.file IS NULL OR recall.file = artifact.file))
-                       THEN 2 ELSE 0 END AS hold_now
-    FROM locked JOIN artifact ON artifact.id = locked.artifact_id
-), changed AS (
-    UPDATE gate
-    SET ok = target.ok_now, deny = target.deny_now, undecided = target.undecided_now, hold = target.hold_now
-    FROM target
-    WHERE gate.artifact_id = target.artifact_id
-      AND (target.ok, target.deny, target.undecided, target.hold)
-          <> (target.ok_now, target.deny_now, target.undecided_now, target.hold_now)
-)
-SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold,
-       ok_now, deny_now, undecided_now, hold_now
-FROM target";
-        within("deltas", deltas.len(), DELTAS_MAX)?;
-        if deltas.is_empty() {
-            return Ok(vec![]);
-        }
-        let bits = Bits::of(deltas);
-        self.transaction("gate.apply", &bits, |bits, transaction| {
-            Box::pin(async move {
-                let params: Params<'_> =
-                    &[&bits.artifact, &bits.epoch, &bits.ok, &bits.deny, &bits.undecided];
-                // pipelined, in this order: one round trip
-                let ((), rows) = tokio::try_join!(
-                    biased;
-                    recall::hold_still(transaction),
-                    query_in(transaction, APPLY, params),
-                )?;
-                settle(transaction, &rows, Cause::Verdict).await
-            })
-        })
-        .await
+    pub async fn apply(
+        &self,
+        deltas: &[GateDelta],
+        promotions: &[NewPromotion],
+    ) -> Result<Applied, StoreError> {
+        todo!()
     }
 
-    /// Releases at most `limit` artifacts that have become old enough.
-    pub async fn release_aged(&self, limit: i64) -> Result<Vec<Change>, StoreError> {
-        const RELEASE: &str = r"-- gate.release_aged
-WITH locked AS MATERIALIZED (
-    SELECT artifact_id, epoch, required, veto, tolerated, ok, deny, undecided, hold
-    FROM gate
-    WHERE (hold & 1) <> 0 AND eligible_at <= now()
-    ORDER BY eligible_at
-    LIMIT $1
-    FOR NO KEY UPDATE SKIP LOCKED
-), released AS (
-    UPDATE gate SET hold = gate.hold & ~1::bigint FROM locked WHERE gate.artifact_id = locked.artifact_id
-)
-SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold,
-       ok AS ok_now, deny AS deny_now, undecided AS undecided_now, hold & ~1::bigint AS hold_now
-FROM locked JOIN artifact ON artifact.id = locked.artifact_id";
-        self.transaction("gate.release_aged", &limit, |limit, transaction| {
-            Box::pin(async move {
-                let rows = query_in(transaction, RELEASE, &[limit]).await?;
-                settle(transaction, &rows, Cause::Age).await
-            })
-        })
-        .await
+    /// Ends the holds for age of these artifacts, where their time has come. What would be servable is released only with a
+    /// promotion; without one it is not looked at again for a minute.
+    pub async fn release_aged(
+        &self,
+        artifacts: &[ArtifactDbId],
+        promotions: &[NewPromotion],
+    ) -> Result<Vec<Change>, StoreError> {
+        todo!()
     }
 }
 

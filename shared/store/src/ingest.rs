@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use tokio_postgres::Row;
 use touchstone_domain::{
     ArtifactDbId, ArtifactId, ArtifactState, ChunkList, Claim, Evidence, Requirement, Sha256, Sha512,
+    SignedBy,
 };
 
 use crate::{Store, StoreError, error::within, row::Columns};
@@ -44,6 +45,8 @@ pub struct NewArtifact {
     pub policy_epoch: i32,
     /// When the artifact is old enough; in the future, it is held until then.
     pub eligible_at: Option<Timestamp>,
+    /// The edge's signed word on what it fetched.
+    pub fetch: SignedBy,
 }
 
 /// What became of a [`NewArtifact`].
@@ -167,6 +170,11 @@ impl Store {
                 "it is neither stored nor found; is a coordinate given too often?",
             )
         })
+    }
+
+    /// Puts another fetch of the same bytes on record.
+    pub async fn record_fetch(&self, _artifact: ArtifactDbId, _fetch: &SignedBy) -> Result<(), StoreError> {
+        todo!()
     }
 
     /// Runs the statement for artifacts with distinct coordinates. One that another transaction commits meanwhile is

@@ -12,6 +12,8 @@
 //! *Invariant:* times come from the server's clock, but for those that others declare.
 
 mod artifact;
+mod case;
+mod chain;
 mod counts;
 mod dead_letter;
 mod dispatch;
@@ -21,16 +23,19 @@ mod evidence;
 mod gate;
 mod incident;
 mod ingest;
+mod layout;
 mod ledger;
 mod migrate;
 mod package;
 mod policy;
 mod pool;
+mod promotion;
 mod recall;
 mod recheck;
 mod row;
 mod serve;
 mod sighting;
+mod signed;
 mod story;
 mod sumdb;
 #[cfg(test)]
@@ -39,20 +44,25 @@ mod trust;
 mod verdict;
 
 pub use artifact::{ARTIFACTS_MAX, ArtifactStatus, Facts, Finding};
+pub use case::Wanted;
+pub use chain::Chain;
 pub use counts::Counts;
 pub use dead_letter::{Attempt, AttemptClass, DeadLetter, NewDeadLetter};
 pub use dispatch::Due;
 pub use document::{CachedDocument, NewDocument};
 pub use error::StoreError;
 pub use evidence::EVIDENCE_MAX;
-pub use gate::{Change, DELTAS_MAX};
+pub use gate::{Applied, Change, DELTAS_MAX};
 pub use incident::{Incident, IncidentKind, NewIncident};
 pub use ingest::{INGEST_MAX, Ingested, NewArtifact};
+pub use layout::NewLayout;
 pub use ledger::{Accepted, LINE_VERSIONS_MAX, LedgerEntry, LedgerSubject};
 pub use migrate::MigrationReport;
 pub use package::PackageArtifact;
 pub use pool::{Store, StoreOptions};
+pub use promotion::NewPromotion;
 pub use recall::RecallTarget;
+pub use serve::ServedRow;
 pub use sighting::{Seen, VERSIONS_MAX};
 pub use story::{Promotion, RecordedAttempt, RecordedVerdict, Story, Transition};
 pub use sumdb::{
@@ -63,4 +73,4 @@ pub use trust::{
     StoredAt, TRUST_BYTES_MAX, TUF_FILES_MAX, TrustHistoryEntry, TrustKind, TrustRecord, TrustReported,
     TrustStatus, TufFiles,
 };
-pub use verdict::{Recorded, RefusedVerdict, VERDICTS_MAX, VerdictRefusal};
+pub use verdict::{Recorded, RefusedVerdict, SignedVerdict, VERDICTS_MAX, VerdictRefusal};

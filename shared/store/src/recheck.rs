@@ -3,6 +3,7 @@
 //!
 //! *Invariant:* a recheck begins a new epoch, so no verdict and no promotion from before it counts any more.
 
+mod custody;
 mod reopen;
 
 use deadpool_postgres::Transaction;

@@ -4,7 +4,9 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use tokio_postgres::Row;
-use touchstone_domain::{ArtifactDbId, ArtifactState, FileName, Gate, Purl, Sha256, Verdict, Version};
+use touchstone_domain::{
+    ArtifactDbId, ArtifactState, FileName, Gate, Purl, Sha256, SignedBy, Verdict, Version,
+};
 
 use crate::{
     Attempt, DeadLetter, Facts, Incident, Store, StoreError,
@@ -45,6 +47,8 @@ pub struct Story {
     pub dead_letters: Vec<DeadLetter>,
     /// Incidents.
     pub incidents: Vec<Incident>,
+    /// Its fetches, and when each was recorded.
+    pub fetches: Vec<(SignedBy, Timestamp)>,
     /// The reasons of the recalls that name it.
     pub recalls: Vec<String>,
     /// When this was read, by Postgres' clock.
@@ -58,6 +62,10 @@ pub struct RecordedVerdict {
     pub verdict: Verdict,
     /// When it was recorded, by Postgres.
     pub recorded_at: Timestamp,
+    /// The envelope, and the key that the row names; absent from before verdicts were signed.
+    pub signed: Option<SignedBy>,
+    /// Why it does not count, if it was refused: a code, and the words.
+    pub refused: Option<(String, String)>,
 }
 
 /// A failed attempt, and when it came.
@@ -78,7 +86,7 @@ pub struct Transition {
     pub was: String,
     /// The word of the state after.
     pub state: String,
-    /// `verdict`, `age`, `recall` or `recheck`.
+    /// `verdict`, `age`, `recall`, `recheck`, `key`, `policy` or `unsigned`.
     pub cause: String,
     /// When.
     pub at: Timestamp,
@@ -97,6 +105,10 @@ pub struct Promotion {
     pub sha256: Sha256,
     /// When.
     pub promoted_at: Timestamp,
+    /// The serve record; absent from before promotions were signed.
+    pub signed: Option<SignedBy>,
+    /// Where it is in the transparency log, if it is there already.
+    pub log_index: Option<u64>,
 }
 
 impl Story {
@@ -163,6 +175,7 @@ ORDER BY gate.artifact_id DESC";
                 attempts,
                 dead_letters,
                 incidents,
+                fetches: todo!(),
                 recalls: columns.get("recalls")?,
                 told_at: columns.get("told_at")?,
             })
@@ -210,6 +223,8 @@ FROM unnest($1::bigint[]) AS asked (id) JOIN artifact ON artifact.id = asked.id,
                     VERDICTS => of.verdicts.push(RecordedVerdict {
                         verdict: verdict(columns)?,
                         recorded_at: columns.get("recorded_at")?,
+                        signed: todo!(),
+                        refused: todo!(),
                     }),
                     LOG => of.log.push(Transition::try_from(&row)?),
                     PROMOTIONS => of.promotions.push(Promotion::try_from(&row)?),
@@ -261,6 +276,8 @@ impl TryFrom<&Row> for Promotion {
             policy_epoch: columns.get("policy_epoch")?,
             sha256: columns.sha256("sha256")?,
             promoted_at: columns.get("promoted_at")?,
+            signed: todo!(),
+            log_index: todo!(),
         })
     }
 }

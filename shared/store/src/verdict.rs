@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use touchstone_domain::{ArtifactDbId, CheckSet, Gate, Outcome, Verdict};
+use touchstone_domain::{ArtifactDbId, CheckSet, Gate, Outcome, SignedBy, Verdict};
 
 use crate::{
     ARTIFACTS_MAX, Store, StoreError,
@@ -19,6 +19,15 @@ const REASON_BYTES_MAX: usize = 16_384;
 const FAILURES_AGE_MAX: Duration = Duration::from_hours(24 * 366 * 100);
 /// The most digests of evidence, and of trust material, of one verdict.
 const DIGESTS_MAX: usize = 64;
+
+/// A verdict and its envelope, which is on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedVerdict {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// Where it is signed.
+    pub signed: SignedBy,
+}
 
 /// What became of a batch of verdicts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -80,9 +89,10 @@ SELECT (SELECT count(*) FROM new) AS inserted, ARRAY(SELECT n FROM fit) AS fit";
 impl Store {
     /// Records at most [`VERDICTS_MAX`] verdicts in one statement. A verdict about other bytes than those on record is
     /// refused; one that is on record already changes nothing.
-    pub async fn record_verdicts(&self, verdicts: &[Verdict]) -> Result<Recorded, StoreError> {
+    pub async fn record_verdicts(&self, verdicts: &[SignedVerdict]) -> Result<Recorded, StoreError> {
         within("verdicts", verdicts.len(), VERDICTS_MAX)?;
-        let (batch, mut recorded) = Batch::of(verdicts)?;
+        let verdicts: Vec<Verdict> = todo!();
+        let (batch, mut recorded) = Batch::of(&verdicts)?;
         if batch.n.is_empty() {
             return Ok(recorded);
         }
@@ -125,44 +135,6 @@ impl Store {
         recorded.inserted = usize::try_from(Columns(row).unsigned("inserted")?).unwrap_or(usize::MAX);
         recorded.duplicate = fit.len().saturating_sub(recorded.inserted);
         Ok(recorded)
-    }
-
-    /// The verdicts on at most [`ARTIFACTS_MAX`] artifacts that are for the gate's epoch and whose bit the gate lacks,
-    /// with the gate. Artifacts without any are left out. A verdict whose reason this version does not know counts by its
-    /// outcome; one that cannot be read at all is logged and does not count.
-    pub async fn verdicts_to_count(
-        &self,
-        artifacts: &[ArtifactDbId],
-    ) -> Result<Vec<(Gate, Vec<Verdict>)>, StoreError> {
-        const TO_COUNT: &str = r"-- verdict.to_count
-SELECT gate.artifact_id, artifact.sha256, artifact.chunk_root, gate.epoch, required, veto, tolerated, ok, deny, undecided,
-       hold, verdict.id, verdict.sha256 AS subject, verdict.chunk_root AS subject_chunk_root, check_kind, check_revision,
-       verdict.policy_epoch, outcome, reason, evidence, trust, service, software, decided_at
-FROM gate
-JOIN artifact ON artifact.id = gate.artifact_id
-JOIN verdict ON verdict.artifact_id = gate.artifact_id AND verdict.epoch = gate.epoch
-WHERE gate.artifact_id = ANY ($1)
-  AND check_mask & CASE outcome WHEN 'pass' THEN ok WHEN 'fail' THEN deny
-                        WHEN 'not_offered' THEN CASE WHEN check_mask & tolerated <> 0 THEN ok ELSE undecided END
-                        ELSE undecided END = 0
-ORDER BY gate.artifact_id, verdict.id";
-        within("artifacts", artifacts.len(), ARTIFACTS_MAX)?;
-        let rows = self.query(TO_COUNT, &[&numbers(artifacts)]).await?;
-        let mut found: Vec<(Gate, Vec<Verdict>)> = Vec::new();
-        for row in &rows {
-            let gate = Columns(row).gate()?;
-            match verdict(Columns(row)) {
-                Ok(verdict) => match found.last_mut() {
-                    Some((last, verdicts)) if last.artifact == gate.artifact => verdicts.push(verdict),
-                    Some(_) | None => found.push((gate, vec![verdict])),
-                },
-                Err(error) => {
-                    let verdict: i64 = Columns(row).get("id")?;
-                    tracing::error!(artifact.id = %gate.artifact, verdict.id = verdict, %error, "a verdict cannot be read and does not count");
-                }
-            }
-        }
-        Ok(found)
     }
 
     /// Artifacts with a failure of the gate's epoch, recorded at most that long ago, that the gate does not know of: its
