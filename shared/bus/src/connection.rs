@@ -13,7 +13,7 @@ use tokio::{
 };
 use touchstone_domain::CheckKind;
 
-use crate::BusError;
+use crate::{BusError, permissions::inbox_prefix};
 
 /// How long a single call may wait for the server.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(3);
@@ -24,15 +24,16 @@ const SERVER_REQUIRED_TEXT: &str = "2.12";
 const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest pause between two attempts to reconnect.
 const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(2);
-/// The pause before streams and consumers are asked for again.
-const PROVISION_AGAIN: Duration = Duration::from_millis(500);
+/// The pause after an address or a server was refused.
+const CONNECT_AGAIN: Duration = Duration::from_millis(500);
 /// Finds a connection that is open and dead.
 const PING_INTERVAL: Duration = Duration::from_secs(10);
 
 /// Where NATS is, and who we are.
 #[derive(Clone)]
 pub struct BusOptions {
-    /// `nats://host:port`, with user and password if there are any; several, separated by commas.
+    /// `nats://user:password@host:port`; several, separated by commas. Inboxes begin with `_INBOX_` and the user of the first,
+    /// or with `_INBOX` where there is none.
     pub url: String,
     /// The name of this connection in the server's monitoring.
     pub name: String,
@@ -71,7 +72,9 @@ impl Bus {
             note(&sender, &event);
             std::future::ready(())
         };
+        let inbox = user(&options.url).map_or_else(|| "_INBOX".to_owned(), inbox_prefix);
         let client = ConnectOptions::new()
+            .custom_inbox_prefix(inbox)
             .name(options.name)
             .retry_on_initial_connect()
             .max_reconnects(None)
@@ -95,26 +98,25 @@ impl Bus {
         }
     }
 
-    /// Connects and provisions, however long it takes. There is one client however often it is tried: each one goes on
-    /// reconnecting for ever.
-    pub async fn connect_and_provision(options: BusOptions, checks: &[CheckKind]) -> Self {
-        let bus = loop {
+    /// Connects, however long it takes. There is one client however often it is tried: it goes on reconnecting for ever.
+    pub async fn connect_patiently(options: BusOptions) -> Self {
+        loop {
             match Self::connect(options.clone()).await {
-                Ok(bus) => break bus,
+                Ok(bus) => return bus,
                 Err(error) => tracing::warn!(error = &error as &dyn std::error::Error, "waiting for NATS"),
             }
-            sleep(PROVISION_AGAIN).await;
-        };
-        loop {
-            match bus.provision(checks).await {
-                Ok(()) => return bus,
-                Err(BusError::Disconnected) => tracing::debug!("waiting for NATS"),
-                Err(error) => {
-                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot provision NATS");
-                }
-            }
-            sleep(PROVISION_AGAIN).await;
+            sleep(CONNECT_AGAIN).await;
         }
+    }
+
+    /// As [`Bus::connect_patiently`], and provisions.
+    pub async fn connect_and_provision(options: BusOptions, checks: &[CheckKind]) -> Self {
+        let bus = Self::connect_patiently(options).await;
+        while let Err(error) = bus.provision(checks).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "cannot provision NATS");
+            sleep(CONNECT_AGAIN).await;
+        }
+        bus
     }
 
     /// Whether there is a connection now.
@@ -157,6 +159,15 @@ impl Bus {
         }
         self.usable()
     }
+}
+
+/// The user in the first of the addresses, if it can be part of a subject.
+fn user(url: &str) -> Option<&str> {
+    let first = url.split(',').next()?;
+    let authority = first.split_once("://").map_or(first, |(_, rest)| rest);
+    let user = authority.rsplit_once('@')?.0.split_once(':')?.0;
+    let fits = !user.is_empty() && user.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+    fits.then_some(user)
 }
 
 fn note(link: &watch::Sender<Link>, event: &Event) {
@@ -205,6 +216,22 @@ mod tests {
                      newer and restart it"
                 )
             );
+        }
+    }
+
+    #[test]
+    fn inboxes_are_named_after_the_user_of_the_address() {
+        for (url, expected) in [
+            ("nats://edge:s3cret@nats.example:4222", Some("edge")),
+            ("tls://edge-1:a@b@nats.example", Some("edge-1")),
+            ("hash:pw@a.example, nats://other:pw@b.example", Some("hash")),
+            ("nats://nats.example:4222", None),
+            ("nats://token@nats.example", None),
+            ("nats://a.b:pw@nats.example", None),
+            ("nats://*:pw@nats.example", None),
+            ("nats://:pw@nats.example", None),
+        ] {
+            assert_eq!(user(url), expected, "{url}");
         }
     }
 

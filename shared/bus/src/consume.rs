@@ -1,11 +1,11 @@
 //! Consuming: deliveries of one check's durable pull consumer, for as long as the process lives.
 //!
 //! *Invariant:* nothing that happens to the server ends a [`Deliveries`]. Any error, a missing heartbeat, or a new
-//! connection makes it provision and pull again; the messages that it had already been sent are handed out first.
+//! connection makes it pull again, once promote has made what is missing; the messages that it had already been sent are handed out first.
 
 use std::{fmt, time::Duration};
 
-use async_nats::jetstream::{AckKind, ErrorCode, Message, consumer::PullConsumer, stream::ConsumerErrorKind};
+use async_nats::jetstream::{AckKind, Message};
 use tokio::time::timeout;
 use touchstone_domain::CheckKind;
 
@@ -33,26 +33,11 @@ impl Bus {
     /// Whether a worker of this check is there: one asks for events, or has some in hand. A worker that just died still
     /// counts while what it had in hand waits for another. Makes and changes nothing.
     pub async fn is_consumed(&self, check: CheckKind) -> Result<bool, BusError> {
-        let found: Result<PullConsumer, _> =
-            self.jetstream.get_consumer_from_stream(check.as_str(), LIVE_STREAM).await;
-        match found {
-            Ok(consumer) => {
-                let info = consumer.cached_info();
-                Ok(info.num_waiting > 0 || info.num_ack_pending > 0)
-            }
-            Err(error) => match error.kind() {
-                ConsumerErrorKind::JetStream(e)
-                    if [ErrorCode::CONSUMER_NOT_FOUND, ErrorCode::STREAM_NOT_FOUND]
-                        .contains(&e.error_code()) =>
-                {
-                    Ok(false)
-                }
-                _ => {
-                    let consumer = check.as_str().to_owned();
-                    Err(BusError::Consumer { stream: LIVE_STREAM, consumer, source: error.into() })
-                }
-            },
-        }
+        let Some(consumer) = self.existing_consumer(LIVE_STREAM, check.as_str()).await? else {
+            return Ok(false);
+        };
+        let info = consumer.cached_info();
+        Ok(info.num_waiting > 0 || info.num_ack_pending > 0)
     }
 }
 

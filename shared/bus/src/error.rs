@@ -43,8 +43,8 @@ pub enum BusError {
         #[source]
         source: Cause,
     },
-    /// A consumer can be neither found nor made.
-    #[error("cannot provision the consumer {consumer} of stream {stream}")]
+    /// A consumer can be neither looked at nor made.
+    #[error("cannot use the consumer {consumer} of stream {stream}; may this user?")]
     Consumer {
         /// The stream.
         stream: &'static str,
@@ -53,6 +53,12 @@ pub enum BusError {
         /// The server's words.
         #[source]
         source: Cause,
+    },
+    /// The consumer of a check is missing or not as it should be; promote makes it.
+    #[error("the consumer {consumer} is not there yet; promote makes it")]
+    NotProvisioned {
+        /// The consumer.
+        consumer: &'static str,
     },
     /// The server stored another configuration than it was given, and did not say so.
     #[error(
@@ -104,6 +110,7 @@ impl BusError {
             | Self::TimedOut { .. }
             | Self::Stream { .. }
             | Self::Consumer { .. }
+            | Self::NotProvisioned { .. }
             | Self::Pull(_)
             | Self::Publish { .. }
             | Self::Subscribe { .. }

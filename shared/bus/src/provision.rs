@@ -9,8 +9,9 @@ use async_nats::jetstream::{
     ErrorCode,
     consumer::{self, AckPolicy, PullConsumer, pull},
     context::GetStreamErrorKind,
-    stream::{self, DiscardPolicy, RetentionPolicy, StorageType},
+    stream::{self, ConsumerErrorKind, DiscardPolicy, RetentionPolicy, StorageType},
 };
+use tokio::time::sleep;
 use touchstone_domain::CheckKind;
 
 use crate::{
@@ -30,6 +31,12 @@ const ADVISORY_AGE_MAX: Duration = Duration::from_hours(90 * 24);
 const ADVISORY_BYTES_MAX: i64 = 64 * 1024 * 1024;
 /// How long a repeated message id is recognised.
 const DUPLICATE_WINDOW: Duration = Duration::from_mins(2);
+/// The consumer of the advisories.
+pub(crate) const DEAD_LETTERS: &str = "dead-letters";
+/// How often promote looks whether everything is still there.
+const KEEP_PERIOD: Duration = Duration::from_secs(2);
+/// The pause after it could not.
+const PROVISION_AGAIN: Duration = Duration::from_millis(500);
 /// How many messages all workers of one check together may have in hand.
 const ACK_PENDING_MAX: i64 = 8192;
 
@@ -46,10 +53,38 @@ impl Bus {
         Ok(())
     }
 
-    /// The consumer of one check, made again if it vanished.
+    /// For promote, which alone may: provisions at each new connection, and looks every few seconds whether all is still there.
+    /// Ends only by being dropped.
+    pub async fn keep_provisioned(&self, checks: &[CheckKind]) {
+        let mut link = self.link.clone();
+        loop {
+            link.mark_unchanged();
+            let pause = match self.provision(checks).await {
+                Ok(()) => KEEP_PERIOD,
+                Err(BusError::Disconnected) => {
+                    tracing::debug!("waiting for NATS");
+                    PROVISION_AGAIN
+                }
+                Err(error) => {
+                    tracing::warn!(error = &error as &dyn std::error::Error, "cannot provision NATS");
+                    PROVISION_AGAIN
+                }
+            };
+            tokio::select! {
+                () = sleep(pause) => {}
+                Ok(()) = link.changed() => {}
+            }
+        }
+    }
+
+    /// The consumer of one check. Promote makes it; until it has, and whenever it is not as it should be, workers wait.
     pub(crate) async fn check_consumer(&self, check: CheckKind) -> Result<PullConsumer, BusError> {
-        self.provision(&[]).await?;
-        self.provision_consumer(LIVE_STREAM, check_consumer(check)).await
+        self.ready().await?;
+        let wanted = check_consumer(check);
+        match self.existing_consumer(LIVE_STREAM, check.as_str()).await? {
+            Some(found) if compare_consumer(&wanted, &found.cached_info().config).is_ok() => Ok(found),
+            Some(_) | None => Err(BusError::NotProvisioned { consumer: check.as_str() }),
+        }
     }
 
     /// The consumer of the advisories, made again if it vanished.
@@ -93,7 +128,12 @@ impl Bus {
         wanted: pull::Config,
     ) -> Result<PullConsumer, BusError> {
         let name = wanted.durable_name.clone().expect("our consumers are durable");
-        // Creating what exists as asked is a no-op for the server, what differs is updated, and its answer is what it keeps.
+        if let Some(found) = self.existing_consumer(stream, &name).await?
+            && compare_consumer(&wanted, &found.cached_info().config).is_ok()
+        {
+            return Ok(found);
+        }
+        // What differs is updated, and the answer is what the server keeps.
         let made: PullConsumer = self
             .jetstream
             .create_consumer_on_stream(wanted.clone(), stream)
@@ -101,6 +141,28 @@ impl Bus {
             .map_err(|e| BusError::Consumer { stream, consumer: name, source: e.into() })?;
         compare_consumer(&wanted, &made.cached_info().config)?;
         Ok(made)
+    }
+}
+
+impl Bus {
+    /// A consumer as it is; `None` where it, or its stream, is missing.
+    pub(crate) async fn existing_consumer(
+        &self,
+        stream: &'static str,
+        name: &str,
+    ) -> Result<Option<PullConsumer>, BusError> {
+        match self.jetstream.get_consumer_from_stream(name, stream).await {
+            Ok(consumer) => Ok(Some(consumer)),
+            Err(error) => match error.kind() {
+                ConsumerErrorKind::JetStream(e)
+                    if [ErrorCode::CONSUMER_NOT_FOUND, ErrorCode::STREAM_NOT_FOUND]
+                        .contains(&e.error_code()) =>
+                {
+                    Ok(None)
+                }
+                _ => Err(BusError::Consumer { stream, consumer: name.to_owned(), source: error.into() }),
+            },
+        }
     }
 }
 
@@ -152,7 +214,7 @@ fn check_consumer(check: CheckKind) -> pull::Config {
 
 fn dead_letter_consumer() -> pull::Config {
     pull::Config {
-        durable_name: Some("dead-letters".to_owned()),
+        durable_name: Some(DEAD_LETTERS.to_owned()),
         max_deliver: -1,
         max_ack_pending: 64,
         ..consumer_defaults()

@@ -59,7 +59,7 @@ impl Pull {
         }
     }
 
-    /// Provisions and starts to pull.
+    /// Starts to pull.
     async fn open(&mut self) -> Result<(), BusError> {
         self.link.mark_unchanged();
         let consumer = match self.source {
@@ -140,6 +140,10 @@ impl Pull {
         match self.open().await {
             Ok(()) => self.failures = 0,
             Err(BusError::Disconnected) => self.failures += 1,
+            Err(BusError::NotProvisioned { consumer }) => {
+                self.failures += 1;
+                tracing::info!(consumer, "waiting until promote has made the consumer");
+            }
             Err(error) => {
                 self.failures += 1;
                 let cause = std::error::Error::source(&error).map(ToString::to_string);

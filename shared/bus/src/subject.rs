@@ -7,6 +7,10 @@ pub const LIVE_STREAM: &str = "LIVE";
 /// The stream of advisories about messages that nobody could handle.
 pub const ADVISORY_STREAM: &str = "ADVISORY";
 
+/// Where JetStream takes requests.
+pub(crate) const API: &str = "$JS.API";
+/// Where JetStream takes acknowledgements.
+pub(crate) const ACK: &str = "$JS.ACK";
 /// Every `artifact-fetched` event.
 pub(crate) const FETCHED_ALL: &str = "touchstone.v1.artifact-fetched.>";
 /// Every targeted re-dispatch.
