@@ -1,8 +1,20 @@
 //! DSSE envelopes (secure-systems-lab/dsse v1.0.2): one payload, one signature.
+//!
+//! *Invariant:* a payload is read only after its signature was verified with a key of the ring; of an envelope that is not verified
+//! nothing is used but the key's number, which finds the key.
+//!
+//! *Invariant:* an envelope and a payload have one encoding only, the one that they are written in: no byte of them can be changed
+//! without being noticed.
 
+use std::borrow::Cow;
+
+use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 use touchstone_domain::{KeyId, Sha256};
 
-use crate::{KeyProblem, KeyRing, SignError, Signer, StatementError};
+use crate::{KeyKind, KeyProblem, KeyRing, PublicKey, SignError, Signer, StatementError};
 
 /// The payload type of links, layouts and statements.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -67,10 +79,61 @@ pub struct Envelope {
 }
 
 impl Envelope {
-    /// Parses; strict: known members only, none twice, one signature.
-    pub fn parse(_bytes: &[u8]) -> Result<Self, EnvelopeError> {
-        todo!("custody helper")
+    /// Parses; strict: known members only, none twice, one signature, in the form that [`sign`] writes.
+    pub fn parse(bytes: &[u8]) -> Result<Self, EnvelopeError> {
+        if bytes.len() > ENVELOPE_BYTES_MAX {
+            return Err(EnvelopeError::Size(bytes.len()));
+        }
+        let malformed = |problem: &str| EnvelopeError::Malformed(problem.to_owned());
+        let wire: WireEnvelope<'_> =
+            serde_json::from_slice(bytes).map_err(|e| EnvelopeError::Malformed(e.to_string()))?;
+        if wire.payload_type != PAYLOAD_TYPE {
+            return Err(EnvelopeError::PayloadType(wire.payload_type.chars().take(128).collect()));
+        }
+        let [WireSignature { keyid, sig }] = &wire.signatures;
+        let key = keyid.parse().map(KeyId).map_err(|_| malformed("the key's number is none"))?;
+        let signature = STANDARD.decode(sig.as_ref()).ok().and_then(|bytes| bytes.try_into().ok());
+        let signature = signature.ok_or_else(|| malformed("the signature is none of 64 bytes in base64"))?;
+        let payload = STANDARD.decode(wire.payload.as_ref());
+        let payload = payload.map_err(|_| malformed("the payload is no base64"))?;
+        if serde_json::to_vec(&wire).ok().as_deref() != Some(bytes) {
+            return Err(malformed("it is written in another form"));
+        }
+        Ok(Self { payload, key, signature })
     }
+
+    /// Whether the signature is that of this key over the payload.
+    fn is_signed_with(&self, public: &PublicKey) -> bool {
+        let key = UnparsedPublicKey::new(&ED25519, public.raw());
+        key.verify(&pre_authentication_encoding(&self.payload), &self.signature).is_ok()
+    }
+}
+
+/// An envelope's JSON. An array of one is the only number of signatures that this reads.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct WireEnvelope<'a> {
+    #[serde(borrow)]
+    payload: Cow<'a, str>,
+    #[serde(borrow)]
+    payload_type: Cow<'a, str>,
+    #[serde(borrow)]
+    signatures: [WireSignature<'a>; 1],
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WireSignature<'a> {
+    #[serde(borrow)]
+    keyid: Cow<'a, str>,
+    #[serde(borrow)]
+    sig: Cow<'a, str>,
+}
+
+/// What is signed in place of the payload: DSSE's pre-authentication encoding, which no other type of payload can be mistaken for.
+fn pre_authentication_encoding(payload: &[u8]) -> Vec<u8> {
+    let head = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len());
+    [head.as_bytes(), payload].concat()
 }
 
 /// A statement whose signature was verified with a key of the ring that counts for it.
@@ -99,19 +162,51 @@ impl<T> Signed<T> {
 }
 
 /// Signs a payload of [`PAYLOAD_TYPE`]; returns the envelope's bytes, one line of JSON without a newline.
-pub fn sign(_signer: &dyn Signer, _payload: &[u8]) -> Result<Vec<u8>, SignError> {
-    todo!("custody helper")
+pub fn sign(signer: &dyn Signer, payload: &[u8]) -> Result<Vec<u8>, SignError> {
+    let wire = WireEnvelope {
+        payload: STANDARD.encode(payload).into(),
+        payload_type: PAYLOAD_TYPE.into(),
+        signatures: [WireSignature {
+            keyid: signer.key_id().to_string().into(),
+            sig: STANDARD.encode(signer.sign(&pre_authentication_encoding(payload))?).into(),
+        }],
+    };
+    let bytes = serde_json::to_vec(&wire).expect("texts are JSON");
+    if bytes.len() > ENVELOPE_BYTES_MAX {
+        return Err(SignError::Size(bytes.len()));
+    }
+    Ok(bytes)
 }
 
 /// A payload that says which kind of key must have signed it, and when.
 pub(crate) trait Statement: Sized {
+    /// Reads a payload whose signature was verified.
     fn parse(payload: &[u8]) -> Result<Self, StatementError>;
-    fn kind(&self) -> crate::KeyKind;
-    fn dated(&self) -> jiff::Timestamp;
+    fn kind(&self) -> KeyKind;
+    fn dated(&self) -> Timestamp;
 }
 
 /// Verifies many envelopes at once, which is cheaper than one by one; answers in their order.
 #[expect(private_bounds, reason = "only statements of this crate are signed")]
-pub fn verify_many<T: Statement>(_envelopes: &[&[u8]], _ring: &KeyRing) -> Vec<Result<Signed<T>, Refused>> {
-    todo!("custody helper")
+pub fn verify_many<T: Statement>(envelopes: &[&[u8]], ring: &KeyRing) -> Vec<Result<Signed<T>, Refused>> {
+    envelopes.iter().map(|bytes| verify(bytes, ring)).collect()
+}
+
+/// Verifies one.
+pub(crate) fn verify<T: Statement>(bytes: &[u8], ring: &KeyRing) -> Result<Signed<T>, Refused> {
+    let envelope = Envelope::parse(bytes)?;
+    let key = envelope.key;
+    let entry = ring.entry(key).ok_or(KeyProblem::Unknown(key))?;
+    if !envelope.is_signed_with(&entry.public) {
+        return Err(Refused::Signature(key));
+    }
+    let statement = T::parse(&envelope.payload)?;
+    ring.accept(key, statement.kind(), statement.dated())?;
+    Ok(Signed { statement, key, envelope: Sha256::of(bytes) })
+}
+
+impl<T> Signed<T> {
+    pub(crate) fn into_statement(self) -> T {
+        self.statement
+    }
 }

@@ -2,8 +2,26 @@
 
 use std::{fmt, str::FromStr};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
-use touchstone_domain::{CheckKind, KeyId};
+use touchstone_domain::{CheckKind, KeyId, Sha256};
+
+const PEM_HEAD: &str = "-----BEGIN PUBLIC KEY-----";
+const PEM_FOOT: &str = "-----END PUBLIC KEY-----";
+/// What stands before the raw key in its SubjectPublicKeyInfo.
+const SPKI_PREFIX: [u8; 12] = [0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+/// The y coordinates of the points whose order divides eight, each in every encoding, without the sign of x.
+const SMALL_ORDER: [&str; 7] = [
+    "0000000000000000000000000000000000000000000000000000000000000000",
+    "0100000000000000000000000000000000000000000000000000000000000000",
+    "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+    "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    "ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "edffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+    "eeffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f",
+];
+/// The longest PEM that is read, in bytes; that of a key has 113.
+const PEM_BYTES_MAX: usize = 1024;
 
 /// What a key signs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -70,7 +88,10 @@ impl FromStr for KeyKind {
     type Err = UnknownKeyKind;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|kind| kind.as_str() == text).ok_or_else(|| UnknownKeyKind(text.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|kind| kind.as_str() == text)
+            .ok_or_else(|| UnknownKeyKind(text.to_owned()))
     }
 }
 
@@ -95,18 +116,41 @@ impl PublicKey {
     }
 
     /// Reads PEM.
-    pub fn from_pem(_pem: &str) -> Result<Self, PublicKeyError> {
-        todo!("custody helper")
+    pub fn from_pem(pem: &str) -> Result<Self, PublicKeyError> {
+        if pem.len() > PEM_BYTES_MAX {
+            return Err(PublicKeyError);
+        }
+        let body = pem.trim().strip_prefix(PEM_HEAD).and_then(|rest| rest.strip_suffix(PEM_FOOT));
+        let text: String = body.ok_or(PublicKeyError)?.split_ascii_whitespace().collect();
+        let der = STANDARD.decode(text).map_err(|_| PublicKeyError)?;
+        let raw = der.strip_prefix(&SPKI_PREFIX).ok_or(PublicKeyError)?;
+        raw.try_into().map(Self).map_err(|_| PublicKeyError)
     }
 
     /// PEM, as stock tools read it.
     pub fn to_pem(&self) -> String {
-        todo!("custody helper")
+        let der = [SPKI_PREFIX.as_slice(), &self.0].concat();
+        format!("{PEM_HEAD}\n{}\n{PEM_FOOT}\n", STANDARD.encode(der))
+    }
+
+    /// The raw bytes in hexadecimal, as in-toto layouts and securesystemslib name the public half.
+    pub fn to_hex(&self) -> String {
+        Sha256(self.0).to_string()
+    }
+
+    /// Whether anybody can make signatures that verify with it.
+    pub(crate) fn has_small_order(&self) -> bool {
+        let mut y = *self;
+        y.0[31] &= 0x7f;
+        SMALL_ORDER.contains(&y.to_hex().as_str())
     }
 
     /// The key's number, as securesystemslib 1.x derives it: SHA-256 over the canonical JSON of the key.
     pub fn id(&self) -> KeyId {
-        todo!("custody helper")
+        let public = self.to_hex();
+        KeyId(Sha256::of(format!(
+            r#"{{"keytype":"ed25519","keyval":{{"public":"{public}"}},"scheme":"ed25519"}}"#
+        )))
     }
 }
 

@@ -22,13 +22,17 @@ mod log;
 mod ring;
 mod serve;
 mod signer;
+#[cfg(test)]
+mod testing;
 
-pub use dsse::{ENVELOPE_BYTES_MAX, Envelope, EnvelopeError, PAYLOAD_TYPE, Refused, Signed, sign, verify_many};
-pub use judge::{Approval, Case, Judged, NotSigned, StoredVerdict, judge};
+pub use dsse::{
+    ENVELOPE_BYTES_MAX, Envelope, EnvelopeError, PAYLOAD_TYPE, Refused, Signed, sign, verify_many,
+};
+pub use judge::{Approval, Case, Judged, NotSigned, StoredVerdict, Withheld, judge, judge_many};
 pub use key::{KeyKind, PublicKey, PublicKeyError, UnknownKeyKind};
 pub use layout::{ABSENT_DIR, COPY_INSPECTION, FETCH_STEP, LAYOUT_LIFE, Layout, requirements};
 pub use link::{FetchStatement, StatementError, VerdictStatement, link_file_name};
-pub use log::{LogEntry, RecallTarget, Revocation, Revocations};
+pub use log::{LOG_ENTRY_BYTES_MAX, LogEntry, RecallTarget, Revocation, Revocations, artifact_purl};
 pub use ring::{KeyEntry, KeyProblem, KeyRing, Revoked, RingError};
 pub use serve::{Approver, Expected, PromotedArtifact, RecordMismatch, ServeRecord, VSA_TYPE};
 pub use signer::{LocalSigner, SignError, Signer, Signing};
