@@ -125,6 +125,8 @@ impl Document {
             let mut made = Step::new(names[step]).threshold(1);
             if step > 0 {
                 made.expected_materials.push(matching(None, None, FETCH_STEP));
+                made.expected_materials.push(ArtifactRule::Allow("evidence/*".into()));
+                made.expected_materials.push(ArtifactRule::Allow("trust/*".into()));
             }
             made.expected_materials.push(ArtifactRule::Disallow("*".into()));
             made.expected_products = same_products(tolerated(step), names[next], tolerated(next));
