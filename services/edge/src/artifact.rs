@@ -95,8 +95,8 @@ async fn obtain(
         if !status.state().is_pending() {
             return Err(words::decided(id, &status));
         }
-        if !edge.blobs.contains(status.gate.sha256).await.unwrap_or(true) {
-            fetch(edge, request, ingest::Mode::Heal { sha256: status.gate.sha256 }, deadline).await?;
+        if let Some(cause) = ingest::needed_again(edge, &status).await {
+            fetch(edge, request, ingest::Mode::Heal { sha256: status.gate.sha256, cause }, deadline).await?;
         }
         await_decision(edge, id, &status, deadline).await?;
     }
@@ -227,7 +227,8 @@ pub(crate) fn heal(
             if !set_aside(&edge, &request.id, sha256, &problem).await {
                 return Ok(());
             }
-            ingest::run(&edge, &request, ingest::Mode::Heal { sha256 }).await
+            let cause = ingest::Cause::Copy;
+            ingest::run(&edge, &request, ingest::Mode::Heal { sha256, cause }).await
         }
     };
     edge.fetches.join(id, start)

@@ -1,4 +1,6 @@
-//! Fetching one artifact: locate, receive, compare, store, record, announce, in this order.
+//! Fetching one artifact: locate, receive, compare, store, sign, record, announce, in this order.
+//!
+//! *Invariant:* every fetch is signed with the edge's key, and counts with that signature only.
 //!
 //! *Invariant:* blob first, row second, event third: a row never points at nothing, an event never names a row that is not there.
 //!
@@ -6,17 +8,16 @@
 //! off without a trace. A strong digest would tell. Without one, the length has to be announced; or, in ecosystems where digests
 //! are never declared by who sends the bytes, the body has to say itself where it ends (chunks, HTTP/2), and a check has them.
 
+mod record;
+mod sign;
+
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use serde_json::json;
 use touchstone_blobs::{Contents, Staged};
-use touchstone_bus::ArtifactEvent;
-use touchstone_domain::{
-    ArtifactId, Digest, Evidence, EvidenceKind, Reason, Refusal, RefusalKind, Sha256, Sighting,
-};
+use touchstone_domain::{ArtifactId, Digest, Reason, Refusal, RefusalKind, Sha256};
 use touchstone_ecosystems::{Adapter, ArtifactRequest, Computed, Declared, adapter};
-use touchstone_store::{IncidentKind, Ingested, NewArtifact, NewIncident};
+use touchstone_store::{IncidentKind, NewIncident};
 use touchstone_upstream::{FetchError, Framing};
 use url::Url;
 
@@ -26,6 +27,8 @@ use crate::{
     state::Edge,
     words,
 };
+
+pub(crate) use record::{announce, needed_again};
 
 /// A body that contradicts its metadata is fetched once more, then refused.
 const FETCHES_PER_ARTIFACT: usize = 2;
@@ -37,11 +40,22 @@ const ARTIFACT_BYTES_MAX: u64 = 8 * 1024 * 1024 * 1024;
 pub(crate) enum Mode {
     /// Nobody has asked for it before.
     First,
-    /// The stored copy is lost or damaged; only the same bytes are accepted.
+    /// What is on record does not do any more; only the same bytes are accepted.
     Heal {
         /// The digest on record.
         sha256: Sha256,
+        /// What does not do.
+        cause: Cause,
     },
+}
+
+/// Why an artifact on record is fetched again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The stored copy is lost or damaged.
+    Copy,
+    /// No fetch of it counts: none was signed, or the keys that signed are not in the key ring, or revoked.
+    Record,
 }
 
 /// Fetches and records the artifact; `Ok` means that a row and its blob are there.
@@ -53,8 +67,14 @@ pub(crate) async fn run(edge: &Arc<Edge>, request: &ArtifactRequest, mode: Mode)
     }
     fetched(edge, id, mode).await.map_err(|refusal| match mode {
         // Not 404, which makes clients look elsewhere: it exists, and was lost here.
-        Mode::Heal { .. } if refusal.kind == RefusalKind::Unknown => {
-            words::broken(&id.to_string(), "the stored copy is lost, and the upstream no longer has it")
+        Mode::Heal { cause, .. } if refusal.kind == RefusalKind::Unknown => {
+            let lost = match cause {
+                Cause::Copy => "the stored copy is lost, and the upstream no longer has it",
+                Cause::Record => {
+                    "no signed record of its fetch counts, and it cannot be fetched again: the upstream no longer has it"
+                }
+            };
+            words::broken(&id.to_string(), lost)
         }
         Mode::First | Mode::Heal { .. } => refusal,
     })
@@ -71,13 +91,16 @@ async fn fetched(edge: &Arc<Edge>, id: &ArtifactId, mode: Mode) -> Result<(), Re
     let (staged, url) = receive(edge, id, &found, &link, &declared).await?;
     on_record(edge, id, mode, staged.contents().sha256).await?;
     let contents = staged.commit().await.map_err(|e| storage(&e))?;
+    let signed = record::signed(edge, id, &found, &url, &contents).await?;
     match mode {
-        Mode::First => record(edge, id, found, url, contents).await,
-        Mode::Heal { sha256 } => {
-            tracing::info!(artifact.id = %id, blob.sha256 = %sha256, "a stored copy was fetched again");
-            let facts = json!({ "sha256": sha256.to_string() });
-            record_incident(edge, &NewIncident::about(IncidentKind::BlobHealed, id, None, facts)).await;
-            Ok(())
+        Mode::First => record::record(edge, id, found, url, (contents, signed)).await,
+        Mode::Heal { sha256, cause } => {
+            tracing::info!(artifact.id = %id, blob.sha256 = %sha256, ?cause, "an artifact was fetched again");
+            if cause == Cause::Copy {
+                let facts = json!({ "sha256": sha256.to_string() });
+                record_incident(edge, &NewIncident::about(IncidentKind::BlobHealed, id, None, facts)).await;
+            }
+            record::record_again(edge, id, sha256, &signed.fetch).await
         }
     }
 }
@@ -85,7 +108,7 @@ async fn fetched(edge: &Arc<Edge>, id: &ArtifactId, mode: Mode) -> Result<(), Re
 /// Refuses an offer of other bytes than those on record.
 async fn on_record(edge: &Arc<Edge>, id: &ArtifactId, mode: Mode, offered: Sha256) -> Result<(), Refusal> {
     match mode {
-        Mode::Heal { sha256 } if sha256 != offered => {
+        Mode::Heal { sha256, .. } if sha256 != offered => {
             let problem = format!("the upstream offers sha256:{offered}");
             let facts = json!({ "sha256": sha256.to_string(), "problem": problem });
             record_incident(edge, &NewIncident::about(IncidentKind::SecondDigest, id, None, facts)).await;
@@ -194,78 +217,6 @@ fn computed(contents: &Contents) -> Computed {
 fn storage(error: &touchstone_blobs::BlobError) -> Refusal {
     tracing::error!(error = error as &dyn std::error::Error, "cannot store an artifact");
     words::unavailable("its storage did not take the artifact")
-}
-
-/// Writes the row, and rings the bell.
-async fn record(
-    edge: &Arc<Edge>,
-    id: &ArtifactId,
-    found: Found,
-    url: Url,
-    contents: Contents,
-) -> Result<(), Refusal> {
-    let now = edge.clock.now();
-    let first_seen = first_seen(edge, id, found.listing).await?.unwrap_or(now);
-    let Found { located, document, .. } = found;
-    let entry = edge.blobs.put_bytes(located.evidence).await.map_err(|e| storage(&e))?;
-    let sighting = Sighting { published_at: located.published_at, first_seen };
-    let evidence = Evidence {
-        kind: EvidenceKind::MetadataEntry,
-        url: document.to_string(),
-        sha256: entry.sha256,
-        size: entry.size,
-        seen_at: now,
-    };
-    let new = NewArtifact {
-        id: id.clone(),
-        sha256: contents.sha256,
-        sha512: contents.sha512,
-        size: contents.size,
-        chunks: contents.chunks,
-        upstream_url: url.to_string(),
-        published_at: located.published_at,
-        claims: located.claims,
-        evidence: vec![evidence],
-        requirement: edge.policy.requirement(id.ecosystem, &id.package),
-        policy_epoch: edge.policy_epoch,
-        eligible_at: edge.policy.eligible_at(id.ecosystem, &id.package, sighting),
-    };
-    match edge.store.ingest(&new).await.map_err(|e| words::store(&e))? {
-        Ingested::Inserted { artifact, epoch } => {
-            let event = ArtifactEvent { artifact, ecosystem: id.ecosystem, epoch, dispatch: 0 };
-            announce(edge, event).await;
-            Ok(())
-        }
-        Ingested::Known { .. } => Ok(()),
-        Ingested::Diverged { on_record, .. } => Err(words::diverged(id, on_record)),
-    }
-}
-
-/// When the version was first seen, which is now if it never was; `None` when nobody asks. What no listing needs to have is put on
-/// record here, also while no policy asks for an age: one may one day.
-async fn first_seen(edge: &Edge, id: &ArtifactId, listing: InListing) -> Result<Option<Timestamp>, Refusal> {
-    let attested = match listing {
-        InListing::Listed { .. } if edge.policy.min_age(id.ecosystem, &id.package).is_zero() => {
-            return Ok(None);
-        }
-        InListing::Listed { attested } => attested,
-        InListing::NotNeeded => false,
-    };
-    let versions = [(id.version.clone(), attested)];
-    let seen = edge.store.first_seen(id.ecosystem, &id.package, &versions).await;
-    Ok(seen.map_err(|e| words::store(&e))?.get(&id.version).copied())
-}
-
-/// Publishes; a lost event costs time only, since the sweeper finds the row.
-pub(crate) async fn announce(edge: &Edge, event: ArtifactEvent) {
-    let bus = edge.bus.borrow().clone();
-    let Some(bus) = bus else {
-        tracing::warn!(artifact = %event.artifact, "NATS is away; the sweeper will publish the event");
-        return;
-    };
-    if let Err(error) = bus.publish_fetched(&[event]).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "cannot publish an event; the sweeper will");
-    }
 }
 
 #[cfg(test)]

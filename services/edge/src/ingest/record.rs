@@ -1,0 +1,208 @@
+//! Putting a fetch on record: the upstream's metadata is kept, what was fetched is signed, and then the row is written and the bell
+//! rung.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use touchstone_blobs::Contents;
+use touchstone_bus::ArtifactEvent;
+use touchstone_custody::{FetchStatement, KeyKind, KeyRing};
+use touchstone_domain::{ArtifactId, Evidence, EvidenceKind, KeyId, Refusal, Sha256, Sighting, SignedBy};
+use touchstone_store::{ArtifactStatus, Ingested, NewArtifact};
+use url::Url;
+
+use super::{Cause, sign, storage};
+use crate::{
+    locate::{Found, InListing},
+    state::Edge,
+    words,
+};
+
+/// The software that fetches name.
+const SOFTWARE: &str = concat!("touchstone/", env!("CARGO_PKG_VERSION"));
+/// In place of a number of dispatches: JetStream takes the event of another fetch although it took one of this epoch just now.
+const FETCHED_AGAIN: i16 = -1;
+
+/// Why an artifact that waits for its decision has to be fetched again, if it has.
+pub(crate) async fn needed_again(edge: &Edge, status: &ArtifactStatus) -> Option<Cause> {
+    if !edge.blobs.contains(status.gate.sha256).await.unwrap_or(true) {
+        return Some(Cause::Copy);
+    }
+    let own = edge.signing.signer.key_id();
+    needs_record(&edge.ring.borrow(), &status.fetch_keys, own).then_some(Cause::Record)
+}
+
+/// Whether none of the keys that signed fetches counts any more, and our own, which signs the next, does. Whether what they signed is
+/// dated within their windows is promote's to say.
+fn needs_record(ring: &KeyRing, signed: &[KeyId], own: KeyId) -> bool {
+    let counts = |key: &KeyId| {
+        ring.entry(*key).is_some_and(|entry| entry.kind == KeyKind::Fetch && entry.revoked.is_none())
+    };
+    !signed.iter().any(counts) && counts(&own)
+}
+
+/// What is known of a fetch once it is signed.
+pub(super) struct Signed {
+    first_seen: Timestamp,
+    evidence: Evidence,
+    pub(super) fetch: SignedBy,
+}
+
+/// Keeps what the upstream's metadata says, and signs what was fetched.
+pub(super) async fn signed(
+    edge: &Edge,
+    id: &ArtifactId,
+    found: &Found,
+    url: &Url,
+    contents: &Contents,
+) -> Result<Signed, Refusal> {
+    let now = edge.clock.now();
+    let first_seen = first_seen(edge, id, found.listing).await?.unwrap_or(now);
+    let Found { located, document, .. } = found;
+    let statement = FetchStatement {
+        environment: edge.signing.environment.to_string(),
+        id: id.clone(),
+        sha256: contents.sha256,
+        sha512: contents.sha512,
+        size: contents.size,
+        chunk_root: contents.chunks.root(),
+        upstream_url: url.to_string(),
+        published_at: located.published_at,
+        first_seen,
+        fetched_at: now,
+        evidence: vec![],
+        software: SOFTWARE.to_owned(),
+    };
+    let keeping =
+        async { edge.blobs.put_bytes(located.evidence.clone()).await.map_err(|error| storage(&error)) };
+    let signing = sign::fetch(edge, statement, located.evidence.clone());
+    let (entry, fetch) = tokio::try_join!(keeping, signing)?;
+    let evidence = Evidence {
+        kind: EvidenceKind::MetadataEntry,
+        url: document.to_string(),
+        sha256: entry.sha256,
+        size: entry.size,
+        seen_at: now,
+    };
+    Ok(Signed { first_seen, evidence, fetch })
+}
+
+/// Writes the row, and rings the bell.
+pub(super) async fn record(
+    edge: &Arc<Edge>,
+    id: &ArtifactId,
+    found: Found,
+    url: Url,
+    (contents, signed): (Contents, Signed),
+) -> Result<(), Refusal> {
+    let located = found.located;
+    let sighting = Sighting { published_at: located.published_at, first_seen: signed.first_seen };
+    let new = NewArtifact {
+        id: id.clone(),
+        sha256: contents.sha256,
+        sha512: contents.sha512,
+        size: contents.size,
+        chunks: contents.chunks,
+        upstream_url: url.to_string(),
+        published_at: located.published_at,
+        claims: located.claims,
+        evidence: vec![signed.evidence],
+        requirement: edge.policy.requirement(id.ecosystem, &id.package),
+        policy_epoch: edge.policy_epoch,
+        eligible_at: edge.policy.eligible_at(id.ecosystem, &id.package, sighting),
+        fetch: signed.fetch,
+    };
+    match edge.store.ingest(&new).await.map_err(|e| words::store(&e))? {
+        Ingested::Inserted { artifact, epoch } => {
+            let event = ArtifactEvent { artifact, ecosystem: id.ecosystem, epoch, dispatch: 0 };
+            announce(edge, event).await;
+            Ok(())
+        }
+        Ingested::Known { .. } => Ok(()),
+        Ingested::Diverged { on_record, .. } => Err(words::diverged(id, on_record)),
+    }
+}
+
+/// Puts another fetch of the bytes on record, and rings the bell if they still wait for a decision: it may be all that was missing.
+pub(super) async fn record_again(
+    edge: &Arc<Edge>,
+    id: &ArtifactId,
+    sha256: Sha256,
+    fetch: &SignedBy,
+) -> Result<(), Refusal> {
+    let status = edge.store.status(id).await.map_err(|e| words::store(&e))?;
+    let Some(status) = status.filter(|status| status.gate.sha256 == sha256) else {
+        return Err(words::unavailable("what is on record has changed meanwhile"));
+    };
+    edge.store.record_fetch(status.artifact(), fetch).await.map_err(|e| words::store(&e))?;
+    if status.state().is_pending() {
+        let (artifact, ecosystem, epoch) = (status.artifact(), id.ecosystem, status.gate.epoch);
+        announce(edge, ArtifactEvent { artifact, ecosystem, epoch, dispatch: FETCHED_AGAIN }).await;
+    }
+    Ok(())
+}
+
+/// When the version was first seen, which is now if it never was. It is put on record, and signed, also while no policy asks for an
+/// age: one may one day.
+async fn first_seen(edge: &Edge, id: &ArtifactId, listing: InListing) -> Result<Option<Timestamp>, Refusal> {
+    let attested = match listing {
+        InListing::Listed { attested } => attested,
+        InListing::NotNeeded => false,
+    };
+    let versions = [(id.version.clone(), attested)];
+    let seen = edge.store.first_seen(id.ecosystem, &id.package, &versions).await;
+    Ok(seen.map_err(|e| words::store(&e))?.get(&id.version).copied())
+}
+
+/// Publishes; a lost event costs time only, since the sweeper finds the row.
+pub(crate) async fn announce(edge: &Edge, event: ArtifactEvent) {
+    let bus = edge.bus.borrow().clone();
+    let Some(bus) = bus else {
+        tracing::warn!(artifact = %event.artifact, "NATS is away; the sweeper will publish the event");
+        return;
+    };
+    if let Err(error) = bus.publish_fetched(&[event]).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "cannot publish an event; the sweeper will");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use touchstone_custody::{KeyEntry, LocalSigner, Revoked, Signer as _};
+
+    use super::*;
+
+    fn entry(kind: KeyKind, seed: u8, revoked: Option<Revoked>) -> KeyEntry {
+        let public = LocalSigner::from_seed(kind, [seed; 32]).expect("a key").public();
+        KeyEntry { kind, public, not_before: Timestamp::UNIX_EPOCH, not_after: None, revoked }
+    }
+
+    #[test]
+    fn an_artifact_is_fetched_again_when_no_key_that_signed_a_fetch_counts_any_more() {
+        let revoked = Revoked { at: Timestamp::UNIX_EPOCH, reason: "lost".into() };
+        let ring = vec![
+            entry(KeyKind::Fetch, 1, None),
+            entry(KeyKind::Fetch, 2, None),
+            entry(KeyKind::Fetch, 3, Some(revoked)),
+            entry(KeyKind::Hash, 4, None),
+        ];
+        let ring = KeyRing::new(ring).expect("a ring");
+        let id = |seed| LocalSigner::from_seed(KeyKind::Fetch, [seed; 32]).expect("a key").key_id();
+        for (signed, own, needed) in [
+            (&[][..], 1, true),
+            (&[1][..], 1, false),
+            (&[2][..], 1, false),
+            (&[3, 2][..], 1, false),
+            (&[3][..], 1, true),
+            (&[4][..], 1, true),
+            (&[5][..], 1, true),
+            // another fetch would be of no use either
+            (&[][..], 3, false),
+            (&[3][..], 4, false),
+            (&[5][..], 5, false),
+        ] {
+            let keys: Vec<_> = signed.iter().map(|seed| id(*seed)).collect();
+            assert_eq!(needs_record(&ring, &keys, id(own)), needed, "{signed:?} {own}");
+        }
+    }
+}
