@@ -1,5 +1,5 @@
--- in-toto layouts: one for each requirement, signed by promote whenever the key ring changes, and daily. A hint like every row:
--- whoever hands one out verifies the envelope.
+-- layout: what a chain of signed records must have, for each requirement there can be: the hint of an envelope that promote signs
+-- whenever the key ring changes, and daily. Whoever hands one out verifies it first.
 CREATE TABLE layout (
     id          bigint      GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     required    bigint      NOT NULL CHECK (required > 0),
@@ -8,10 +8,10 @@ CREATE TABLE layout (
     key         bytea       NOT NULL CHECK (octet_length(key) = 32),
     envelope    bytea       NOT NULL CHECK (octet_length(envelope) = 32),
     pack        bytea       NOT NULL CHECK (octet_length(pack) = 32),
-    pack_offset bigint      NOT NULL CHECK (pack_offset >= 0),
-    pack_size   bigint      NOT NULL CHECK (pack_size > 0),
+    pack_offset integer     NOT NULL CHECK (pack_offset >= 0),
+    pack_size   integer     NOT NULL CHECK (pack_size BETWEEN 1 AND 65536),
     expires_at  timestamptz NOT NULL,
-    at          timestamptz NOT NULL DEFAULT clock_timestamp()
+    at          timestamptz NOT NULL DEFAULT now()
 );
 CREATE INDEX layout_latest ON layout (required, tolerated, id DESC);
 

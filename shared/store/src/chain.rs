@@ -21,6 +21,8 @@ pub struct Chain {
     pub promotion: Option<SignedBy>,
     /// The checks that the gate requires.
     pub required: CheckSet,
+    /// Those of them that may find nothing to check; which layout verifies the chain depends on both.
+    pub tolerated: CheckSet,
     /// Where the promotion is in the transparency log, if it is there already.
     pub log_index: Option<u64>,
 }
