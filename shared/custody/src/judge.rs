@@ -1,14 +1,20 @@
 //! What signatures say of an artifact, whatever rows say: which verdicts count, and whether they approve.
 //!
-//! *Invariant:* the requirement is that of the policy that promote itself was given, and ages count by promote's clock from signed
-//! dates. A row can only make less pass.
+//! A row is compared with what was signed before it counts, so that the history that people read is the one that decided. Of a
+//! fetch the address is not compared: bytes that were fetched again may have come from elsewhere, and the digests say what they are.
+//!
+//! *Invariant:* the requirement is that of the policy that promote itself was given, and that of the gate: both must be fulfilled,
+//! by verified verdicts alone. Ages count by promote's clock from signed dates. A row can only make less pass.
+
+mod row;
 
 use jiff::Timestamp;
 use touchstone_domain::{
-    ArtifactId, EnvelopeRef, Gate, GateDelta, KeyId, NotCounted, Policy, Sha256, Sha512, Verdict,
+    Admission, ArtifactId, CheckKind, CheckSet, EnvelopeRef, Gate, GateDelta, HoldReason, HoldSet, KeyId,
+    NotCounted, Policy, Sha256, Sha512, Sighting, Verdict, count,
 };
 
-use crate::{Approver, KeyRing, Refused};
+use crate::{Approver, FetchStatement, KeyRing, Refused, Signed, VerdictStatement, verify_many};
 
 /// What Postgres has of one artifact in the epoch of its gate. UNVERIFIED.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -69,6 +75,23 @@ pub enum NotSigned {
     NotCounted(#[from] NotCounted),
 }
 
+impl NotSigned {
+    /// The stable code: `unsigned`, `missing`, those of [`Refused::code`], `differs`, `other_artifact`, `other_bytes`,
+    /// `stale_epoch`, `chunk_root`.
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Unsigned => "unsigned",
+            Self::Missing => "missing",
+            Self::Refused(refused) => refused.code(),
+            Self::Field { .. } => "differs",
+            Self::NotCounted(NotCounted::OtherArtifact { .. }) => "other_artifact",
+            Self::NotCounted(NotCounted::OtherBytes { .. }) => "other_bytes",
+            Self::NotCounted(NotCounted::StaleEpoch { .. }) => "stale_epoch",
+            Self::NotCounted(NotCounted::ChunkRoot { .. }) => "chunk_root",
+        }
+    }
+}
+
 /// All that verified verdicts and the policy say together: permission to sign a serve record. Only [`judge`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approval {
@@ -88,36 +111,283 @@ impl Approval {
         &self.gate
     }
 
+    /// The epoch of the policy that approves: that which promote was given.
+    pub const fn policy_epoch(&self) -> i32 {
+        self.policy_epoch
+    }
+
     /// The keys that it rests on.
     pub fn keys(&self) -> impl Iterator<Item = KeyId> {
         self.rests_on.iter().map(|approver| approver.key)
     }
 }
 
+/// Why nothing is approved; the first of them that applies.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Withheld {
+    /// Checks vetoed it: a verified failure, or a denial that the row has.
+    #[error("{denied} denied it")]
+    Rejected {
+        /// Those checks.
+        denied: CheckSet,
+    },
+    /// The gate requires checks that no verified verdict answers with an approval.
+    #[error("no signed approval is there from {missing}")]
+    Checks {
+        /// Those checks.
+        missing: CheckSet,
+    },
+    /// Something other than its age holds it.
+    #[error("it is held")]
+    Held(HoldSet),
+    /// The policy denies it, or says that the name is internal.
+    #[error("the policy does not admit it")]
+    NotAdmitted,
+    /// The gate's requirement is fulfilled, but that of the policy is not: it asks for more.
+    #[error("the policy asks for more: {missing}")]
+    Policy {
+        /// The checks that it requires besides, or that it does not excuse, or whose failure it does not overlook.
+        missing: CheckSet,
+    },
+    /// No signed fetch of these bytes counts; this is what the latest one lacks.
+    #[error("no fetch of it counts")]
+    Fetch(#[source] NotSigned),
+    /// It is younger than the policy asks for.
+    #[error("it is too young until {0}")]
+    Age(Timestamp),
+}
+
 /// What came of a case.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
-    /// The bits of the verdicts that count.
+    /// The bits of the verdicts that count, one entry for each.
     pub deltas: Vec<GateDelta>,
     /// The rows that do not count, and why.
     pub refused: Vec<(i64, NotSigned)>,
-    /// Why no fetch counts, if there is one that does not and none that does.
-    pub fetch: Result<(), NotSigned>,
+    /// The required checks of the gate that no verified verdict answers.
+    pub missing: CheckSet,
+    /// The answers that the row has, and that no verified verdict backs.
+    pub unbacked: CheckSet,
     /// Permission to sign, if the verified verdicts fulfil both the gate's requirement and the policy's.
-    pub approval: Option<Approval>,
-    /// Whether the verified verdicts fulfil the gate's requirement, but not that of the policy: it asks for more.
-    pub policy_asks_more: bool,
+    pub approval: Result<Approval, Withheld>,
 }
 
 /// Judges. `envelopes` are the bytes of the case's fetches, then of its verdicts, in their order; `None` where there is none.
 /// `policy_epoch` is that of `policy`, the one that promote was given.
 pub fn judge(
-    _case: &Case,
-    _envelopes: &[Option<&[u8]>],
-    _ring: &KeyRing,
-    _policy: (&Policy, i32),
-    _environment: &str,
-    _now: Timestamp,
+    case: &Case,
+    envelopes: &[Option<&[u8]>],
+    ring: &KeyRing,
+    policy: (&Policy, i32),
+    environment: &str,
+    now: Timestamp,
 ) -> Judged {
-    todo!("promote helper")
+    let mut judged = judge_many(&[(case, envelopes)], ring, policy, environment, now);
+    judged.pop().expect("one answer for one case")
 }
+
+/// Judges many cases at once, which is cheaper than one by one; answers in their order.
+pub fn judge_many(
+    cases: &[(&Case, &[Option<&[u8]>])],
+    ring: &KeyRing,
+    policy: (&Policy, i32),
+    environment: &str,
+    now: Timestamp,
+) -> Vec<Judged> {
+    let mut fetches = Vec::new();
+    let mut verdicts = Vec::new();
+    for (case, envelopes) in cases {
+        let (of_fetches, of_verdicts) = envelopes.split_at(case.fetches.len().min(envelopes.len()));
+        fetches.extend(of_fetches.iter().copied().flatten());
+        verdicts.extend(of_verdicts.iter().take(case.verdicts.len()).copied().flatten());
+    }
+    let mut fetches = verify_many::<FetchStatement>(&fetches, ring).into_iter();
+    let mut verdicts = verify_many::<VerdictStatement>(&verdicts, ring).into_iter();
+    let rules = Rules { policy: policy.0, policy_epoch: policy.1, environment, now };
+    cases
+        .iter()
+        .map(|(case, envelopes)| {
+            let mut there = envelopes.iter().map(Option::is_some);
+            let mut next = || there.next().unwrap_or(false);
+            let of_fetches = case.fetches.iter().map(|_| next().then(|| fetches.next()).flatten());
+            let of_fetches: Vec<_> = of_fetches.collect();
+            let of_verdicts = case.verdicts.iter().map(|_| next().then(|| verdicts.next()).flatten());
+            let of_verdicts = of_verdicts.collect();
+            rules.judge(case, of_fetches, of_verdicts)
+        })
+        .collect()
+}
+
+type Opened<T> = Option<Result<Signed<T>, Refused>>;
+
+/// What promote itself was given.
+struct Rules<'a> {
+    policy: &'a Policy,
+    policy_epoch: i32,
+    environment: &'a str,
+    now: Timestamp,
+}
+
+impl Rules<'_> {
+    fn judge(
+        &self,
+        case: &Case,
+        fetches: Vec<Opened<FetchStatement>>,
+        verdicts: Vec<Opened<VerdictStatement>>,
+    ) -> Judged {
+        let mut tally = Tally::new(case, self.policy);
+        for (stored, opened) in case.verdicts.iter().zip(verdicts) {
+            let counted = self.verdict(case, stored, opened).and_then(|signed| tally.count(&signed));
+            if let Err(reason) = counted {
+                tally.refused.push((stored.row, reason));
+            }
+        }
+        let fetch = self.fetch(case, fetches);
+        let approval = self.approve(case, &tally, fetch);
+        let answered = tally.gate.ok.union(tally.gate.deny).union(tally.gate.undecided);
+        Judged {
+            missing: tally.gate.missing(),
+            unbacked: case.gate.ok.union(case.gate.undecided).minus(answered),
+            deltas: tally.deltas,
+            refused: tally.refused,
+            approval,
+        }
+    }
+
+    /// Whether a row is what was signed.
+    fn verdict(
+        &self,
+        case: &Case,
+        stored: &StoredVerdict,
+        opened: Opened<VerdictStatement>,
+    ) -> Result<Signed<VerdictStatement>, NotSigned> {
+        let by = stored.signed.as_ref().ok_or(NotSigned::Unsigned)?;
+        let signed = opened.ok_or(NotSigned::Missing)??;
+        if signed.envelope() != by.envelope.sha256 {
+            return Err(NotSigned::Missing);
+        }
+        row::verdict(case, stored, by.key, &signed, self.environment)?;
+        Ok(signed)
+    }
+
+    /// The latest fetch that counts.
+    fn fetch(
+        &self,
+        case: &Case,
+        fetches: Vec<Opened<FetchStatement>>,
+    ) -> Result<Signed<FetchStatement>, NotSigned> {
+        let mut problem = None;
+        for (envelope, opened) in case.fetches.iter().zip(fetches) {
+            let counted = opened.ok_or(NotSigned::Missing).and_then(|opened| {
+                let signed = opened?;
+                if signed.envelope() != envelope.sha256 {
+                    return Err(NotSigned::Missing);
+                }
+                row::fetch(case, signed.statement(), self.environment)?;
+                Ok(signed)
+            });
+            match counted {
+                Ok(signed) => return Ok(signed),
+                Err(reason) => problem = problem.or(Some(reason)),
+            }
+        }
+        Err(problem.unwrap_or(NotSigned::Unsigned))
+    }
+
+    fn approve(
+        &self,
+        case: &Case,
+        tally: &Tally,
+        fetch: Result<Signed<FetchStatement>, NotSigned>,
+    ) -> Result<Approval, Withheld> {
+        let (gate, own) = (&tally.gate, &tally.own);
+        let denied = case.gate.deny.union(gate.deny).intersection(gate.requirement.veto());
+        if !denied.is_empty() {
+            return Err(Withheld::Rejected { denied });
+        }
+        let missing = gate.requirement.required().minus(gate.ok);
+        if !missing.is_empty() {
+            return Err(Withheld::Checks { missing });
+        }
+        let held = HoldSet::from_mask(case.gate.hold.mask() & !HoldSet::of(HoldReason::Age).mask());
+        if !held.is_empty() {
+            return Err(Withheld::Held(held));
+        }
+        match self.policy.admit(&case.id, case.gate.sha256) {
+            Admission::Admitted => {}
+            Admission::Denied { .. } | Admission::Internal => return Err(Withheld::NotAdmitted),
+        }
+        let denied = case.gate.deny.union(own.deny).intersection(own.requirement.veto());
+        let missing = own.requirement.required().minus(own.ok).union(denied);
+        if !missing.is_empty() {
+            return Err(Withheld::Policy { missing });
+        }
+        let fetch = fetch.map_err(Withheld::Fetch)?;
+        self.old_enough(case, fetch.statement())?;
+        let mut rests_on = vec![Approver { check: None, key: fetch.key(), envelope: fetch.envelope() }];
+        rests_on.extend(tally.approvers());
+        Ok(Approval {
+            environment: self.environment.to_owned(),
+            gate: case.gate,
+            id: case.id.clone(),
+            sha512: case.sha512,
+            size: case.size,
+            policy_epoch: self.policy_epoch,
+            policy: self.policy.digest(),
+            rests_on,
+        })
+    }
+
+    fn old_enough(&self, case: &Case, fetch: &FetchStatement) -> Result<(), Withheld> {
+        let seen = Sighting { published_at: fetch.published_at, first_seen: fetch.first_seen };
+        match self.policy.eligible_at(case.id.ecosystem, &case.id.package, seen) {
+            Some(until) if until > self.now => Err(Withheld::Age(until)),
+            Some(_) | None => Ok(()),
+        }
+    }
+}
+
+/// The verified verdicts, counted from nothing: towards the gate's requirement, and towards the policy's.
+struct Tally {
+    gate: Gate,
+    own: Gate,
+    deltas: Vec<GateDelta>,
+    refused: Vec<(i64, NotSigned)>,
+    /// The first approval of each check.
+    approvals: Vec<(CheckKind, KeyId, Sha256)>,
+}
+
+impl Tally {
+    fn new(case: &Case, policy: &Policy) -> Self {
+        let none = CheckSet::EMPTY;
+        let gate = Gate { ok: none, deny: none, undecided: none, hold: HoldSet::EMPTY, ..case.gate };
+        let requirement = policy.requirement(case.id.ecosystem, &case.id.package);
+        let own = Gate { requirement, ..gate };
+        Self { gate, own, deltas: vec![], refused: vec![], approvals: vec![] }
+    }
+
+    fn count(&mut self, signed: &Signed<VerdictStatement>) -> Result<(), NotSigned> {
+        let verdict = &signed.statement().verdict;
+        let (delta, own) = (count(verdict, &self.gate)?, count(verdict, &self.own)?);
+        self.gate.apply(&delta);
+        self.own.apply(&own);
+        let approves = !delta.ok().union(own.ok()).is_empty();
+        if approves && self.approvals.iter().all(|(check, ..)| *check != verdict.check) {
+            self.approvals.push((verdict.check, signed.key(), signed.envelope()));
+        }
+        self.deltas.push(delta);
+        Ok(())
+    }
+
+    /// What an approval rests on, in the order of the checks.
+    fn approvers(&self) -> impl Iterator<Item = Approver> {
+        let required = self.gate.requirement.required().union(self.own.requirement.required());
+        required.iter().filter_map(|check| {
+            let (_, key, envelope) = self.approvals.iter().find(|(of, ..)| *of == check)?;
+            Some(Approver { check: Some(check), key: *key, envelope: *envelope })
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
