@@ -15,6 +15,8 @@ mod attestation;
 mod document;
 mod pattern;
 
+use std::sync::OnceLock;
+
 use jiff::{SignedDuration, Timestamp};
 use serde::Deserialize;
 
@@ -35,6 +37,7 @@ const GO_TOOLCHAIN: &str = "golang.org/toolchain";
 #[derive(Clone, Debug, Default)]
 pub struct Policy {
     document: String,
+    digest: OnceLock<Sha256>,
     modes: RawModes,
     private_modules: Vec<Pattern>,
     forks: Vec<Pattern>,
@@ -149,6 +152,7 @@ impl Policy {
         let modules = |pattern: String| Pattern::of_modules(&pattern);
         Ok(Self {
             document: document.to_owned(),
+            digest: OnceLock::new(),
             private_modules: numbered("sumdb.private", raw.sumdb.private, modules)?,
             forks: numbered("go.forks", raw.go.forks, modules)?,
             modes: raw.attestations,
@@ -165,9 +169,9 @@ impl Policy {
         &self.document
     }
 
-    /// The digest of the text, which names the policy in every verdict.
+    /// The digest of the text, which names the policy in every serve record; computed once.
     pub fn digest(&self) -> Sha256 {
-        Sha256::of(self.document.as_bytes())
+        *self.digest.get_or_init(|| Sha256::of(self.document.as_bytes()))
     }
 
     /// How many rules, deny entries and internal namespaces there are.
