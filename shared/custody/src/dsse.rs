@@ -194,19 +194,15 @@ pub fn verify_many<T: Statement>(envelopes: &[&[u8]], ring: &KeyRing) -> Vec<Res
 
 /// Verifies one.
 pub(crate) fn verify<T: Statement>(bytes: &[u8], ring: &KeyRing) -> Result<Signed<T>, Refused> {
-    let envelope = Envelope::parse(bytes)?;
-    let key = envelope.key;
-    let entry = ring.entry(key).ok_or(KeyProblem::Unknown(key))?;
-    if !envelope.is_signed_with(&entry.public) {
-        return Err(Refused::Signature(key));
-    }
-    let statement = T::parse(&envelope.payload)?;
+    let Envelope { payload, key, signature: _ } = opened(bytes, ring)?;
+    let statement = T::parse(&payload)?;
     ring.accept(key, statement.kind(), statement.dated())?;
     Ok(Signed { statement, key, envelope: Sha256::of(bytes) })
 }
 
-impl<T> Signed<T> {
-    pub(crate) fn into_statement(self) -> T {
-        self.statement
-    }
+/// The envelope, if its signature is that of the key in the ring that it names. Whether that key counts for it is still to be asked.
+pub(crate) fn opened(bytes: &[u8], ring: &KeyRing) -> Result<Envelope, Refused> {
+    let envelope = Envelope::parse(bytes)?;
+    let entry = ring.entry(envelope.key).ok_or(KeyProblem::Unknown(envelope.key))?;
+    if envelope.is_signed_with(&entry.public) { Ok(envelope) } else { Err(Refused::Signature(envelope.key)) }
 }

@@ -13,7 +13,7 @@ use touchstone_domain::{
 };
 
 use crate::{
-    KeyKind, KeyRing, Refused, SignError, Signed, Signer,
+    KeyKind, KeyRing, Refused, SignError, Signed, Signer, artifact_purl,
     dsse::{self, Statement},
     layout::FETCH_STEP,
 };
@@ -22,7 +22,7 @@ use wire::{Fields, Found, Link, bounded};
 
 mod wire;
 
-pub(crate) use wire::coordinate;
+pub(crate) use wire::{coordinate, exact};
 
 /// Why a payload is no statement.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,12 +37,6 @@ pub struct StatementError {
 impl StatementError {
     pub(crate) fn new(field: &'static str, problem: impl Into<String>) -> Self {
         Self { field, problem: problem.into() }
-    }
-}
-
-impl From<StatementError> for SignError {
-    fn from(error: StatementError) -> Self {
-        Self::Failed(error.to_string())
     }
 }
 
@@ -98,7 +92,7 @@ impl FetchStatement {
         self.check()?;
         let mut fields = Fields::default();
         fields.put("environment", &self.environment);
-        fields.put("purl", &self.id);
+        fields.put("purl", artifact_purl(&self.id));
         fields.put("sha512", self.sha512);
         fields.put("size", self.size);
         fields.put("chunk_root", self.chunk_root);
@@ -132,7 +126,7 @@ impl VerdictStatement {
         let reason = serde_json::to_string(&verdict.outcome.reason).expect("a reason is JSON");
         let mut fields = Fields::default();
         fields.put("environment", &self.environment);
-        fields.put("purl", &self.id);
+        fields.put("purl", artifact_purl(&self.id));
         fields.put("sha512", self.sha512);
         fields.put("size", self.size);
         fields.put("upstream_url", &self.upstream_url);
@@ -183,10 +177,10 @@ impl Statement for FetchStatement {
         if read.step() != FETCH_STEP {
             return Err(StatementError::new("name", "it is not fetch"));
         }
-        let (file, sha256) = read.product()?;
+        let sha256 = read.product()?;
         let statement = Self {
             environment: fields.text("environment")?,
-            id: coordinate("purl", &fields.text("purl")?, file)?,
+            id: coordinate("purl", &fields.text("purl")?)?,
             sha256,
             sha512: fields.take("sha512")?,
             size: fields.take("size")?,
@@ -219,13 +213,13 @@ impl Statement for VerdictStatement {
         let (mut fields, read) = wire::read(payload)?;
         let check: CheckKind =
             read.step().parse().map_err(|_| StatementError::new("name", "it is not that of a check"))?;
-        let (file, sha256) = read.material()?;
+        let sha256 = read.material()?;
         let kind: OutcomeKind = fields.take("outcome")?;
         let reason: Reason = serde_json::from_str(&fields.text("reason")?)
             .map_err(|e| StatementError::new("reason", e.to_string()))?;
         let statement = Self {
             environment: fields.text("environment")?,
-            id: coordinate("purl", &fields.text("purl")?, file)?,
+            id: coordinate("purl", &fields.text("purl")?)?,
             sha512: fields.take("sha512")?,
             size: fields.take("size")?,
             upstream_url: fields.text("upstream_url")?,

@@ -1,14 +1,19 @@
 //! Serve records: the signed permission to serve bytes under a coordinate, as a SLSA Verification Summary Attestation v1, and the
 //! type that serving takes.
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 use jiff::Timestamp;
-use touchstone_domain::{
-    ArtifactId, CheckKind, ChunkError, ChunkList, KeyId, Sha256, Sha512,
+use touchstone_domain::{ArtifactId, CheckKind, ChunkError, ChunkList, KeyId, Sha256, Sha512};
+
+use crate::{
+    KeyKind, KeyRing, Refused, Revocation, Revocations, SignError, Signer, artifact_purl,
+    dsse::{self, Envelope},
 };
 
-use crate::{KeyRing, Refused, Revocation, Revocations, SignError, Signer};
+use vsa::Vsa;
+
+mod vsa;
 
 /// The predicate type of a serve record.
 pub const VSA_TYPE: &str = "https://slsa.dev/verification_summary/v1";
@@ -79,8 +84,8 @@ pub enum RecordMismatch {
         /// What it says.
         found: String,
     },
-    /// A key that it rests on was revoked.
-    #[error("the serve record rests on the key {key}, which was revoked: {reason}")]
+    /// A key that it rests on, or its own, was revoked or is not in the ring.
+    #[error("the serve record rests on the key {key}, which does not count any more: {reason}")]
     Key {
         /// The key.
         key: KeyId,
@@ -97,18 +102,61 @@ pub enum RecordMismatch {
 
 impl ServeRecord {
     /// Verifies an envelope: signature, key, shape. What it permits is [`PromotedArtifact::bind`]'s to say.
-    pub fn verify(_envelope: &[u8], _ring: &KeyRing) -> Result<Self, Refused> {
-        todo!("custody helper")
+    pub fn verify(envelope: &[u8], ring: &KeyRing) -> Result<Self, Refused> {
+        let Envelope { payload, key, signature: _ } = dsse::opened(envelope, ring)?;
+        let record = Vsa::read(&payload, key)?;
+        ring.accept(key, KeyKind::Promote, record.promoted_at)?;
+        Ok(record)
     }
 
     /// Signs what was approved; only promote has the key, and only [`crate::judge`] makes an approval.
     pub fn sign(
-        _approval: &crate::Approval,
-        _serial: i64,
-        _promoted_at: Timestamp,
-        _signer: &dyn Signer,
+        approval: &crate::Approval,
+        serial: i64,
+        promoted_at: Timestamp,
+        signer: &dyn Signer,
     ) -> Result<Vec<u8>, SignError> {
-        todo!("custody helper")
+        let record = Self {
+            environment: approval.environment.clone(),
+            id: approval.id.clone(),
+            sha256: approval.gate.sha256,
+            sha512: approval.sha512,
+            size: approval.size,
+            chunk_root: approval.gate.chunk_root,
+            epoch: approval.gate.epoch,
+            policy_epoch: approval.policy_epoch,
+            policy: approval.policy,
+            serial,
+            promoted_at,
+            rests_on: approval.rests_on.clone(),
+            key: signer.key_id(),
+        };
+        dsse::sign(signer, &Vsa::of(&record).to_payload())
+    }
+
+    fn check_fields(&self, expected: &Expected<'_>) -> Result<(), RecordMismatch> {
+        let (found, file) = (artifact_purl(&self.id), artifact_purl(expected.id));
+        same("environment", expected.environment, self.environment.as_str())?;
+        same("purl", &file, &found)?;
+        same("sha256", &expected.sha256, &self.sha256)?;
+        same("sha512", &expected.sha512, &self.sha512)?;
+        same("size", &expected.size, &self.size)?;
+        same("chunk_root", &expected.chunk_root, &self.chunk_root)?;
+        same("epoch", &expected.epoch, &self.epoch)?;
+        same("serial", &expected.serial, &self.serial)
+    }
+
+    fn check_keys(&self, ring: &KeyRing) -> Result<(), RecordMismatch> {
+        let steps = self.rests_on.iter().map(|approver| approver.key);
+        for key in std::iter::once(self.key).chain(steps) {
+            let reason = match ring.entry(key).map(|entry| &entry.revoked) {
+                Some(None) => continue,
+                Some(Some(revoked)) => revoked.reason.clone(),
+                None => "it is not in the key ring".to_owned(),
+            };
+            return Err(RecordMismatch::Key { key, reason });
+        }
+        Ok(())
     }
 
     /// The coordinate.
@@ -157,6 +205,16 @@ impl ServeRecord {
     }
 }
 
+fn same<T>(field: &'static str, expected: &T, found: &T) -> Result<(), RecordMismatch>
+where
+    T: PartialEq + Display + ?Sized,
+{
+    if expected == found {
+        return Ok(());
+    }
+    Err(RecordMismatch::Field { field, expected: expected.to_string(), found: found.to_string() })
+}
+
 /// An artifact that may be served: all that the serving code accepts.
 #[derive(Clone, Debug)]
 pub struct PromotedArtifact {
@@ -168,13 +226,17 @@ impl PromotedArtifact {
     /// Binds a verified record to what was asked for, to what is on record, to the keys and revocations known now, and to the
     /// chunk list that its bytes are verified with.
     pub fn bind(
-        _record: Arc<ServeRecord>,
-        _expected: &Expected<'_>,
-        _ring: &KeyRing,
-        _revocations: &Revocations,
-        _chunks: ChunkList,
+        record: Arc<ServeRecord>,
+        expected: &Expected<'_>,
+        ring: &KeyRing,
+        revocations: &Revocations,
+        chunks: ChunkList,
     ) -> Result<Self, RecordMismatch> {
-        todo!("custody helper")
+        record.check_fields(expected)?;
+        record.check_keys(ring)?;
+        revocations.check(&record)?;
+        let chunks = chunks.verified(record.chunk_root)?;
+        Ok(Self { record, chunks })
     }
 
     /// The record.

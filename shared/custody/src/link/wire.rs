@@ -104,13 +104,13 @@ impl ReadLink {
         &self.0.name
     }
 
-    /// The file that the step made.
-    pub(super) fn product(&self) -> Result<(&str, Sha256), StatementError> {
+    /// The digest of the file that the step made.
+    pub(super) fn product(&self) -> Result<Sha256, StatementError> {
         the_file("products", &self.0.products)
     }
 
-    /// The file that the step looked at.
-    pub(super) fn material(&self) -> Result<(&str, Sha256), StatementError> {
+    /// The digest of the file that the step looked at.
+    pub(super) fn material(&self) -> Result<Sha256, StatementError> {
         the_file("materials", &self.0.materials)
     }
 
@@ -126,14 +126,14 @@ impl ReadLink {
     }
 }
 
-/// The one that is in no directory.
-fn the_file<'a>(field: &'static str, artifacts: &'a Artifacts) -> Result<(&'a str, Sha256), StatementError> {
+/// The digest of the one that is in no directory.
+fn the_file(field: &'static str, artifacts: &Artifacts) -> Result<Sha256, StatementError> {
     let mut files = artifacts.iter().filter(|(path, _)| !path.value().contains('/'));
-    let (Some((path, digests)), None) = (files.next(), files.next()) else {
+    let (Some((_, digests)), None) = (files.next(), files.next()) else {
         return Err(StatementError::new(field, "there is not exactly one file"));
     };
     let sha256 = digests.get(&HashAlgorithm::Sha256).and_then(|d| Sha256::from_slice(d.value()).ok());
-    Ok((path.value(), sha256.ok_or_else(|| StatementError::new(field, "the file has no SHA-256"))?))
+    sha256.ok_or_else(|| StatementError::new(field, "the file has no SHA-256"))
 }
 
 /// The texts of a link, by name.
@@ -200,7 +200,7 @@ impl Fields<String> {
 }
 
 /// Reads a value from the one text that it is written as.
-fn exact<T: FromStr + Display>(field: &'static str, text: &str) -> Result<T, StatementError> {
+pub(crate) fn exact<T: FromStr + Display>(field: &'static str, text: &str) -> Result<T, StatementError> {
     let value = text.parse::<T>().ok().filter(|value| value.to_string() == text);
     value.ok_or_else(|| {
         let shown: String = text.chars().take(128).collect();
@@ -208,14 +208,16 @@ fn exact<T: FromStr + Display>(field: &'static str, text: &str) -> Result<T, Sta
     })
 }
 
-/// The coordinate that a purl and a file's name say together, each as it is written.
-pub(crate) fn coordinate(field: &'static str, purl: &str, file: &str) -> Result<ArtifactId, StatementError> {
-    let refused = |problem: &str| StatementError::new(field, problem);
-    let Purl { ecosystem, package, version, file: _ } = exact(field, purl)?;
-    let version = version.ok_or_else(|| refused("it names no version"))?;
-    let file = FileName::new(file).map_err(|e| StatementError::new("file", e.to_string()))?;
-    let id = ArtifactId { ecosystem, package, version, file };
-    if id.to_string() == purl { Ok(id) } else { Err(refused("it names another file")) }
+/// The coordinate that a purl names, which must be the whole name of one file.
+pub(crate) fn coordinate(field: &'static str, purl: &str) -> Result<ArtifactId, StatementError> {
+    let missing = || StatementError::new(field, "it does not name one file");
+    let Purl { ecosystem, package, version, file } = exact(field, purl)?;
+    Ok(ArtifactId {
+        ecosystem,
+        package,
+        version: version.ok_or_else(missing)?,
+        file: file.ok_or_else(missing)?,
+    })
 }
 
 /// Whether a text has the length that its field may have.
