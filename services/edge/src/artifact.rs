@@ -7,13 +7,14 @@ use serde_json::json;
 use tokio::time::Instant;
 use touchstone_blobs::ReadError;
 use touchstone_bus::ArtifactEvent;
-use touchstone_domain::{ArtifactId, CheckKind, Ecosystem, PromotedArtifact, Refusal, Sha256};
+use touchstone_custody::PromotedArtifact;
+use touchstone_domain::{ArtifactId, CheckKind, Ecosystem, Refusal, Sha256};
 use touchstone_ecosystems::ArtifactRequest;
 use touchstone_store::{ArtifactStatus, IncidentKind, NewIncident, SumdbStop};
 
 use crate::{
     flight::{Full, Ticket},
-    ingest, locate,
+    ingest, locate, permit,
     serve::{self, Body},
     state::Edge,
     words,
@@ -21,8 +22,10 @@ use crate::{
 
 /// How often a request starts over because the stored copy turned out unusable.
 const HEALS_PER_REQUEST: usize = 2;
-/// How long to wait before looking again for a serve record that does not fit yet.
-const RECORD_AGAIN: Duration = Duration::from_millis(50);
+/// How often a promotion is looked for that the gate says is there, and how long to wait before each look but the first. It was
+/// written with the gate, in one transaction, so one more look is enough but for the rarest case.
+const PROMOTION_LOOKS: usize = 3;
+const PROMOTION_AGAIN: Duration = Duration::from_millis(50);
 /// A pending artifact that was fetched this long ago is announced once more when it is asked for: its first event may be
 /// lost, or was of no use while its blob was.
 const ANNOUNCED_AGAIN: Duration = Duration::from_secs(2);
@@ -42,7 +45,7 @@ pub(crate) async fn respond(
     }
     for _ in 0..=HEALS_PER_REQUEST {
         let artifact = obtain(edge, request, deadline).await?;
-        let sha256 = artifact.record().sha256;
+        let sha256 = artifact.record().sha256();
         let admission = edge.policy.admit(id, sha256);
         if let Some(refusal) = words::admission(id.ecosystem, &id.to_string(), &admission) {
             return Err(refusal);
@@ -68,14 +71,21 @@ async fn obtain(
     deadline: Instant,
 ) -> Result<PromotedArtifact, Refusal> {
     let id = &request.id;
+    let mut looks = 0;
     loop {
-        let record = edge.store.serve_record(id).await.map_err(|e| words::store(&e))?;
-        if let Some((record, chunks)) = record {
-            if let Some(pinned) = request.pinned.filter(|pinned| *pinned != record.sha256) {
-                return Err(words::pinned(id, pinned, record.sha256));
-            }
-            return PromotedArtifact::bind(record, id, chunks)
-                .map_err(|mismatch| words::record(id, &mismatch));
+        // Before the row is read: what is published is in the database already.
+        let standing = edge.log.standing();
+        if let Some(problem) = &standing.halted {
+            return Err(words::log_stopped(problem));
+        }
+        let row = edge.store.serve_record(id).await.map_err(|e| permit::unread(edge, id, &e))?;
+        if let Some(row) = row {
+            let artifact = permit::permit(edge, id, row, &standing).await?;
+            let sha256 = artifact.record().sha256();
+            return match request.pinned.filter(|pinned| *pinned != sha256) {
+                Some(pinned) => Err(words::pinned(id, pinned, sha256)),
+                None => Ok(artifact),
+            };
         }
         let Some(status) = edge.store.status(id).await.map_err(|e| words::store(&e))? else {
             if let Some(pinned) = request.pinned {
@@ -87,9 +97,13 @@ async fn obtain(
             fetch(edge, request, ingest::Mode::First, deadline).await?;
             continue;
         };
-        if status.state().is_servable() && Instant::now() < deadline {
-            // Promoted between the two queries.
-            held(edge, id, deadline, tokio::time::sleep(RECORD_AGAIN)).await?;
+        if status.state().is_servable() {
+            // Promoted between the two queries, or by a row that nobody signed.
+            looks += 1;
+            if looks == PROMOTION_LOOKS {
+                return Err(permit::unpromoted(edge, &status));
+            }
+            held(edge, id, deadline, tokio::time::sleep(PROMOTION_AGAIN)).await?;
             continue;
         }
         if !status.state().is_pending() {

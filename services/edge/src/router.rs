@@ -11,7 +11,7 @@ use touchstone_domain::{Ecosystem, Refusal, RefusalKind};
 use touchstone_ecosystems::{GoQuery, RawRequest, ReadRequest, RequestError, adapter};
 
 use crate::{
-    artifact, go, passthrough, refusal, render,
+    artifact, go, log, passthrough, records, refusal, render,
     serve::{self, Body},
     state::Edge,
     sumdb,
@@ -51,15 +51,7 @@ async fn dispatch(edge: &Arc<Edge>, parts: &http::request::Parts, body: Incoming
         return plain(StatusCode::URI_TOO_LONG, "the request target is too long");
     }
     let Some((ecosystem, rest)) = route(edge, host(parts), parts.uri.path()) else {
-        return match (parts.uri.path(), parts.method.as_str()) {
-            ("/healthz", "GET" | "HEAD") => plain(StatusCode::OK, "ok"),
-            ("/readyz", "GET" | "HEAD") => ready(edge).await,
-            (_, "GET" | "HEAD") => plain(
-                StatusCode::NOT_FOUND,
-                "no such path; ecosystems are served below /npm/, /pypi/simple/, /cargo/ and /go/",
-            ),
-            _ => not_allowed("GET, HEAD"),
-        };
+        return beside(edge, parts).await;
     };
     let raw = RawRequest {
         method: if parts.method == Method::HEAD { "GET" } else { parts.method.as_str() },
@@ -74,6 +66,28 @@ async fn dispatch(edge: &Arc<Edge>, parts: &http::request::Parts, body: Incoming
             answer.unwrap_or_else(|refused| refusal::response(ecosystem, &refused, &reference))
         }
         Err(error) => malformed(ecosystem, &error, rest),
+    }
+}
+
+/// Answers what is of no ecosystem.
+async fn beside(edge: &Arc<Edge>, parts: &http::request::Parts) -> Response<Body> {
+    if parts.method != Method::GET && parts.method != Method::HEAD {
+        return not_allowed("GET, HEAD");
+    }
+    let path = parts.uri.path();
+    if let Some(file) = path.strip_prefix("/log/") {
+        return log::respond(edge, file, &parts.method).await;
+    }
+    if let Some(sha256) = records::asked(path) {
+        return records::respond(edge, sha256, &parts.method).await;
+    }
+    match path {
+        "/healthz" => plain(StatusCode::OK, "ok"),
+        "/readyz" => ready(edge).await,
+        _ => plain(
+            StatusCode::NOT_FOUND,
+            "no such path; ecosystems are served below /npm/, /pypi/simple/, /cargo/ and /go/",
+        ),
     }
 }
 
@@ -177,6 +191,9 @@ fn not_allowed(allowed: &'static str) -> Response<Body> {
 }
 
 async fn ready(edge: &Edge) -> Response<Body> {
+    if edge.log.standing().halted.is_some() {
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "the transparency log cannot be relied on");
+    }
     match edge.store.ping().await {
         Ok(()) => plain(StatusCode::OK, "ready"),
         Err(_) => plain(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),

@@ -11,10 +11,12 @@ use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 use http_body_util::{BodyExt, Full, StreamBody, combinators::UnsyncBoxBody};
 use hyper::body::Frame;
 use touchstone_blobs::ReadError;
-use touchstone_domain::{ArtifactId, PromotedArtifact, Sha256};
+use touchstone_custody::PromotedArtifact;
+use touchstone_domain::{ArtifactId, Sha256};
 
 use crate::{
     range::{self, Asked},
+    records,
     state::Edge,
 };
 
@@ -45,11 +47,14 @@ pub(crate) async fn response(
     headers: &HeaderMap,
 ) -> Result<Response<Body>, ReadError> {
     let record = artifact.record();
-    let (id, sha256, size) = (record.id.clone(), record.sha256, record.size);
-    let etag = format!("\"{}\"", record.sha256);
+    let (id, sha256, size) = (record.id().clone(), record.sha256(), record.size());
+    let etag = format!("\"{sha256}\"");
     let text = |name| headers.get(name).and_then(|v: &HeaderValue| v.to_str().ok());
     let mut response = Response::new(full(Bytes::new()));
     describe(&mut response, &etag);
+    if let Ok(link) = HeaderValue::from_str(&records::link(&edge.config.public_url, sha256)) {
+        response.headers_mut().insert(header::LINK, link);
+    }
     if text(header::IF_NONE_MATCH).is_some_and(|tags| names_etag(tags, &etag)) {
         *response.status_mut() = StatusCode::NOT_MODIFIED;
         return Ok(response);

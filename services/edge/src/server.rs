@@ -13,8 +13,11 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use touchstone_custody::KeyKind;
+use touchstone_domain::KeyId;
 
 use crate::{
+    log::{self, FollowError, Follower},
     router,
     state::{Edge, EdgeParts},
 };
@@ -25,6 +28,9 @@ const HEADER_BYTES_MAX: usize = 64 * 1024;
 const DRAIN_TIMEOUT: Duration = Duration::from_secs(20);
 /// How long to wait before asking an absent database again.
 const DATABASE_AGAIN: Duration = Duration::from_millis(500);
+/// How long the transparency log may take to be read before connections are accepted. What is asked for while it still is gets a
+/// refusal.
+const LOG_PATIENCE: Duration = Duration::from_secs(10);
 
 /// Why an edge ends.
 #[derive(Debug, thiserror::Error)]
@@ -37,24 +43,57 @@ pub enum EdgeError {
         /// The cause.
         source: std::io::Error,
     },
+    /// The key that it was given signs something else.
+    #[error("the key {key} is of kind {found}; an edge may hold a key of kind fetch only")]
+    Key {
+        /// The key.
+        key: KeyId,
+        /// What it signs.
+        found: KeyKind,
+    },
+    /// The transparency log cannot be followed.
+    #[error(transparent)]
+    Log(Box<FollowError>),
 }
 
 /// Serves until told to stop. `bound` hears the address, which matters when the kernel chose the port.
 pub async fn run(parts: EdgeParts, bound: impl FnOnce(SocketAddr)) -> Result<(), EdgeError> {
+    check_key(&parts)?;
     let (tracker, stop) = (parts.tracker.clone(), parts.stop.clone());
+    let (log_dir, state_dir) = (&parts.config.log_dir, &parts.config.state_dir);
+    let follower = Follower::new(&parts.signing.environment, log_dir, state_dir);
+    let follower = follower.map_err(|error| EdgeError::Log(Box::new(error)))?;
+    let log = follower.log();
     let address = parts.config.listen;
     let listen = |source| EdgeError::Listen { address, source };
     let listener = TcpListener::bind(address).await.map_err(listen)?;
     bound(listener.local_addr().map_err(listen)?);
+    tracker.spawn(log::follow(follower, parts.ring.clone(), parts.store.clone(), stop.clone()));
     let Some(policy_epoch) = register_policy(&parts).await else { return Ok(()) };
+    log.read(LOG_PATIENCE).await;
     let connections = Arc::new(Semaphore::new(parts.config.connections_max));
-    let edge = Edge::new(parts, policy_epoch);
+    let edge = Edge::new(parts, policy_epoch, log);
     // Requests that are being answered when the edge is told to stop still hear of their decisions.
     let drained = CancellationToken::new();
     spawn_decisions(&edge, &tracker, &drained);
     accept(&edge, listener, &connections, &tracker, &stop).await;
     drained.cancel();
     Ok(())
+}
+
+/// An edge must not be able to sign more than what it fetched, whatever its configuration calls the key.
+fn check_key(parts: &EdgeParts) -> Result<(), EdgeError> {
+    let signer = &parts.signing.signer;
+    let ring = parts.ring.borrow();
+    let key = signer.key_id();
+    let listed = ring.entry(key).map(|entry| entry.kind);
+    if listed.is_none() {
+        tracing::warn!(%key, "the key that signs fetches is not in the key ring, so that nothing new can be promoted");
+    }
+    match [Some(signer.kind()), listed].into_iter().flatten().find(|kind| *kind != KeyKind::Fetch) {
+        Some(found) => Err(EdgeError::Key { key, found }),
+        None => Ok(()),
+    }
 }
 
 /// Names the policy in force, once the database answers; `None` when told to stop first.

@@ -21,6 +21,8 @@ use crate::{
     documents::Kept,
     flight::Flights,
     index::{IndexCache, Listing},
+    log::Log,
+    permit::Permits,
     words,
 };
 
@@ -123,6 +125,12 @@ pub(crate) struct Edge {
     pub(crate) ring: watch::Receiver<Arc<KeyRing>>,
     /// Signed envelopes.
     pub(crate) records: RecordStore,
+    /// Serve records that were verified.
+    pub(crate) permits: Permits,
+    /// The transparency log, as it is followed.
+    pub(crate) log: Log,
+    /// Incidents being put on record, by artifact and what is wrong.
+    pub(crate) alarms: Arc<Flights<(ArtifactId, &'static str), ()>>,
     pub(crate) clock: Arc<dyn Clock>,
     /// Says that the edge is to stop; what it has begun still gets some time.
     pub(crate) stop: CancellationToken,
@@ -138,7 +146,7 @@ pub(crate) struct Edge {
 }
 
 impl Edge {
-    pub(crate) fn new(parts: EdgeParts, policy_epoch: i32) -> Arc<Self> {
+    pub(crate) fn new(parts: EdgeParts, policy_epoch: i32, log: Log) -> Arc<Self> {
         Arc::new(Self {
             config: parts.config,
             store: parts.store,
@@ -150,6 +158,9 @@ impl Edge {
             policy_epoch,
             signing: parts.signing,
             ring: parts.ring,
+            permits: Permits::new(),
+            log,
+            alarms: Flights::new(parts.tracker.clone(), FLIGHTS_MAX),
             clock: parts.clock,
             stop: parts.stop,
             decisions: Arc::default(),

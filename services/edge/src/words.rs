@@ -1,14 +1,18 @@
 //! What the people who are refused read. One function per situation, so that the same thing is always said the same way.
 
+mod custody;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use touchstone_domain::{
-    Admission, ArtifactId, ArtifactState, Ecosystem, HoldReason, OutcomeKind, PackageName, Reason,
-    RecordMismatch, Refusal, RefusalKind, Sha256,
+    Admission, ArtifactId, ArtifactState, Ecosystem, HoldReason, OutcomeKind, PackageName, Reason, Refusal,
+    RefusalKind, Sha256,
 };
 use touchstone_store::{ArtifactStatus, Finding, StoreError, SumdbStop, SumdbStopKind};
 use touchstone_upstream::FetchError;
+
+pub(crate) use custody::{database_behind, log_stopped, record_missing, record_refused};
 
 /// What the policy says before anything is looked up; `None` when it has no objection.
 pub(crate) fn admission(ecosystem: Ecosystem, what: &str, admission: &Admission) -> Option<Refusal> {
@@ -334,10 +338,4 @@ pub(crate) fn unavailable(problem: &str) -> Refusal {
 pub(crate) fn store(error: &StoreError) -> Refusal {
     tracing::error!(error = error as &dyn std::error::Error, "the database did not answer");
     unavailable("its database did not answer")
-}
-
-/// A serve record that does not fit: an alarm.
-pub(crate) fn record(id: &ArtifactId, mismatch: &RecordMismatch) -> Refusal {
-    tracing::error!(artifact.id = %id, error = mismatch as &dyn std::error::Error, "a serve record was refused");
-    unavailable("the serve record does not fit what was asked for")
 }

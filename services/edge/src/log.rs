@@ -1,0 +1,124 @@
+//! Following the transparency log, without which a database that is set back, or rewritten by whoever owns it, would not be noticed.
+//!
+//! *Invariant:* what the log has ended stays ended, whatever the database says: entries are only ever added to what is known.
+//!
+//! *Invariant:* nothing is known from a log before it led to the root of a checkpoint that a log key of the ring signed, and that
+//! begins with every head seen before, also before this process was started.
+//!
+//! What is kept in memory of the log is bounded by it: one entry for each coordinate that ended and one for each recall.
+
+mod files;
+mod follower;
+mod seen;
+
+use std::{
+    path::PathBuf,
+    sync::{Arc, PoisonError, RwLock},
+    time::Duration,
+};
+
+use serde_json::json;
+use tokio::{sync::watch, time::MissedTickBehavior};
+use tokio_util::sync::CancellationToken;
+use touchstone_custody::{KeyRing, Revocations};
+use touchstone_store::{IncidentKind, NewIncident, Store};
+
+pub(crate) use files::respond;
+pub use follower::FollowError;
+pub(crate) use follower::Follower;
+use follower::{Halt, Step};
+
+/// How often the checkpoint is read.
+const PERIOD: Duration = Duration::from_secs(1);
+
+/// How the edge stands to the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Standing {
+    /// The entries of the largest tree that was seen.
+    pub(crate) size: u64,
+    /// Why nothing is served.
+    pub(crate) halted: Option<Arc<str>>,
+}
+
+/// What requests see of the log.
+#[derive(Clone)]
+pub(crate) struct Log {
+    dir: PathBuf,
+    origin: Arc<str>,
+    standing: watch::Receiver<Standing>,
+    revocations: Arc<RwLock<Revocations>>,
+}
+
+impl Log {
+    /// How the edge stands to it now.
+    pub(crate) fn standing(&self) -> Standing {
+        self.standing.borrow().clone()
+    }
+
+    /// The first line of its checkpoints.
+    pub(crate) fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Looks at what it has ended. Must not take long: new entries wait.
+    pub(crate) fn with_revocations<T>(&self, look: impl FnOnce(&Revocations) -> T) -> T {
+        look(&self.revocations.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Waits until the log was read, or found to be out of reach, but not for longer than `patience`.
+    pub(crate) async fn read(&self, patience: Duration) {
+        let mut standing = self.standing.clone();
+        let read = standing.wait_for(|standing| standing.halted.as_deref() != Some(follower::READING));
+        if tokio::time::timeout(patience, read).await.is_err() {
+            tracing::warn!(log.dir = %self.dir.display(), "the transparency log is still being read; nothing is served until it is");
+        }
+    }
+}
+
+/// Follows the log until `stop`.
+pub(crate) async fn follow(
+    mut follower: Follower,
+    ring: watch::Receiver<Arc<KeyRing>>,
+    store: Store,
+    stop: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(PERIOD);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        let keys = Arc::clone(&ring.borrow());
+        let token = stop.clone();
+        let stepping = tokio::task::spawn_blocking(move || {
+            let step = follower.step(&keys, &|| token.is_cancelled());
+            (follower, step)
+        });
+        let step;
+        // It panics nowhere; if it did, the sender is dropped with it, and the last standing stays.
+        match stepping.await {
+            Ok((again, done)) => (follower, step) = (again, done),
+            Err(error) => {
+                tracing::error!(%error, "following the transparency log failed");
+                return;
+            }
+        }
+        if let Step::Halted(halt) = step {
+            tell(&store, follower.origin(), &halt).await;
+        }
+    }
+}
+
+/// Puts on record that the log contradicts what was seen of it.
+async fn tell(store: &Store, origin: &str, halt: &Halt) {
+    let Halt { problem, seen, note } = halt;
+    tracing::error!(
+        log.origin = origin,
+        problem,
+        "the transparency log is not the one that was seen; nothing is served"
+    );
+    metrics::counter!("touchstone_incidents", "kind" => IncidentKind::LogRollback.as_str()).increment(1);
+    let seen = seen.map(|seen| json!({ "size": seen.size, "root": seen.root.to_string() }));
+    let facts = json!({ "problem": problem, "seen": seen, "checkpoint": note });
+    let incident = NewIncident::about_log(IncidentKind::LogRollback, origin, facts);
+    if let Err(error) = store.record_incident(&incident).await {
+        tracing::error!(error = &error as &dyn std::error::Error, "cannot record an incident");
+    }
+}
