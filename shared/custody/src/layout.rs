@@ -89,7 +89,7 @@ impl Layout {
 
     /// Verifies an envelope.
     pub fn verify(envelope: &[u8], ring: &KeyRing) -> Result<Signed<Self>, Refused> {
-        dsse::verify_many(&[envelope], ring).pop().expect("one answer for one envelope")
+        dsse::verify(envelope, ring)
     }
 
     /// Whether it is that of this installation and requirement.
