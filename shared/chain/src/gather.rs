@@ -2,13 +2,21 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use jiff::Timestamp;
-use touchstone_custody::KeyRing;
-use touchstone_domain::{Purl, Sha256};
-use touchstone_records::RecordStore;
-use touchstone_store::{Store, StoreError};
+use serde_json::value::RawValue;
+use touchstone_custody::{
+    Approver, FETCH_STEP, FetchStatement, KeyKind, KeyRing, Layout, Refused, ServeRecord, VerdictStatement,
+    link_file_name,
+};
+use touchstone_domain::{ArtifactId, CheckKind, CheckSet, KeyId, Purl, Requirement, Sha256, SignedBy};
+use touchstone_records::{RecordError, RecordStore};
+use touchstone_store::{Chain, Store, StoreError, StoredLayout};
 
-use crate::Records;
+use crate::{LogPlace, Records};
+
+/// The most artifacts whose records are gathered at once.
+pub const ARTIFACTS_MAX: usize = 64;
 
 /// What records are gathered from.
 #[derive(Clone, Debug)]
@@ -33,8 +41,191 @@ pub enum Wanted {
 }
 
 impl Sources {
-    /// The records of each artifact that is meant, the latest first. `now` is for the layout's end.
-    pub async fn gather(&self, _wanted: &Wanted, _now: Timestamp) -> Result<Vec<Records>, StoreError> {
-        todo!()
+    /// The records of each artifact that is meant, the latest first, at most [`ARTIFACTS_MAX`]. `now` is for the layout's end.
+    pub async fn gather(&self, wanted: &Wanted, now: Timestamp) -> Result<Vec<Records>, StoreError> {
+        let mut chains = match wanted {
+            Wanted::Purl(purl) => self.store.chains(purl).await?,
+            Wanted::Digest(sha256) => self.store.chains_of_digest(*sha256).await?,
+        };
+        chains.truncate(ARTIFACTS_MAX);
+        let mut all = Vec::with_capacity(chains.len());
+        for chain in &chains {
+            all.push(self.gather_one(chain, now).await?);
+        }
+        Ok(all)
     }
+
+    async fn gather_one(&self, chain: &Chain, now: Timestamp) -> Result<Records, StoreError> {
+        let mut records = Records::of(&chain.id, chain.sha256, chain.epoch, &self.environment);
+        let Some(promotion) = chain.promotion else {
+            records
+                .misses(format!("it is not promoted; `touchstone why '{}'` says why", Purl::from(&chain.id)));
+            return Ok(records);
+        };
+        let Some(record) = self.serve_record(chain, promotion, &mut records).await else {
+            return Ok(records);
+        };
+        records.serial = Some(record.serial());
+        records.log = chain.log_index.map(|index| LogPlace { index });
+        let mut signers = Vec::with_capacity(record.rests_on().len());
+        for approver in record.rests_on() {
+            if self.link(chain, approver, &mut records).await {
+                signers.push((approver.check, approver.key));
+            }
+        }
+        self.layout(chain, now, &signers, &mut records).await?;
+        Ok(records)
+    }
+
+    /// Adds the serve record.
+    async fn serve_record(
+        &self,
+        chain: &Chain,
+        signed: SignedBy,
+        records: &mut Records,
+    ) -> Option<ServeRecord> {
+        let what = "the serve record";
+        let envelope = records.found(what, self.read(signed).await)?;
+        let verified = ServeRecord::verify(&envelope, &self.ring);
+        let record = records.verified(what, verified)?;
+        let fits = record.environment() == self.environment
+            && *record.id() == chain.id
+            && record.sha256() == chain.sha256
+            && record.epoch() == chain.epoch;
+        if !fits {
+            records.misses(format!("{what} on record is that of something else"));
+            return None;
+        }
+        let envelope = records.json(what, &envelope)?;
+        records.vsa.insert(format!("{}.vsa.json", chain.id.file), envelope);
+        self.key(record.key(), records);
+        Some(record)
+    }
+
+    /// Adds the link of a step that the promotion rests on; whether there is one.
+    async fn link(&self, chain: &Chain, approver: &Approver, records: &mut Records) -> bool {
+        let step = approver.check.map_or(FETCH_STEP, CheckKind::as_str);
+        let what = format!("the link {}", link_file_name(step, approver.key));
+        let signed = match approver.check {
+            None => chain.fetches.iter().find(|signed| signed.envelope.sha256 == approver.envelope),
+            Some(_) => {
+                let all = chain.verdicts.iter().map(|(_, signed)| signed);
+                all.into_iter().find(|signed| signed.envelope.sha256 == approver.envelope)
+            }
+        };
+        let Some(signed) = signed else {
+            records.misses(format!("{what} is not on record, and the serve record rests on it"));
+            return false;
+        };
+        let Some(envelope) = records.found(&what, self.read(*signed).await) else { return false };
+        let subject = self.subject(approver, &envelope);
+        let Some((environment, id, sha256, key)) = records.verified(&what, subject) else { return false };
+        if environment != self.environment || id != chain.id || sha256 != chain.sha256 || key != approver.key
+        {
+            records.misses(format!("{what} on record is that of something else"));
+            return false;
+        }
+        let Some(envelope) = records.json(&what, &envelope) else { return false };
+        records.links.insert(link_file_name(step, key), envelope);
+        self.key(key, records);
+        true
+    }
+
+    /// What a link is about, and who signed it.
+    fn subject(
+        &self,
+        approver: &Approver,
+        envelope: &[u8],
+    ) -> Result<(String, ArtifactId, Sha256, KeyId), Refused> {
+        match approver.check {
+            None => FetchStatement::verify(envelope, &self.ring).map(|signed| {
+                let FetchStatement { environment, id, sha256, .. } = signed.statement().clone();
+                (environment, id, sha256, signed.key())
+            }),
+            Some(_) => VerdictStatement::verify(envelope, &self.ring).map(|signed| {
+                let VerdictStatement { environment, id, verdict, .. } = signed.statement().clone();
+                (environment, id, verdict.sha256, signed.key())
+            }),
+        }
+    }
+
+    /// Adds the layout of what was required, if it names these signers.
+    async fn layout(
+        &self,
+        chain: &Chain,
+        now: Timestamp,
+        signers: &[(Option<CheckKind>, KeyId)],
+        records: &mut Records,
+    ) -> Result<(), StoreError> {
+        let what = "the layout";
+        let requirement = Requirement::new(chain.required, CheckSet::EMPTY)
+            .and_then(|requirement| requirement.tolerating(chain.tolerated));
+        let Some(requirement) = requirement else {
+            records.misses(format!("{what}: nothing is required"));
+            return Ok(());
+        };
+        let Some(StoredLayout { signed, .. }) = self.store.layout(requirement).await? else {
+            records.misses(format!("{what} is not on record; promote signs it when it starts: does it run?"));
+            return Ok(());
+        };
+        let Some(envelope) = records.found(what, self.read(signed).await) else { return Ok(()) };
+        let Some(layout) = records.verified(what, Layout::verify(&envelope, &self.ring)) else {
+            return Ok(());
+        };
+        let statement = layout.statement();
+        if !statement.is_for(&self.environment, requirement) {
+            records.misses(format!("{what} on record is that of something else"));
+        } else if statement.expires <= now {
+            let ended = statement.expires;
+            records.misses(format!("{what} ended at {ended}; promote signs one every day: does it run?"));
+        } else if let Some((_, key)) = signers.iter().find(|(_, key)| !statement.keys.contains(key)) {
+            records.misses(format!(
+                "{what} does not name the key {key}; promote signs one when the key ring changes"
+            ));
+        } else if let Some(envelope) = records.json(what, &envelope) {
+            records.layout = Some(envelope);
+            self.key(layout.key(), records);
+        }
+        Ok(())
+    }
+
+    async fn read(&self, signed: SignedBy) -> Result<Bytes, RecordError> {
+        self.records.read(&[signed.envelope]).await.pop().unwrap_or(Err(RecordError::Missing))
+    }
+
+    /// Adds a key that has signed.
+    fn key(&self, key: KeyId, records: &mut Records) {
+        if let Some(entry) = self.ring.entry(key) {
+            records.keys.insert(key_file_name(entry.kind, key), entry.public.to_pem());
+        }
+    }
+}
+
+impl Records {
+    fn misses(&mut self, what: String) {
+        self.missing.push(what);
+    }
+
+    fn found(&mut self, what: &str, read: Result<Bytes, RecordError>) -> Option<Bytes> {
+        read.map_err(|error| {
+            // What the storage says is for whoever runs it.
+            self.misses(format!("{what}: {error}"));
+        })
+        .ok()
+    }
+
+    fn verified<T>(&mut self, what: &str, verified: Result<T, Refused>) -> Option<T> {
+        verified.map_err(|refused| self.misses(format!("{what} does not count: {refused}"))).ok()
+    }
+
+    /// An envelope as it is handed out: the bytes that were signed and stored.
+    fn json(&mut self, what: &str, envelope: &Bytes) -> Option<Box<RawValue>> {
+        let read = serde_json::from_slice(envelope);
+        read.map_err(|error| self.misses(format!("{what} is no JSON: {error}"))).ok()
+    }
+}
+
+/// The name of a public key's file.
+fn key_file_name(kind: KeyKind, key: KeyId) -> String {
+    format!("{kind}.{}.pub", &key.to_string()[..8])
 }

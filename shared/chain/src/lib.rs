@@ -14,5 +14,5 @@
 mod gather;
 mod records;
 
-pub use gather::{Sources, Wanted};
+pub use gather::{ARTIFACTS_MAX, Sources, Wanted};
 pub use records::{LAYOUT_FILE, LogPlace, Records};

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use touchstone_domain::{FileName, Sha256};
+use touchstone_domain::{ArtifactId, FileName, Purl, Sha256};
 
 /// The name of the layout's file.
 pub const LAYOUT_FILE: &str = "root.layout";
@@ -43,4 +43,25 @@ pub struct Records {
 pub struct LogPlace {
     /// Its number, from zero.
     pub index: u64,
+}
+
+impl Records {
+    /// Nothing yet.
+    pub(crate) fn of(id: &ArtifactId, sha256: Sha256, epoch: i32, environment: &str) -> Self {
+        let purl = Purl { file: Some(id.file.clone()), ..Purl::from(id) };
+        Self {
+            purl: purl.to_string(),
+            file: id.file.clone(),
+            sha256,
+            environment: environment.to_owned(),
+            epoch,
+            serial: None,
+            layout: None,
+            links: BTreeMap::new(),
+            vsa: BTreeMap::new(),
+            keys: BTreeMap::new(),
+            log: None,
+            missing: vec![],
+        }
+    }
 }

@@ -56,7 +56,7 @@ pub use evidence::EVIDENCE_MAX;
 pub use gate::{Applied, Change, DELTAS_MAX};
 pub use incident::{Incident, IncidentKind, NewIncident};
 pub use ingest::{INGEST_MAX, Ingested, NewArtifact};
-pub use layout::NewLayout;
+pub use layout::{LAYOUTS_MAX, NewLayout, StoredLayout};
 pub use ledger::{Accepted, LINE_VERSIONS_MAX, LedgerEntry, LedgerSubject};
 pub use migrate::MigrationReport;
 pub use package::PackageArtifact;
