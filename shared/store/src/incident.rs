@@ -28,6 +28,10 @@ pub enum IncidentKind {
     EgressRefused,
     /// A worker gave a verdict about other bytes than those on record, or with another chunk list.
     VerdictRefused,
+    /// Nothing that was signed says what an artifact's bytes are and where they came from: its fetch does not count.
+    FetchRefused,
+    /// A gate claims what no signature backs: answers of checks, or that it is servable without a serve record.
+    GateWithoutRecord,
     /// A release was not signed by whoever signed the releases before it.
     ContinuityBroken,
     /// An attestation or a registry's signature does not verify, or is not about what it stands beside, or a stranger's doing
@@ -63,6 +67,8 @@ impl IncidentKind {
             Self::BlobHealed => "blob_healed",
             Self::EgressRefused => "egress_refused",
             Self::VerdictRefused => "verdict_refused",
+            Self::FetchRefused => "fetch_refused",
+            Self::GateWithoutRecord => "gate_without_record",
             Self::ContinuityBroken => "continuity_broken",
             Self::AttestationRefused => "attestation_refused",
             Self::SumdbFork => "sumdb_fork",
