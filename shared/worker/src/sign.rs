@@ -42,18 +42,18 @@ impl<C: Check> Worker<C> {
                 return vec![];
             }
         };
-        metrics::histogram!("touchstone_sign_seconds", "check" => self.check.kind().as_str())
+        metrics::histogram!("touchstone_sign_seconds", "kind" => self.check.kind().as_str())
             .record(began.elapsed());
-        let mut signed = Vec::with_capacity(answers.len());
+        let mut envelopes = Vec::with_capacity(answers.len());
         for ((statement, answer), delivery) in answers.into_iter().zip(deliveries) {
             let judged = Judged { statement, delivery };
             match answer {
-                Ok(envelope) => signed.push((judged, envelope)),
+                Ok(envelope) => envelopes.push((judged, envelope)),
                 Err(Unsigned::Away(error)) => put_off(&judged.delivery, AWAY, &error).await,
                 Err(Unsigned::Never(trouble)) => self.give_up(&judged, trouble).await,
             }
         }
-        signed
+        envelopes
     }
 }
 
@@ -85,8 +85,13 @@ fn sign_one(signer: &dyn Signer, statement: &VerdictStatement) -> Result<Vec<u8>
             Err(Unsigned::Never(Trouble::poison(&SignError::Size(envelope.len()))))
         }
         Ok(Ok(envelope)) => Ok(envelope),
-        Ok(Err(error @ SignError::Size(_))) => Err(Unsigned::Never(Trouble::poison(&error))),
+        Ok(Err(error @ (SignError::Size(_) | SignError::Statement(_)))) => {
+            Err(Unsigned::Never(Trouble::poison(&error)))
+        }
         Ok(Err(error @ (SignError::Failed(_) | SignError::Key(_)))) => Err(Unsigned::Away(error)),
         Err(panic) => Err(Unsigned::Never(Trouble::panic("signing", &*panic))),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 //! The loop on a real Postgres and a real nats-server.
 
+mod signing;
 mod world;
 
 use std::{sync::atomic::Ordering, time::Duration};
@@ -10,7 +11,8 @@ use touchstone_bus::{ArtifactEvent, MAX_DELIVER};
 use touchstone_domain::{
     ArtifactDbId, CheckKind, Ecosystem, Outcome, Policy, Reason, Sha256, Verdict, count,
 };
-use touchstone_store::{Attempt, AttemptClass};
+use touchstone_runtime::Clock as _;
+use touchstone_store::{Attempt, AttemptClass, NewPromotion};
 
 use crate::{CheckError, policies::Policies};
 use world::{PATIENCE, Scripted, World};
@@ -24,6 +26,24 @@ async fn wear_out(world: &World, deliveries: i64) {
         batch[0].nak(Duration::from_millis(1)).await.expect("connected");
     }
     consumer.hand_back().await;
+}
+
+/// Counts the one verdict and promotes, as promote does.
+async fn promote(world: &World, artifact: ArtifactDbId) {
+    let story = world.story(artifact, |_| true).await;
+    let verdict = &story.verdicts[0];
+    let delta = count(&verdict.verdict, &story.gate).expect("it counts");
+    let promotion = NewPromotion {
+        artifact,
+        epoch: story.gate.epoch,
+        serial: world.store.next_serials(1).await.expect("a number")[0],
+        policy_epoch: world.policy_epoch,
+        rests_on: vec![],
+        promoted_at: world.clock.now(),
+        signed: verdict.signed.expect("it is signed"),
+    };
+    let applied = world.store.apply(&[delta], &[promotion]).await.expect("applied");
+    assert_eq!(applied.unapproved, []);
 }
 
 #[tokio::test]
@@ -81,10 +101,7 @@ async fn a_hundred_repeated_messages_make_one_verdict_and_none_after_it_counted(
     let check = Scripted::new();
     world.work(check.clone(), 16).await;
     world.story(event.artifact, |story| !story.verdicts.is_empty()).await;
-    let counted = world.store.verdicts_to_count(&[event.artifact]).await.expect("verdicts");
-    let deltas: Vec<_> =
-        counted.iter().map(|(gate, verdicts)| count(&verdicts[0], gate).expect("it counts")).collect();
-    world.store.apply(&deltas).await.expect("applied");
+    promote(&world, event.artifact).await;
     let calls = check.calls.load(Ordering::SeqCst);
 
     world.bus.publish_recheck(CheckKind::Hash, std::slice::from_ref(&event)).await.expect("accepted");

@@ -5,7 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt as _,
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicBool, AtomicU32, Ordering},
     },
     time::Duration,
 };
@@ -14,9 +14,10 @@ use tempfile::TempDir;
 use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
 use touchstone_blobs::BlobStore;
 use touchstone_bus::{ArtifactEvent, Bus, BusOptions};
+use touchstone_custody::{KeyEntry, KeyKind, KeyRing, LocalSigner, PublicKey, SignError, Signer, Signing};
 use touchstone_domain::{
-    ArtifactDbId, ArtifactId, CheckKind, CheckSet, ChunkList, Ecosystem, FileName, Outcome, PackageName,
-    Policy, Reason, Requirement, Sha256, Sha512, Version,
+    ArtifactDbId, ArtifactId, CheckKind, CheckSet, ChunkList, Ecosystem, EnvelopeRef, FileName, KeyId,
+    Outcome, PackageName, Policy, Reason, Requirement, Sha256, Sha512, SignedBy, Version,
 };
 use touchstone_runtime::{
     Environment, ManualClock, Nats, NatsOptions, Postgres, PostgresOptions, Search, Shutdown,
@@ -34,9 +35,12 @@ pub(super) struct World {
     pub(super) store: Store,
     pub(super) bus: Bus,
     pub(super) shutdown: Shutdown,
-    policy_epoch: i32,
-    workers: JoinSet<Result<(), WorkerError>>,
-    directory: TempDir,
+    pub(super) clock: Arc<ManualClock>,
+    pub(super) signer: Arc<FlakySigner>,
+    pub(super) check_timeout: Duration,
+    pub(super) policy_epoch: i32,
+    pub(super) workers: JoinSet<Result<(), WorkerError>>,
+    pub(super) directory: TempDir,
     _nats: Nats,
 }
 
@@ -62,6 +66,9 @@ impl World {
             store,
             bus,
             shutdown: Shutdown::new(),
+            clock: Arc::new(ManualClock::new("2026-11-23T00:00:00Z".parse().expect("a time"))),
+            signer: Arc::new(FlakySigner::new(KeyKind::Hash)),
+            check_timeout: Duration::from_millis(500),
             policy_epoch,
             workers: JoinSet::new(),
             directory,
@@ -71,15 +78,38 @@ impl World {
 
     /// Starts a worker with the scripted check.
     pub(super) async fn work(&mut self, check: Scripted, concurrency: usize) {
+        let signer: Arc<dyn Signer> = self.signer.clone();
         let parts = Parts {
             store: self.store.clone(),
             bus: self.bus.clone(),
-            blobs: BlobStore::open(&self.directory.path().join("blobs")).await.expect("a directory"),
-            clock: Arc::new(ManualClock::new("2026-11-23T00:00:00Z".parse().expect("a time"))),
+            blobs: self.blobs().await,
+            signing: Signing { environment: "test".into(), signer },
+            clock: self.clock.clone(),
             shutdown: self.shutdown.clone(),
-            options: Options { concurrency, check_timeout: Duration::from_millis(500), ..Options::default() },
+            options: Options { concurrency, check_timeout: self.check_timeout, ..Options::default() },
         };
         self.workers.spawn(run(check, parts));
+    }
+
+    /// The blob store.
+    pub(super) async fn blobs(&self) -> BlobStore {
+        BlobStore::open(&self.directory.path().join("blobs")).await.expect("a directory")
+    }
+
+    /// The names of the packs. Nothing else is in the blob store: the scripted check looks at no bytes.
+    pub(super) fn packs(&self) -> Vec<String> {
+        let mut directories = vec![self.directory.path().join("blobs/sha256")];
+        let mut names = vec![];
+        while let Some(directory) = directories.pop() {
+            for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
+                match entry.file_type().expect("there").is_dir() {
+                    true => directories.push(entry.path()),
+                    false => names.push(entry.file_name().into_string().expect("ASCII")),
+                }
+            }
+        }
+        names.sort();
+        names
     }
 
     /// Waits for the worker to end by itself.
@@ -109,6 +139,7 @@ impl World {
             requirement: Requirement::new(hash, hash).expect("a member"),
             policy_epoch: self.policy_epoch,
             eligible_at: None,
+            fetch: fetch_of_another_test(),
         };
         match self.store.ingest(&new).await.expect("ingested") {
             Ingested::Inserted { artifact, epoch } => ArtifactEvent::new(artifact, Ecosystem::Npm, epoch, 0),
@@ -167,6 +198,58 @@ async fn start_postgres(directory: &TempDir) -> Postgres {
     Postgres::start(PostgresOptions { data_dir, bin_dir, durable: false }).await.expect("Postgres")
 }
 
+/// The workers do not look at fetches.
+fn fetch_of_another_test() -> SignedBy {
+    let envelope = EnvelopeRef { sha256: Sha256::of("e"), pack: Sha256::of("p"), offset: 0, size: 1 };
+    SignedBy { key: KeyId(Sha256::of("k")), envelope }
+}
+
+/// A key that may be out of reach.
+#[derive(Debug)]
+pub(super) struct FlakySigner {
+    inner: LocalSigner,
+    pub(super) away: AtomicBool,
+    /// How often it did not sign.
+    pub(super) failures: AtomicU32,
+}
+
+impl FlakySigner {
+    pub(super) fn new(kind: KeyKind) -> Self {
+        let inner = LocalSigner::from_seed(kind, [7; 32]).expect("a key");
+        Self { inner, away: AtomicBool::new(false), failures: AtomicU32::new(0) }
+    }
+
+    /// A ring that has this key alone.
+    pub(super) fn ring(&self) -> KeyRing {
+        let not_before = "2026-01-01T00:00:00Z".parse().expect("a time");
+        let (kind, public) = (self.kind(), self.public());
+        KeyRing::new(vec![KeyEntry { kind, public, not_before, not_after: None, revoked: None }])
+            .expect("a ring")
+    }
+}
+
+impl Signer for FlakySigner {
+    fn kind(&self) -> KeyKind {
+        self.inner.kind()
+    }
+
+    fn public(&self) -> PublicKey {
+        self.inner.public()
+    }
+
+    fn key_id(&self) -> KeyId {
+        self.inner.key_id()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<[u8; 64], SignError> {
+        if self.away.load(Ordering::SeqCst) {
+            self.failures.fetch_add(1, Ordering::SeqCst);
+            return Err(SignError::Failed("the agent does not answer".into()));
+        }
+        self.inner.sign(message)
+    }
+}
+
 /// A check that does what the package is called.
 #[derive(Clone)]
 pub(super) struct Scripted {
@@ -204,7 +287,10 @@ impl Check for Scripted {
         Ok(Finding {
             outcome: Outcome::pass(Reason::Trivial),
             chunk_root: Some(job.facts.chunk_root),
-            evidence: vec![],
+            evidence: match job.facts.id.package.as_str() {
+                "verbose" => vec![Sha256::of("e"); 2000],
+                _ => vec![],
+            },
             trust: vec![Sha256::of(job.policy.document())],
         })
     }
