@@ -14,7 +14,7 @@ use sigstore::crypto::signing_key::{
 };
 use touchstone_domain::KeyId;
 
-use crate::{KeyKind, PublicKey};
+use crate::{KeyKind, PublicKey, StatementError};
 
 /// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
@@ -25,6 +25,9 @@ pub enum SignError {
     /// The statement is longer than an envelope may be; nobody signs it.
     #[error("the statement is too long to be signed: its envelope would have {0} bytes")]
     Size(usize),
+    /// The statement would be refused by whoever verifies it; nobody signs it.
+    #[error(transparent)]
+    Statement(#[from] StatementError),
     /// The signer did not sign.
     #[error("the signer failed: {0}")]
     Failed(String),
@@ -102,7 +105,7 @@ impl LocalSigner {
                     key_error("it does not open with this password, or what it holds is no Ed25519 key")
                 })?
             }
-            (Some(other), _) => return Err(key_error(format!("it is a {:?}", shown(other)))),
+            (Some(other), _) => return Err(key_error(format!("it is a {:?}", shortened(other.to_owned())))),
             (None, _) => return Err(key_error("it is no PEM")),
         };
         Self::from_keys(kind, &keys)
@@ -133,10 +136,6 @@ fn key_error(reason: impl Into<String>) -> SignError {
 /// What a PEM says that it is.
 fn label(pem: &str) -> Option<&str> {
     pem.trim_start().strip_prefix("-----BEGIN ")?.split_once("-----").map(|(label, _)| label)
-}
-
-fn shown(text: &str) -> String {
-    text.chars().take(64).collect()
 }
 
 /// The library panics at a nonce of another length, so it must not see one.
