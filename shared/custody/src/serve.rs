@@ -159,6 +159,11 @@ impl ServeRecord {
         Ok(())
     }
 
+    /// The installation that it is of.
+    pub fn environment(&self) -> &str {
+        &self.environment
+    }
+
     /// The coordinate.
     pub const fn id(&self) -> &ArtifactId {
         &self.id
