@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde_json::json;
 use tokio::sync::watch;
 use touchstone_custody::{
-    Expected, KeyRing, PromotedArtifact, RecordMismatch, Refused, Revocation, ServeRecord,
+    Expected, KeyProblem, KeyRing, PromotedArtifact, RecordMismatch, Refused, Revocation, ServeRecord,
 };
 use touchstone_domain::{ArtifactDbId, ArtifactId, Refusal, RefusalKind, Sha256};
 use touchstone_records::RecordError;
@@ -176,8 +176,13 @@ fn mismatched(mismatch: &RecordMismatch) -> (&'static str, RefusalKind) {
 fn unsigned(refused: &Refused) -> RefusalKind {
     match refused {
         // The ring may follow, and promote sends what rests on a revoked key back to its checks.
-        Refused::Key(_) => RefusalKind::Unavailable,
-        Refused::Envelope(_) | Refused::Signature(_) | Refused::Statement(_) => RefusalKind::Unproven,
+        Refused::Key(KeyProblem::Unknown(_) | KeyProblem::Window { .. } | KeyProblem::Revoked { .. }) => {
+            RefusalKind::Unavailable
+        }
+        Refused::Key(KeyProblem::Kind { .. })
+        | Refused::Envelope(_)
+        | Refused::Signature(_)
+        | Refused::Statement(_) => RefusalKind::Unproven,
     }
 }
 

@@ -2,11 +2,21 @@
 
 use std::sync::Arc;
 
-use http::{Method, Response, StatusCode};
+use bytes::Bytes;
+use http::{HeaderValue, Method, Response, StatusCode, header};
+use serde_json::json;
+use touchstone_chain::{Sources, Wanted};
 use touchstone_domain::Sha256;
 use url::Url;
 
-use crate::{problem, serve::Body, state::Edge};
+use crate::{
+    problem,
+    serve::{self, Body},
+    state::Edge,
+};
+
+/// Requests for records that are answered at once; it takes a few queries and signatures each.
+pub(crate) const GATHERINGS_MAX: usize = 8;
 
 /// What stands before the digest.
 const BEFORE: &str = "/api/v1/artifacts/";
@@ -25,9 +35,48 @@ pub(crate) fn asked(path: &str) -> Option<Sha256> {
     hex.parse().ok().filter(|digest: &Sha256| digest.to_string() == hex)
 }
 
-/// Answers a request for records.
-pub(crate) async fn respond(_edge: &Arc<Edge>, sha256: Sha256, _method: &Method) -> Response<Body> {
-    problem::response(StatusCode::NOT_FOUND, &format!("No records of sha256:{sha256} are known."))
+/// Answers a request for records: what verifies, and what is missing.
+pub(crate) async fn respond(edge: &Arc<Edge>, sha256: Sha256, method: &Method) -> Response<Body> {
+    let Ok(_permit) = edge.gathering.try_acquire() else {
+        return unavailable("Too many records are being gathered. Try again shortly.");
+    };
+    let sources = Sources {
+        store: edge.store.clone(),
+        records: edge.records.clone(),
+        ring: Arc::clone(&edge.ring.borrow()),
+        environment: edge.signing.environment.to_string(),
+    };
+    let artifacts = match sources.gather(&Wanted::Digest(sha256), edge.clock.now()).await {
+        Ok(artifacts) => artifacts,
+        Err(error) => {
+            tracing::error!(error = &error as &dyn std::error::Error, "records cannot be gathered");
+            return unavailable("The mirror's database did not answer. Try again shortly.");
+        }
+    };
+    if artifacts.is_empty() {
+        let detail = format!("No artifact with the digest sha256:{sha256} is on record.");
+        return problem::response(StatusCode::NOT_FOUND, &detail);
+    }
+    let body = match serde_json::to_vec(&json!({ "artifacts": artifacts })) {
+        Ok(body) => body,
+        Err(error) => {
+            tracing::error!(%error, "records cannot be written as JSON");
+            return unavailable("The records cannot be written.");
+        }
+    };
+    let length = HeaderValue::from(body.len());
+    let body = if method == Method::HEAD { Bytes::new() } else { Bytes::from(body) };
+    let mut response = Response::new(serve::full(body));
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_LENGTH, length);
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+fn unavailable(detail: &str) -> Response<Body> {
+    problem::response(StatusCode::SERVICE_UNAVAILABLE, detail)
 }
 
 #[cfg(test)]

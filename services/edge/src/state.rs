@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use touchstone_blobs::BlobStore;
 use touchstone_bus::Bus;
@@ -23,6 +23,7 @@ use crate::{
     index::{IndexCache, Listing},
     log::Log,
     permit::Permits,
+    records::GATHERINGS_MAX,
     words,
 };
 
@@ -131,6 +132,8 @@ pub(crate) struct Edge {
     pub(crate) log: Log,
     /// Incidents being put on record, by artifact and what is wrong.
     pub(crate) alarms: Arc<Flights<(ArtifactId, &'static str), ()>>,
+    /// Bounds the requests for records.
+    pub(crate) gathering: Semaphore,
     pub(crate) clock: Arc<dyn Clock>,
     /// Says that the edge is to stop; what it has begun still gets some time.
     pub(crate) stop: CancellationToken,
@@ -161,6 +164,7 @@ impl Edge {
             permits: Permits::new(),
             log,
             alarms: Flights::new(parts.tracker.clone(), FLIGHTS_MAX),
+            gathering: Semaphore::new(GATHERINGS_MAX),
             clock: parts.clock,
             stop: parts.stop,
             decisions: Arc::default(),

@@ -11,7 +11,10 @@ use std::{
 
 use tokio::sync::watch;
 use touchstone_custody::{KeyRing, LogEntry};
-use touchstone_tlog::{SignedHead, TileError, TreeHead, note::KeyError};
+use touchstone_tlog::{
+    SignedHead, TileError, TreeHead,
+    note::{KeyError, VerifierKey},
+};
 use touchstone_translog::{CheckpointError, LogError, LogKeys, LogReader, log_name};
 
 use super::{Log, Standing, seen::SeenFile};
@@ -85,8 +88,9 @@ enum Trouble {
 impl Follower {
     /// Goes on from the head in `state_dir`. Nothing is served until the first look.
     pub(crate) fn new(environment: &Arc<str>, log_dir: &Path, state_dir: &Path) -> Result<Self, FollowError> {
-        LogKeys::of(&KeyRing::default(), environment).map_err(FollowError::Name)?;
         let origin = log_name(environment);
+        // Any key would do: it is the name that is tried.
+        VerifierKey::new(&origin, [0; 32]).map_err(FollowError::Name)?;
         let at = |source| FollowError::Seen { path: state_dir.to_owned(), source };
         let seen_file = SeenFile::open(state_dir).map_err(at)?;
         let at = |source| FollowError::Seen { path: seen_file.path(), source };
