@@ -55,6 +55,8 @@ pub enum IncidentKind {
     LogRollback,
     /// The database is older than the transparency log: a backup was restored, or rows were deleted.
     DatabaseRollback,
+    /// A row says something else than what was sealed in the transparency log, or is gone.
+    HistoryRewritten,
 }
 
 impl IncidentKind {
@@ -80,6 +82,7 @@ impl IncidentKind {
             Self::RecordMissing => "record_missing",
             Self::LogRollback => "log_rollback",
             Self::DatabaseRollback => "database_rollback",
+            Self::HistoryRewritten => "history_rewritten",
         }
     }
 }

@@ -25,6 +25,7 @@ mod incident;
 mod ingest;
 mod layout;
 mod ledger;
+mod log;
 mod migrate;
 mod package;
 mod policy;
@@ -58,6 +59,10 @@ pub use incident::{Incident, IncidentKind, NewIncident};
 pub use ingest::{INGEST_MAX, Ingested, NewArtifact};
 pub use layout::{LAYOUTS_MAX, NewLayout, StoredLayout};
 pub use ledger::{Accepted, LINE_VERSIONS_MAX, LedgerEntry, LedgerSubject};
+pub use log::{
+    AuditedLeaf, LOG_ROWS_MAX, LOG_SOURCE_RESTORED, LogCursor, LogLeader, LogLeaf, LogRow, LogSeal, LogSource,
+    LogTip, NewLogEvent, NewLogLeaf, Raised, RecordInput,
+};
 pub use migrate::MigrationReport;
 pub use package::PackageArtifact;
 pub use pool::{Store, StoreOptions};
