@@ -61,7 +61,7 @@ pub use layout::{LAYOUTS_MAX, NewLayout, StoredLayout};
 pub use ledger::{Accepted, LINE_VERSIONS_MAX, LedgerEntry, LedgerSubject};
 pub use log::{
     AuditedLeaf, LOG_ROWS_MAX, LOG_SOURCE_RESTORED, LogCursor, LogLeader, LogLeaf, LogRow, LogSeal, LogSource,
-    LogTip, NewLogEvent, NewLogLeaf, Raised, RecordInput,
+    LogTip, NewLogLeaf, Raised, RecordInput,
 };
 pub use migrate::MigrationReport;
 pub use package::PackageArtifact;

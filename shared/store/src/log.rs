@@ -13,11 +13,15 @@ mod leader;
 mod leaf;
 mod recover;
 
-use serde_json::{Value, json};
-use touchstone_custody::{KeyKind, LogEntry};
+use serde_json::json;
+use touchstone_custody::LogEntry;
 use touchstone_domain::KeyId;
 
-use crate::{Store, StoreError, error::within, row::Columns};
+use crate::{
+    Store, StoreError,
+    error::within,
+    row::{Columns, plain},
+};
 
 pub use audit::{AuditedLeaf, RecordInput};
 pub use leader::LogLeader;
@@ -26,6 +30,8 @@ pub use recover::Raised;
 
 /// The most rows or leaves per call.
 pub const LOG_ROWS_MAX: usize = 4096;
+/// The longest reason that is kept, in bytes.
+const REASON_BYTES_MAX: usize = 4096;
 /// The source of leaves that were put back after a backup was restored.
 pub const LOG_SOURCE_RESTORED: &str = "restored";
 
@@ -64,29 +70,6 @@ pub struct LogRow {
 pub struct LogCursor {
     gate: (u64, i64),
     event: (u64, i64),
-}
-
-/// An event that no trigger writes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum NewLogEvent<'a> {
-    /// A key of the ring is there for the first time, or another than before.
-    Key {
-        /// The key.
-        key: KeyId,
-        /// What it signs.
-        kind: KeyKind,
-        /// What became of it.
-        change: &'a str,
-        /// Why, if somebody said so.
-        reason: Option<&'a str>,
-    },
-    /// The database was brought back to what the log says.
-    Recovered {
-        /// The size of the log.
-        size: u64,
-        /// Why.
-        reason: &'a str,
-    },
 }
 
 impl Store {
@@ -173,30 +156,36 @@ LEFT JOIN log_event ON log_event.id = last.event AND log_event.xid < pg_snapshot
         Ok(LogCursor { gate: place("gate_xid", "gate_id")?, event: place("event_xid", "event_id")? })
     }
 
-    /// Puts an event on record for the log. One about a key that says what the latest about it said adds nothing; returns whether
-    /// it was added.
-    pub async fn record_log_event(&self, new: &NewLogEvent<'_>) -> Result<bool, StoreError> {
-        const RECORD: &str = r"-- log.record_event
+    /// Puts on record, for the log, what became of a key: `added`, `window` or `revoked`. What the latest such change of the key says
+    /// already is not written again; returns whether it was written.
+    pub async fn record_key_event(
+        &self,
+        key: KeyId,
+        kind: &str,
+        change: &str,
+        reason: Option<&str>,
+    ) -> Result<bool, StoreError> {
+        const RECORD: &str = r"-- log.record_key_event
 INSERT INTO log_event (event)
 SELECT $1::text::jsonb
 WHERE $1::text::jsonb IS DISTINCT FROM (
-    SELECT event FROM log_event WHERE $2::text IS NOT NULL AND event ->> 'event' = 'key' AND event ->> 'key' = $2
+    SELECT event FROM log_event
+    WHERE event ->> 'event' = 'key' AND event ->> 'key' = $2 AND event ->> 'change' = $3
     ORDER BY id DESC LIMIT 1)
 RETURNING id";
-        let (event, key): (Value, Option<String>) = match new {
-            NewLogEvent::Key { key, kind, change, reason } => {
-                let event =
-                    json!({"event": "key", "key": key, "kind": kind, "change": change, "reason": reason});
-                (event, Some(key.to_string()))
-            }
-            NewLogEvent::Recovered { size, reason } => {
-                (json!({"event": "recovered", "size": size, "reason": reason}), None)
-            }
-        };
-        let invalid =
-            |e: serde_json::Error| StoreError::Invalid { what: "log event", problem: e.to_string() };
-        let event = crate::row::plain_json(&event).map_err(invalid)?;
-        Ok(!self.query(RECORD, &[&event, &key]).await?.is_empty())
+        let reason = reason.map(|reason| plain(reason, REASON_BYTES_MAX));
+        let event = json!({"event": "key", "key": key, "kind": kind, "change": change, "reason": reason});
+        let rows = self.query(RECORD, &[&event.to_string(), &key.to_string(), &change]).await?;
+        Ok(!rows.is_empty())
+    }
+
+    /// Puts on record, for the log, that the database was brought back to what the log says.
+    pub async fn record_recovery(&self, size: u64, reason: &str) -> Result<(), StoreError> {
+        const RECORD: &str = r"-- log.record_recovery
+INSERT INTO log_event (event) VALUES ($1::text::jsonb)";
+        let reason = plain(reason, REASON_BYTES_MAX);
+        let event = json!({"event": "recovered", "size": size, "reason": reason});
+        self.query(RECORD, &[&event.to_string()]).await.map(drop)
     }
 
     /// The number of the leaf that says that a promotion was made; none until it is sealed.

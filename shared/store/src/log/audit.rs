@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use touchstone_custody::LogEntry;
-use touchstone_domain::{CheckKind, EnvelopeRef, KeyId, Sha256, SignedBy};
+use touchstone_domain::{CheckKind, KeyId, Sha256, SignedBy};
 
 use super::{LOG_ROWS_MAX, LogLeaf, entry};
 use crate::{Store, StoreError, error::within, row::Columns};
@@ -79,11 +79,8 @@ WHERE state <> 'servable' OR promotion.serial IS NOT NULL";
         }
         for row in &self.query(GATES, &[&ids]).await? {
             let columns = Columns(row);
-            let record = match columns.get::<Option<i64>>("serial")? {
-                Some(_) => Some(signed(columns)?),
-                None => None,
-            };
-            derived.insert(columns.get("id")?, (entry::of_gate(columns)?, columns.get("is_backed")?, record));
+            let entry = entry::of_gate(columns)?;
+            derived.insert(columns.get("id")?, (entry, columns.get("is_backed")?, columns.signed_opt()?));
         }
         Ok(derived)
     }
@@ -152,17 +149,4 @@ WHERE NOT CASE WHEN input.check_kind IS NULL
         };
         rows.iter().map(input).collect()
     }
-}
-
-fn signed(columns: Columns<'_>) -> Result<SignedBy, StoreError> {
-    let part = |column| -> Result<u32, StoreError> {
-        u32::try_from(columns.get::<i32>(column)?).map_err(|e| StoreError::inconsistent(column, &e))
-    };
-    let envelope = EnvelopeRef {
-        sha256: columns.sha256("envelope")?,
-        pack: columns.sha256("pack")?,
-        offset: part("pack_offset")?,
-        size: part("pack_size")?,
-    };
-    Ok(SignedBy { key: KeyId(columns.sha256("key")?), envelope })
 }

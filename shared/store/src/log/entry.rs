@@ -43,7 +43,7 @@ fn is_proper(entry: &LogEntry) -> bool {
     LogEntry::parse(&entry.to_bytes()).is_ok()
 }
 
-/// What triggers write, and [`super::NewLogEvent`].
+/// What triggers write, and [`crate::Store::record_key_event`] and [`crate::Store::record_recovery`].
 #[derive(Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 enum Event {
