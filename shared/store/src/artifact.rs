@@ -129,6 +129,7 @@ SELECT artifact.ecosystem, artifact.package, artifact.version, artifact.file, ar
                SELECT id, check_kind, outcome, reason FROM verdict
                WHERE verdict.artifact_id = artifact.id AND verdict.epoch = gate.epoch AND outcome <> 'pass'
                  AND check_mask & gate.veto <> 0 AND (outcome <> 'not_offered' OR check_mask & gate.tolerated = 0)
+                 AND NOT EXISTS (SELECT FROM verdict_refusal WHERE verdict_id = verdict.id)
                ORDER BY id DESC LIMIT 16
            ) AS latest
        ) END AS findings,
@@ -139,7 +140,10 @@ SELECT artifact.ecosystem, artifact.package, artifact.version, artifact.file, ar
                   AND (recall.version IS NULL OR recall.version = artifact.version)
                   AND (recall.file IS NULL OR recall.file = artifact.file))
            ORDER BY recall.id DESC LIMIT 1
-       ) END AS recall
+       ) END AS recall,
+       ARRAY(SELECT key FROM fetched WHERE fetched.artifact_id = artifact.id ORDER BY fetched.id DESC LIMIT 4) AS fetch_keys,
+       EXISTS (SELECT FROM promotion
+               WHERE promotion.artifact_id = artifact.id AND promotion.epoch = gate.epoch AND envelope IS NOT NULL) AS promoted
 FROM artifact JOIN gate ON gate.artifact_id = artifact.id
 WHERE artifact.ecosystem = $1 AND artifact.package = $2 AND artifact.version = $3 AND artifact.file = $4";
         let parts: [&str; 4] =
@@ -205,10 +209,14 @@ impl TryFrom<&Row> for ArtifactStatus {
             dispatches: columns.get("dispatch_n")?,
             findings: columns.findings()?,
             recall: columns.get("recall")?,
-            fetch_keys: todo!(),
-            promoted: todo!(),
+            fetch_keys: columns.get::<Vec<&[u8]>>("fetch_keys")?.into_iter().map(key).collect::<Result<_, _>>()?,
+            promoted: columns.get("promoted")?,
         })
     }
+}
+
+fn key(bytes: &[u8]) -> Result<KeyId, StoreError> {
+    KeyId::from_slice(bytes).map_err(|e| StoreError::inconsistent("fetch_keys", &e))
 }
 
 impl TryFrom<&Row> for Facts {

@@ -3,29 +3,30 @@
 //! *Invariant:* whatever changes a gate first locks its row, and decides on the locked row alone. Rows are locked in the
 //! order of ids, or skipped when somebody else has them.
 //!
-//! *Invariant:* a promotion is written only from a grant, in the transaction that made the gate servable.
+//! *Invariant:* a gate becomes servable only in a transaction that was given a signed promotion for that very epoch, and that
+//! writes it from a grant. Whoever brings the last bit without one does not add it: other bits came meanwhile, and the verdicts
+//! are to be judged as a whole.
 
-use std::collections::BTreeMap;
+mod arrays;
+mod settle;
 
-use deadpool_postgres::Transaction;
-use tokio_postgres::Row;
-use touchstone_domain::{
-    ArtifactDbId, ArtifactState, CheckSet, Decision, Ecosystem, Gate, GateDelta, HoldSet, PromotionGrant,
-    decide,
-};
+use touchstone_domain::{ArtifactDbId, ArtifactState, Ecosystem, GateDelta};
 
+use self::arrays::{Bits, Releases};
+pub(crate) use self::settle::{Cause, Log, Promotions, settle, write};
 use crate::{
-    NewPromotion, Store, StoreError,
+    ARTIFACTS_MAX, NewPromotion, Store, StoreError,
     error::within,
     pool::{Params, query_in},
     recall,
     row::Columns,
 };
 
-/// The most deltas per call of [`Store::apply`].
+/// The most deltas, and the most promotions, per call of [`Store::apply`].
 pub const DELTAS_MAX: usize = 4096;
 
-/// A change of an artifact's state, committed.
+/// A change of an artifact's state, committed. A servable gate that was given the promotion that it lacked changes from servable
+/// to servable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Change {
     /// The artifact.
@@ -49,218 +50,129 @@ pub struct Applied {
 }
 
 impl Store {
-    /// Adds the bits of counted verdicts to their gates, and writes the promotions that follow: one transaction. Deltas
-    /// for another epoch than the gate's change nothing. Returns the changes of state.
+    /// Adds the bits of counted verdicts to their gates, and writes the promotions of those that are servable then: one
+    /// transaction. Deltas and promotions for another epoch than the gate's change nothing. A gate that would become servable
+    /// without a promotion is given no approving bit.
     pub async fn apply(
         &self,
         deltas: &[GateDelta],
         promotions: &[NewPromotion],
     ) -> Result<Applied, StoreError> {
-        todo!()
+        // `locked` shows the newest version of each row, also if it had to wait for it; so do the recalls, since the lock
+        // on them was taken before this statement began
+        const APPLY: &str = r"-- gate.apply
+WITH locked AS MATERIALIZED (
+    SELECT gate.artifact_id, gate.epoch, required, veto, tolerated, gate.ok, gate.deny, gate.undecided, gate.hold,
+           gate.servable, approved AND gate.epoch = delta.epoch AS approved,
+           CASE WHEN gate.epoch = delta.epoch THEN delta.ok ELSE 0 END AS ok_added,
+           CASE WHEN gate.epoch = delta.epoch THEN delta.deny ELSE 0 END AS deny_added,
+           CASE WHEN gate.epoch = delta.epoch THEN delta.undecided ELSE 0 END AS undecided_added
+    FROM unnest($1::bigint[], $2::integer[], $3::bigint[], $4::bigint[], $5::bigint[], $6::boolean[])
+        AS delta (artifact_id, epoch, ok, deny, undecided, approved)
+    JOIN gate ON gate.artifact_id = delta.artifact_id
+    ORDER BY gate.artifact_id
+    FOR NO KEY UPDATE OF gate
+), asked AS MATERIALIZED (
+    SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold, servable,
+           approved, ok | ok_added AS ok_asked, deny | deny_added AS deny_now, undecided | undecided_added AS undecided_now,
+           hold | CASE WHEN EXISTS (SELECT FROM recall WHERE recall.sha256 = artifact.sha256)
+                         OR EXISTS (
+                             SELECT FROM recall
+                             WHERE recall.ecosystem = artifact.ecosystem AND recall.package = artifact.package
+                               AND (recall.version IS NULL OR recall.version = artifact.version)
+                               AND (recall.file IS NULL OR recall.file = artifact.file))
+                       THEN 2 ELSE 0 END AS hold_now
+    FROM locked JOIN artifact ON artifact.id = locked.artifact_id
+), target AS MATERIALIZED (
+    SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold, withheld,
+           CASE WHEN withheld THEN ok ELSE ok_asked END AS ok_now, deny_now, undecided_now, hold_now
+    FROM asked, LATERAL (
+        SELECT NOT servable AND NOT approved
+               AND (ok_asked & required) = required AND (deny_now & veto) = 0 AND hold_now = 0 AS withheld
+    ) AS judged
+), changed AS (
+    UPDATE gate
+    SET ok = target.ok_now, deny = target.deny_now, undecided = target.undecided_now, hold = target.hold_now
+    FROM target
+    WHERE gate.artifact_id = target.artifact_id
+      AND (target.ok, target.deny, target.undecided, target.hold)
+          <> (target.ok_now, target.deny_now, target.undecided_now, target.hold_now)
+)
+SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold, withheld,
+       ok_now, deny_now, undecided_now, hold_now
+FROM target";
+        within("deltas", deltas.len(), DELTAS_MAX)?;
+        within("promotions", promotions.len(), DELTAS_MAX)?;
+        if deltas.is_empty() && promotions.is_empty() {
+            return Ok(Applied::default());
+        }
+        let arguments = (Bits::of(deltas, promotions), Promotions::of(promotions));
+        self.transaction("gate.apply", &arguments, |(bits, promotions), transaction| {
+            Box::pin(async move {
+                let params: Params<'_> =
+                    &[&bits.artifact, &bits.epoch, &bits.ok, &bits.deny, &bits.undecided, &bits.approved];
+                // pipelined, in this order: one round trip
+                let ((), rows) = tokio::try_join!(
+                    biased;
+                    recall::hold_still(transaction),
+                    query_in(transaction, APPLY, params),
+                )?;
+                let changes = settle(transaction, &rows, Cause::Verdict, promotions).await?;
+                let mut unapproved = vec![];
+                for row in &rows {
+                    if Columns(row).get("withheld")? {
+                        unapproved.push(Columns(row).artifact("artifact_id")?);
+                    }
+                }
+                Ok(Applied { changes, unapproved })
+            })
+        })
+        .await
     }
 
     /// Ends the holds for age of these artifacts, where their time has come. What would be servable is released only with a
-    /// promotion; without one it is not looked at again for a minute.
+    /// promotion; without one it is not looked at again for a minute, so that it holds up no other.
     pub async fn release_aged(
         &self,
         artifacts: &[ArtifactDbId],
         promotions: &[NewPromotion],
     ) -> Result<Vec<Change>, StoreError> {
-        todo!()
-    }
-}
-
-/// What changed a gate; the words are those of `gate_log.cause`.
-#[derive(Clone, Copy)]
-pub(crate) enum Cause {
-    Verdict,
-    Age,
-    Recall,
-    Recheck,
-}
-
-impl Cause {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Verdict => "verdict",
-            Self::Age => "age",
-            Self::Recall => "recall",
-            Self::Recheck => "recheck",
-        }
-    }
-}
-
-/// The deltas as arrays, one entry per artifact: each locked row must appear once. Of several epochs the highest is the
-/// gate's, since epochs only grow.
-#[derive(Default)]
-struct Bits {
-    artifact: Vec<i64>,
-    epoch: Vec<i32>,
-    ok: Vec<i64>,
-    deny: Vec<i64>,
-    undecided: Vec<i64>,
-}
-
-impl Bits {
-    fn of(deltas: &[GateDelta]) -> Self {
-        let mut merged: BTreeMap<ArtifactDbId, (i32, [CheckSet; 3])> = BTreeMap::new();
-        for delta in deltas {
-            let entry = merged.entry(delta.artifact()).or_insert((delta.epoch(), [CheckSet::EMPTY; 3]));
-            if delta.epoch() > entry.0 {
-                *entry = (delta.epoch(), [CheckSet::EMPTY; 3]);
-            }
-            if delta.epoch() == entry.0 {
-                let [ok, deny, undecided] = entry.1;
-                entry.1 =
-                    [ok.union(delta.ok()), deny.union(delta.deny()), undecided.union(delta.undecided())];
-            }
-        }
-        let mut bits = Self::default();
-        for (artifact, (epoch, [ok, deny, undecided])) in merged {
-            bits.artifact.push(artifact.0);
-            bits.epoch.push(epoch);
-            bits.ok.push(ok.mask());
-            bits.deny.push(deny.mask());
-            bits.undecided.push(undecided.mask());
-        }
-        bits
-    }
-}
-
-/// Decides on gates that this transaction has locked and changed: writes promotions for what became servable, and the
-/// log of what changed its state.
-pub(crate) async fn settle(
-    transaction: &Transaction<'_>,
-    rows: &[Row],
-    cause: Cause,
-) -> Result<Vec<Change>, StoreError> {
-    let mut changes = Vec::new();
-    let mut log = Log::default();
-    let mut grants = Vec::new();
-    for row in rows {
-        let Transition { ecosystem, was, now } = row.try_into()?;
-        let (before, state) = (was.state(), now.state());
-        if before == state {
-            continue;
-        }
-        changes.push(Change { artifact: now.artifact, ecosystem, was: before, state });
-        log.push(now.artifact, now.epoch, before, state);
-        match decide(&now) {
-            Decision::Promote(grant) => grants.push(grant),
-            Decision::Hold { .. } | Decision::Reject { .. } => {}
-        }
-    }
-    if !changes.is_empty() {
-        write(transaction, &log, grants, cause).await?;
-    }
-    Ok(changes)
-}
-
-/// Consumes the grants. Postgres refuses those whose gate it does not itself find servable. Dead letters about what is
-/// decided now are settled.
-pub(crate) async fn write(
-    transaction: &Transaction<'_>,
-    log: &Log,
-    grants: Vec<PromotionGrant>,
-    cause: Cause,
-) -> Result<(), StoreError> {
-    const SETTLE: &str = r"-- gate.settle
-WITH granted AS MATERIALIZED (
-    SELECT artifact_id, epoch, sha256, chunk_root
-    FROM unnest($1::bigint[], $2::integer[], $3::bytea[], $4::bytea[]) AS g (artifact_id, epoch, sha256, chunk_root)
-), fit AS MATERIALIZED (
-    SELECT granted.artifact_id, granted.epoch, gate.policy_epoch, granted.sha256, artifact.size, granted.chunk_root
-    FROM granted
-    JOIN gate ON gate.artifact_id = granted.artifact_id
-    JOIN artifact ON artifact.id = granted.artifact_id
-    WHERE gate.servable AND gate.epoch = granted.epoch
-      AND artifact.sha256 = granted.sha256 AND artifact.chunk_root = granted.chunk_root
-), promoted AS (
-    INSERT INTO promotion (artifact_id, epoch, policy_epoch, sha256, size, chunk_root)
-    SELECT artifact_id, epoch, policy_epoch, sha256, size, chunk_root FROM fit ORDER BY artifact_id
-    ON CONFLICT DO NOTHING
-), logged AS (
-    INSERT INTO gate_log (artifact_id, epoch, was, state, cause)
-    SELECT artifact_id, epoch, was, state, $9
-    FROM unnest($5::bigint[], $6::integer[], $7::text[], $8::text[]) AS l (artifact_id, epoch, was, state)
-), answered AS (
-    UPDATE dead_letter SET resolved_at = now()
-    FROM unnest($5::bigint[]) AS l (artifact_id)
-    JOIN gate ON gate.artifact_id = l.artifact_id
-    WHERE dead_letter.artifact_id = l.artifact_id AND NOT gate.pending AND dead_letter.resolved_at IS NULL
+        const RELEASE: &str = r"-- gate.release_aged
+WITH locked AS MATERIALIZED (
+    SELECT gate.artifact_id, gate.epoch, required, veto, tolerated, ok, deny, undecided, hold, promoted_epoch
+    FROM unnest($1::bigint[], $2::integer[]) AS asked (artifact_id, promoted_epoch)
+    JOIN gate ON gate.artifact_id = asked.artifact_id
+    WHERE (hold & 1) <> 0 AND eligible_at <= now()
+    ORDER BY gate.artifact_id
+    FOR NO KEY UPDATE OF gate
+), target AS MATERIALIZED (
+    SELECT artifact_id, epoch, required, veto, tolerated, ok, deny, undecided, hold, withheld,
+           CASE WHEN withheld THEN hold ELSE hold & ~1::bigint END AS hold_now
+    FROM locked, LATERAL (
+        SELECT promoted_epoch IS DISTINCT FROM epoch
+               AND (ok & required) = required AND (deny & veto) = 0 AND hold = 1 AS withheld
+    ) AS judged
+), released AS (
+    UPDATE gate
+    SET hold = target.hold_now,
+        eligible_at = CASE WHEN withheld THEN now() + interval '1 minute' ELSE gate.eligible_at END
+    FROM target
+    WHERE gate.artifact_id = target.artifact_id
 )
-SELECT count(*) AS fit FROM fit";
-    let mut artifact = Vec::with_capacity(grants.len());
-    let mut epoch = Vec::with_capacity(grants.len());
-    let mut sha256 = Vec::with_capacity(grants.len());
-    let mut chunk_root = Vec::with_capacity(grants.len());
-    for grant in &grants {
-        artifact.push(grant.artifact().0);
-        epoch.push(grant.epoch());
-        sha256.push(grant.sha256().0.to_vec());
-        chunk_root.push(grant.chunk_root().0.to_vec());
-    }
-    let cause = cause.as_str();
-    let rows = query_in(
-        transaction,
-        SETTLE,
-        &[&artifact, &epoch, &sha256, &chunk_root, &log.artifact, &log.epoch, &log.was, &log.state, &cause],
-    )
-    .await?;
-    let fit = rows.first().map_or(Ok(0), |row| Columns(row).unsigned("fit"))?;
-    if fit == grants.len() as u64 {
-        Ok(())
-    } else {
-        let problem = format!("{} promotions were granted, and Postgres finds {fit} servable", grants.len());
-        Err(StoreError::inconsistent("gate", &problem))
-    }
-}
-
-/// The columns of `gate_log`.
-#[derive(Default)]
-pub(crate) struct Log {
-    artifact: Vec<i64>,
-    epoch: Vec<i32>,
-    was: Vec<&'static str>,
-    state: Vec<&'static str>,
-}
-
-impl Log {
-    pub(crate) fn push(
-        &mut self,
-        artifact: ArtifactDbId,
-        epoch: i32,
-        was: ArtifactState,
-        state: ArtifactState,
-    ) {
-        self.artifact.push(artifact.0);
-        self.epoch.push(epoch);
-        self.was.push(was.as_str());
-        self.state.push(state.as_str());
-    }
-}
-
-/// A gate before and after the statement that returned it.
-struct Transition {
-    ecosystem: Ecosystem,
-    was: Gate,
-    now: Gate,
-}
-
-impl TryFrom<&Row> for Transition {
-    type Error = StoreError;
-
-    fn try_from(row: &Row) -> Result<Self, StoreError> {
-        let columns = Columns(row);
-        let was = columns.gate()?;
-        let now = Gate {
-            ok: columns.get("ok_now").map(CheckSet::from_mask)?,
-            deny: columns.get("deny_now").map(CheckSet::from_mask)?,
-            undecided: columns.get("undecided_now").map(CheckSet::from_mask)?,
-            hold: columns.get("hold_now").map(HoldSet::from_mask)?,
-            ..was
-        };
-        Ok(Self { ecosystem: columns.parse("ecosystem")?, was, now })
+SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold,
+       ok AS ok_now, deny AS deny_now, undecided AS undecided_now, hold_now
+FROM target JOIN artifact ON artifact.id = target.artifact_id";
+        within("artifacts", artifacts.len(), ARTIFACTS_MAX)?;
+        within("promotions", promotions.len(), ARTIFACTS_MAX)?;
+        let arguments = (Releases::of(artifacts, promotions), Promotions::of(promotions));
+        self.transaction("gate.release_aged", &arguments, |(releases, promotions), transaction| {
+            Box::pin(async move {
+                let params: Params<'_> = &[&releases.artifact, &releases.promoted_epoch];
+                let rows = query_in(transaction, RELEASE, params).await?;
+                settle(transaction, &rows, Cause::Age, promotions).await
+            })
+        })
+        .await
     }
 }
 

@@ -2,6 +2,8 @@
 //!
 //! *Invariant:* one coordinate, one digest. A second digest is an incident, never a row.
 
+mod arrays;
+
 use std::collections::HashSet;
 
 use jiff::Timestamp;
@@ -11,7 +13,8 @@ use touchstone_domain::{
     SignedBy,
 };
 
-use crate::{Store, StoreError, error::within, row::Columns};
+use self::arrays::{Artifacts, Claims, EvidenceList};
+use crate::{Store, StoreError, error::within, row::Columns, signed::SignedColumns};
 
 /// The most artifacts per call.
 pub const INGEST_MAX: usize = 1024;
@@ -80,13 +83,15 @@ pub enum Ingested {
 const INGEST: &str = r"-- artifact.ingest
 WITH offered AS MATERIALIZED (
     SELECT n, ecosystem, package, version, file, sha256, sha512, size, chunk_root, chunks, upstream_url, published_at,
-           required, veto, tolerated, policy_epoch, eligible_at,
+           required, veto, tolerated, policy_epoch, eligible_at, key, envelope, pack, pack_offset, pack_size,
            CASE WHEN eligible_at > now() THEN 1 ELSE 0 END AS hold
     FROM unnest($1::bigint[], $2::text[], $3::text[], $4::text[], $5::text[], $6::bytea[], $7::bytea[], $8::bigint[],
                 $9::bytea[], $10::bytea[], $11::text[], $12::timestamptz[], $13::bigint[], $14::bigint[],
-                $15::bigint[], $16::integer[], $17::timestamptz[])
+                $15::bigint[], $16::integer[], $17::timestamptz[], $29::bytea[], $30::bytea[], $31::bytea[],
+                $32::integer[], $33::integer[])
         AS o (n, ecosystem, package, version, file, sha256, sha512, size, chunk_root, chunks, upstream_url,
-              published_at, required, veto, tolerated, policy_epoch, eligible_at)
+              published_at, required, veto, tolerated, policy_epoch, eligible_at, key, envelope, pack, pack_offset,
+              pack_size)
 ), stored AS (
     INSERT INTO artifact (ecosystem, package, version, file, sha256, sha512, size, chunk_root, chunks, upstream_url,
                           published_at)
@@ -96,13 +101,17 @@ WITH offered AS MATERIALIZED (
     ON CONFLICT DO NOTHING
     RETURNING id, ecosystem, package, version, file
 ), fresh AS (
-    SELECT n, id, sha256, chunk_root, required, veto, tolerated, policy_epoch, eligible_at, hold
+    SELECT n, id, sha256, chunk_root, required, veto, tolerated, policy_epoch, eligible_at, hold, key, envelope, pack,
+           pack_offset, pack_size
     FROM stored JOIN offered USING (ecosystem, package, version, file)
 ), gated AS (
     INSERT INTO gate (artifact_id, policy_epoch, required, veto, tolerated, hold, eligible_at, dispatch_due)
     SELECT id, (SELECT policy.epoch FROM policy WHERE policy.epoch = fresh.policy_epoch), required, veto, tolerated,
            hold, eligible_at, now() + interval '5 seconds'
     FROM fresh
+), signed AS (
+    INSERT INTO fetched (artifact_id, key, envelope, pack, pack_offset, pack_size)
+    SELECT id, key, envelope, pack, pack_offset, pack_size FROM fresh
 ), claimed AS (
     INSERT INTO claim (artifact_id, ordinal, field, value)
     SELECT fresh.id, ordinal, field, value
@@ -172,9 +181,18 @@ impl Store {
         })
     }
 
-    /// Puts another fetch of the same bytes on record.
-    pub async fn record_fetch(&self, _artifact: ArtifactDbId, _fetch: &SignedBy) -> Result<(), StoreError> {
-        todo!()
+    /// Puts another fetch of the same bytes on record; one that is there already changes nothing.
+    pub async fn record_fetch(&self, artifact: ArtifactDbId, fetch: &SignedBy) -> Result<(), StoreError> {
+        const FETCHED: &str = r"-- artifact.record_fetch
+INSERT INTO fetched (artifact_id, key, envelope, pack, pack_offset, pack_size)
+SELECT id, $2, $3, $4, $5, $6 FROM artifact
+WHERE id = $1 AND NOT EXISTS (SELECT FROM fetched WHERE fetched.artifact_id = $1 AND fetched.envelope = $3)";
+        let mut columns = SignedColumns::default();
+        columns.push(fetch)?;
+        let SignedColumns { key, envelope, pack, offset, size } = columns;
+        self.query(FETCHED, &[&artifact.0, &key[0], &envelope[0], &pack[0], &offset[0], &size[0]])
+            .await
+            .map(drop)
     }
 
     /// Runs the statement for artifacts with distinct coordinates. One that another transaction commits meanwhile is
@@ -214,6 +232,11 @@ impl Store {
                 &e.sha256,
                 &e.size,
                 &e.seen_at,
+                &a.fetch.key,
+                &a.fetch.envelope,
+                &a.fetch.pack,
+                &a.fetch.offset,
+                &a.fetch.size,
             ],
         )
         .await
@@ -233,117 +256,6 @@ fn ingested(row: &Row, new: &[NewArtifact]) -> Result<(usize, Ingested), StoreEr
         Ingested::Diverged { artifact: gate.artifact, on_record: gate.sha256 }
     };
     Ok((n, ingested))
-}
-
-/// The columns of `artifact` and `gate`, an array each.
-#[derive(Default)]
-struct Artifacts<'a> {
-    n: Vec<i64>,
-    ecosystem: Vec<&'static str>,
-    package: Vec<&'a str>,
-    version: Vec<&'a str>,
-    file: Vec<&'a str>,
-    sha256: Vec<&'a [u8]>,
-    sha512: Vec<&'a [u8]>,
-    size: Vec<i64>,
-    chunk_root: Vec<Vec<u8>>,
-    chunks: Vec<Vec<u8>>,
-    upstream_url: Vec<&'a str>,
-    published_at: Vec<Option<Timestamp>>,
-    required: Vec<i64>,
-    veto: Vec<i64>,
-    tolerated: Vec<i64>,
-    policy_epoch: Vec<i32>,
-    eligible_at: Vec<Option<Timestamp>>,
-}
-
-impl<'a> Artifacts<'a> {
-    fn of(round: &[(usize, &'a NewArtifact)]) -> Result<Self, StoreError> {
-        let mut all = Self::default();
-        for (n, new) in round {
-            if new.chunks.size() != new.size {
-                let problem = format!("it has {} bytes, and its chunk list {}", new.size, new.chunks.size());
-                return Err(StoreError::Invalid { what: "artifact", problem });
-            }
-            all.n.push(number(*n)?);
-            all.ecosystem.push(new.id.ecosystem.as_str());
-            all.package.push(new.id.package.as_str());
-            all.version.push(new.id.version.as_str());
-            all.file.push(new.id.file.as_str());
-            all.sha256.push(&new.sha256.0);
-            all.sha512.push(&new.sha512.0);
-            all.size.push(number(new.size)?);
-            all.chunk_root.push(new.chunks.root().0.to_vec());
-            all.chunks.push(new.chunks.to_bytes());
-            all.upstream_url.push(&new.upstream_url);
-            all.published_at.push(new.published_at);
-            all.required.push(new.requirement.required().mask());
-            all.veto.push(new.requirement.veto().mask());
-            all.tolerated.push(new.requirement.tolerated().mask());
-            all.policy_epoch.push(new.policy_epoch);
-            all.eligible_at.push(new.eligible_at);
-        }
-        Ok(all)
-    }
-}
-
-/// The columns of `claim`.
-#[derive(Default)]
-struct Claims<'a> {
-    n: Vec<i64>,
-    ordinal: Vec<i16>,
-    field: Vec<&'static str>,
-    value: Vec<&'a str>,
-}
-
-impl<'a> Claims<'a> {
-    fn of(round: &[(usize, &'a NewArtifact)]) -> Result<Self, StoreError> {
-        let mut all = Self::default();
-        for (n, new) in round {
-            for (ordinal, claim) in new.claims.iter().enumerate() {
-                all.n.push(number(*n)?);
-                all.ordinal.push(number(ordinal)?);
-                all.field.push(claim.field.as_str());
-                all.value.push(&claim.value);
-            }
-        }
-        Ok(all)
-    }
-}
-
-/// The columns of `evidence`.
-#[derive(Default)]
-struct EvidenceList<'a> {
-    n: Vec<i64>,
-    ordinal: Vec<i16>,
-    kind: Vec<&'static str>,
-    url: Vec<&'a str>,
-    sha256: Vec<&'a [u8]>,
-    size: Vec<i64>,
-    seen_at: Vec<Timestamp>,
-}
-
-impl<'a> EvidenceList<'a> {
-    fn of(round: &[(usize, &'a NewArtifact)]) -> Result<Self, StoreError> {
-        let mut all = Self::default();
-        for (n, new) in round {
-            for (ordinal, evidence) in new.evidence.iter().enumerate() {
-                all.n.push(number(*n)?);
-                all.ordinal.push(number(ordinal)?);
-                all.kind.push(evidence.kind.as_str());
-                all.url.push(&evidence.url);
-                all.sha256.push(&evidence.sha256.0);
-                all.size.push(number(evidence.size)?);
-                all.seen_at.push(evidence.seen_at);
-            }
-        }
-        Ok(all)
-    }
-}
-
-fn number<A: Copy + std::fmt::Display, B: TryFrom<A>>(value: A) -> Result<B, StoreError> {
-    B::try_from(value)
-        .map_err(|_| StoreError::Invalid { what: "number", problem: format!("{value} is too large") })
 }
 
 #[cfg(test)]

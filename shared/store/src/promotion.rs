@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use touchstone_domain::{ArtifactDbId, KeyId, SignedBy};
 
-use crate::{Store, StoreError};
+use crate::{DELTAS_MAX, Store, StoreError, error::within, row::Columns};
 
 /// A signed serve record that is on disk, for [`Store::apply`] and [`Store::release_aged`].
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,17 +26,39 @@ pub struct NewPromotion {
 
 impl Store {
     /// Takes so many numbers for promotions. They grow, and none is given twice.
-    pub async fn next_serials(&self, _n: usize) -> Result<Vec<i64>, StoreError> {
-        todo!()
+    pub async fn next_serials(&self, n: usize) -> Result<Vec<i64>, StoreError> {
+        const SERIALS: &str = r"-- promotion.serials
+SELECT nextval('promotion_serial_seq') AS serial FROM generate_series(1, $1::bigint)";
+        within("serials", n, DELTAS_MAX)?;
+        if n == 0 {
+            return Ok(vec![]);
+        }
+        let n = i64::try_from(n).map_err(|e| StoreError::inconsistent("serials", &e))?;
+        let rows = self.query(SERIALS, &[&n]).await?;
+        rows.iter().map(|row| Columns(row).get("serial")).collect()
     }
 
     /// At most `limit` artifacts whose hold for age has ended, by Postgres' clock; the earliest first.
-    pub async fn aged(&self, _limit: i64) -> Result<Vec<ArtifactDbId>, StoreError> {
-        todo!()
+    pub async fn aged(&self, limit: i64) -> Result<Vec<ArtifactDbId>, StoreError> {
+        const AGED: &str = r"-- promotion.aged
+SELECT artifact_id FROM gate WHERE (hold & 1) <> 0 AND eligible_at <= now() ORDER BY eligible_at LIMIT $1";
+        let rows = self.query(AGED, &[&limit]).await?;
+        rows.iter().map(|row| Columns(row).artifact("artifact_id")).collect()
     }
 
-    /// At most `limit` artifacts whose gate says servable, and that have no promotion of its epoch.
-    pub async fn unpromoted(&self, _limit: i64) -> Result<Vec<ArtifactDbId>, StoreError> {
-        todo!()
+    /// At most `limit` artifacts whose gate says servable, and that have no promotion of its epoch: whoever changed
+    /// the gate was not promote. Reads every servable gate: not for every second.
+    pub async fn unpromoted(&self, limit: i64) -> Result<Vec<ArtifactDbId>, StoreError> {
+        const UNPROMOTED: &str = r"-- promotion.missing
+SELECT artifact_id FROM gate
+WHERE servable
+  AND NOT EXISTS (SELECT FROM promotion WHERE promotion.artifact_id = gate.artifact_id AND promotion.epoch = gate.epoch)
+ORDER BY artifact_id
+LIMIT $1";
+        let rows = self.query(UNPROMOTED, &[&limit]).await?;
+        rows.iter().map(|row| Columns(row).artifact("artifact_id")).collect()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -5,22 +5,13 @@
 //! whoever applies holds it shared and looks after taking it; whoever recalls holds it alone.
 
 use deadpool_postgres::Transaction;
-use touchstone_domain::{Purl, Sha256};
+pub use touchstone_custody::RecallTarget;
 
 use crate::{
     Change, Store, StoreError,
-    gate::{Cause, settle},
+    gate::{Cause, Promotions, settle},
     pool::query_in,
 };
-
-/// What is recalled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum RecallTarget {
-    /// All that the purl names; without a version or a file, all of them.
-    Purl(Purl),
-    /// These bytes, whatever their coordinate.
-    Digest(Sha256),
-}
 
 /// Keeps recalls away until the transaction ends.
 pub(crate) async fn hold_still(transaction: &Transaction<'_>) -> Result<(), StoreError> {
@@ -97,7 +88,7 @@ FROM locked";
                         }
                         Some(_) => query_in(transaction, HOLD_DIGEST, &[digest]).await?,
                     };
-                    settle(transaction, &rows, Cause::Recall).await
+                    settle(transaction, &rows, Cause::Recall, &Promotions::default()).await
                 })
             },
         )

@@ -31,26 +31,33 @@ impl Store {
         self.transaction("recheck", &arguments, |(purl, policy, policy_epoch, all), transaction| {
             Box::pin(async move {
                 let rows = lock(transaction, purl, *all).await?;
-                let mut asked = Asked::default();
-                let mut changes = Vec::with_capacity(rows.len());
-                let mut log = Log::default();
-                for row in &rows {
-                    let change = asked.push(row, policy)?;
-                    log.push(
-                        change.artifact,
-                        Columns(row).get::<i32>("epoch")? + 1,
-                        change.was,
-                        change.state,
-                    );
-                    changes.push(change);
-                }
-                asked.begin(transaction, *policy_epoch).await?;
-                write(transaction, &log, vec![], Cause::Recheck).await?;
-                Ok(changes)
+                judge_anew(transaction, &rows, (policy, *policy_epoch), Cause::Recheck).await
             })
         })
         .await
     }
+}
+
+/// Begins a new epoch of locked rows, by a policy and its number.
+async fn judge_anew(
+    transaction: &Transaction<'_>,
+    rows: &[Row],
+    (policy, policy_epoch): (&Policy, i32),
+    cause: Cause,
+) -> Result<Vec<Change>, StoreError> {
+    let mut asked = Asked::default();
+    let mut changes = Vec::with_capacity(rows.len());
+    let mut log = Log::default();
+    for row in rows {
+        let change = asked.push(row, policy)?;
+        log.push(change.artifact, Columns(row).get::<i32>("epoch")? + 1, change.was, change.state);
+        changes.push(change);
+    }
+    if !changes.is_empty() {
+        asked.begin(transaction, policy_epoch).await?;
+        write(transaction, &log, vec![], cause).await?;
+    }
+    Ok(changes)
 }
 
 async fn lock(transaction: &Transaction<'_>, purl: &Purl, all: bool) -> Result<Vec<Row>, StoreError> {
@@ -108,7 +115,7 @@ UPDATE gate
 SET epoch = gate.epoch + 1, policy_epoch = $1, required = asked.required, veto = asked.veto,
     tolerated = asked.tolerated, ok = 0, deny = 0, undecided = 0,
     hold = (hold & ~1::bigint) | CASE WHEN asked.eligible_at > now() THEN 1 ELSE 0 END,
-    eligible_at = asked.eligible_at, dispatch_due = now(), dispatch_n = 0
+    eligible_at = asked.eligible_at, dispatch_due = now(), dispatch_n = 0, unsigned = false
 FROM unnest($2::bigint[], $3::bigint[], $4::bigint[], $5::bigint[], $6::timestamptz[])
     AS asked (artifact_id, required, veto, tolerated, eligible_at)
 WHERE gate.artifact_id = asked.artifact_id";

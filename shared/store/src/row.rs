@@ -65,6 +65,12 @@ impl<'r> Columns<'r> {
         self.get(column).map(ArtifactDbId)
     }
 
+    /// Where something is in the transparency log, if it is there.
+    pub(crate) fn log_index(self) -> Result<Option<u64>, StoreError> {
+        let index: Option<i64> = self.get("log_index")?;
+        index.map(|n| u64::try_from(n).map_err(|e| StoreError::inconsistent("log_index", &e))).transpose()
+    }
+
     /// `ecosystem`, `package`, `version` and `file`.
     pub(crate) fn id(self) -> Result<ArtifactId, StoreError> {
         Ok(ArtifactId {

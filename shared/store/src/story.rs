@@ -160,7 +160,7 @@ ORDER BY gate.artifact_id DESC";
             let columns = Columns(row);
             let gate = columns.gate()?;
             let missing = || StoreError::inconsistent("artifact", "it has a gate and no facts");
-            let Lists { verdicts, log, promotions, attempts, dead_letters, incidents } =
+            let Lists { verdicts, log, promotions, fetches, attempts, dead_letters, incidents } =
                 lists.remove(&gate.artifact).unwrap_or_default();
             Ok(Story {
                 facts: facts.remove(&gate.artifact).ok_or_else(missing)?,
@@ -175,7 +175,7 @@ ORDER BY gate.artifact_id DESC";
                 attempts,
                 dead_letters,
                 incidents,
-                fetches: todo!(),
+                fetches,
                 recalls: columns.get("recalls")?,
                 told_at: columns.get("told_at")?,
             })
@@ -186,17 +186,26 @@ ORDER BY gate.artifact_id DESC";
     async fn lists(&self, artifacts: &[ArtifactDbId]) -> Result<HashMap<ArtifactDbId, Lists>, StoreError> {
         const VERDICTS: &str = r"-- story.verdicts
 SELECT artifact_id, sha256 AS subject, chunk_root AS subject_chunk_root, epoch, check_kind, check_revision, policy_epoch,
-       outcome, reason, evidence, trust, service, software, decided_at, recorded_at
+       outcome, latest.reason, evidence, trust, service, software, decided_at, recorded_at, key, envelope, pack, pack_offset,
+       pack_size, refusal.code AS refused_code, refusal.reason AS refused_reason
 FROM unnest($1::bigint[]) AS asked (id), LATERAL (
-    SELECT * FROM verdict WHERE verdict.artifact_id = asked.id ORDER BY verdict.id DESC LIMIT $2) AS latest";
+    SELECT * FROM verdict WHERE verdict.artifact_id = asked.id ORDER BY verdict.id DESC LIMIT $2) AS latest
+LEFT JOIN verdict_refusal AS refusal ON refusal.verdict_id = latest.id";
         const LOG: &str = r"-- story.log
 SELECT artifact_id, epoch, was, state, cause, at
 FROM unnest($1::bigint[]) AS asked (id), LATERAL (
     SELECT * FROM gate_log WHERE gate_log.artifact_id = asked.id ORDER BY gate_log.id DESC LIMIT $2) AS latest";
         const PROMOTIONS: &str = r"-- story.promotions
-SELECT artifact_id, serial, epoch, policy_epoch, sha256, promoted_at
+SELECT artifact_id, serial, epoch, policy_epoch, sha256, promoted_at, key, envelope, pack, pack_offset, pack_size,
+       (SELECT leaf.index FROM gate_log JOIN log_leaf AS leaf ON source = 'gate_log' AND source_id = gate_log.id
+        WHERE gate_log.artifact_id = latest.artifact_id AND gate_log.epoch = latest.epoch AND state = 'servable'
+        ORDER BY gate_log.id DESC LIMIT 1) AS log_index
 FROM unnest($1::bigint[]) AS asked (id), LATERAL (
     SELECT * FROM promotion WHERE promotion.artifact_id = asked.id ORDER BY serial DESC LIMIT $2) AS latest";
+        const FETCHES: &str = r"-- story.fetches
+SELECT artifact_id, key, envelope, pack, pack_offset, pack_size, at
+FROM unnest($1::bigint[]) AS asked (id), LATERAL (
+    SELECT * FROM fetched WHERE fetched.artifact_id = asked.id ORDER BY fetched.id DESC LIMIT $2) AS latest";
         const ATTEMPTS: &str = r"-- story.attempts
 SELECT artifact_id, epoch, check_kind, delivery, class, detail, service, at
 FROM unnest($1::bigint[]) AS asked (id), LATERAL (
@@ -215,7 +224,7 @@ FROM unnest($1::bigint[]) AS asked (id) JOIN artifact ON artifact.id = asked.id,
     ORDER BY incident.id DESC LIMIT $2) AS latest";
         let ids = numbers(artifacts);
         let mut lists: HashMap<ArtifactDbId, Lists> = HashMap::new();
-        for sql in [VERDICTS, LOG, PROMOTIONS, ATTEMPTS, DEAD_LETTERS, INCIDENTS] {
+        for sql in [VERDICTS, LOG, PROMOTIONS, FETCHES, ATTEMPTS, DEAD_LETTERS, INCIDENTS] {
             for row in self.query(sql, &[&ids, &ROWS_MAX]).await? {
                 let columns = Columns(&row);
                 let of = lists.entry(columns.artifact("artifact_id")?).or_default();
@@ -223,11 +232,15 @@ FROM unnest($1::bigint[]) AS asked (id) JOIN artifact ON artifact.id = asked.id,
                     VERDICTS => of.verdicts.push(RecordedVerdict {
                         verdict: verdict(columns)?,
                         recorded_at: columns.get("recorded_at")?,
-                        signed: todo!(),
-                        refused: todo!(),
+                        signed: columns.signed_opt()?,
+                        refused: match columns.get::<Option<String>>("refused_code")? {
+                            Some(code) => Some((code, columns.get("refused_reason")?)),
+                            None => None,
+                        },
                     }),
                     LOG => of.log.push(Transition::try_from(&row)?),
                     PROMOTIONS => of.promotions.push(Promotion::try_from(&row)?),
+                    FETCHES => of.fetches.push((columns.signed()?, columns.get("at")?)),
                     ATTEMPTS => of
                         .attempts
                         .push(RecordedAttempt { attempt: (&row).try_into()?, at: columns.get("at")? }),
@@ -245,6 +258,7 @@ struct Lists {
     verdicts: Vec<RecordedVerdict>,
     log: Vec<Transition>,
     promotions: Vec<Promotion>,
+    fetches: Vec<(SignedBy, Timestamp)>,
     attempts: Vec<RecordedAttempt>,
     dead_letters: Vec<DeadLetter>,
     incidents: Vec<Incident>,
@@ -276,8 +290,8 @@ impl TryFrom<&Row> for Promotion {
             policy_epoch: columns.get("policy_epoch")?,
             sha256: columns.sha256("sha256")?,
             promoted_at: columns.get("promoted_at")?,
-            signed: todo!(),
-            log_index: todo!(),
+            signed: columns.signed_opt()?,
+            log_index: columns.log_index()?,
         })
     }
 }

@@ -1,24 +1,19 @@
 //! Verdicts: recorded once and for ever, and read back by whoever counts them.
 
+mod batch;
+mod refusal;
+
 use std::time::Duration;
 
-use jiff::Timestamp;
-use touchstone_domain::{ArtifactDbId, CheckSet, Gate, Outcome, SignedBy, Verdict};
+use touchstone_domain::{ArtifactDbId, Outcome, SignedBy, Verdict};
 
-use crate::{
-    ARTIFACTS_MAX, Store, StoreError,
-    error::within,
-    row::{Columns, numbers, plain_json},
-};
+use self::batch::Batch;
+use crate::{Store, StoreError, error::within, row::Columns};
 
 /// The most verdicts per call of [`Store::record_verdicts`].
 pub const VERDICTS_MAX: usize = 256;
-/// The longest reason, in bytes of JSON.
-const REASON_BYTES_MAX: usize = 16_384;
 /// Longer ago than any failure, and within what Postgres can subtract.
 const FAILURES_AGE_MAX: Duration = Duration::from_hours(24 * 366 * 100);
-/// The most digests of evidence, and of trust material, of one verdict.
-const DIGESTS_MAX: usize = 64;
 
 /// A verdict and its envelope, which is on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -62,25 +57,41 @@ pub enum VerdictRefusal {
     Bounds,
 }
 
+// With `$22`, a verdict whose every earlier row was refused is recorded anew; `attempt` is null where one was not.
 const RECORD: &str = r"-- verdict.record
 WITH fit AS MATERIALIZED (
     SELECT n, offered.artifact_id, offered.sha256, offered.chunk_root, offered.epoch, check_kind, check_mask,
-           check_revision, offered.policy_epoch, outcome, reason, evidence, trust, service, software, decided_at
+           check_revision, offered.policy_epoch, outcome, reason, evidence, trust, service, software, decided_at, key,
+           envelope, pack, pack_offset, pack_size,
+           CASE WHEN $22::boolean THEN (
+               SELECT least(max(before.attempt) + 1, 32767)
+               FROM verdict AS before
+               WHERE before.artifact_id = offered.artifact_id AND before.check_kind = offered.check_kind
+                 AND before.check_revision = offered.check_revision AND before.epoch = offered.epoch
+                 AND before.policy_epoch = offered.policy_epoch AND before.outcome = offered.outcome
+                 AND before.key = offered.key
+               HAVING bool_and(EXISTS (SELECT FROM verdict_refusal WHERE verdict_id = before.id))
+           ) ELSE 0 END AS attempt
     FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bytea[], $5::integer[], $6::text[], $7::bigint[],
                 $8::integer[], $9::integer[], $10::text[], $11::text[], $12::bytea[], $13::bytea[],
-                $14::text[], $15::text[], $16::timestamptz[])
+                $14::text[], $15::text[], $16::timestamptz[], $17::bytea[], $18::bytea[], $19::bytea[], $20::integer[],
+                $21::integer[])
         AS offered (n, artifact_id, sha256, chunk_root, epoch, check_kind, check_mask, check_revision, policy_epoch,
-                    outcome, reason, evidence, trust, service, software, decided_at)
+                    outcome, reason, evidence, trust, service, software, decided_at, key, envelope, pack, pack_offset,
+                    pack_size)
     JOIN artifact ON artifact.id = offered.artifact_id
     JOIN gate ON gate.artifact_id = offered.artifact_id
     WHERE artifact.sha256 = offered.sha256 AND offered.epoch BETWEEN 0 AND gate.epoch
 ), new AS (
     INSERT INTO verdict (artifact_id, sha256, chunk_root, epoch, check_kind, check_mask, check_revision, policy_epoch,
-                         outcome, reason, evidence, trust, service, software, decided_at)
+                         outcome, reason, evidence, trust, service, software, decided_at, key, envelope, pack,
+                         pack_offset, pack_size, attempt)
     SELECT artifact_id, sha256, chunk_root, epoch, check_kind, check_mask, check_revision, policy_epoch, outcome,
-           reason::jsonb, evidence, trust, service, software, decided_at
+           reason::jsonb, evidence, trust, service, software, decided_at, key, envelope, pack, pack_offset, pack_size,
+           attempt
     FROM fit
-    ORDER BY artifact_id, check_kind, check_revision, epoch, policy_epoch, outcome
+    WHERE attempt IS NOT NULL
+    ORDER BY artifact_id, check_kind, check_revision, epoch, policy_epoch, outcome, key
     ON CONFLICT DO NOTHING
     RETURNING id
 )
@@ -88,15 +99,34 @@ SELECT (SELECT count(*) FROM new) AS inserted, ARRAY(SELECT n FROM fit) AS fit";
 
 impl Store {
     /// Records at most [`VERDICTS_MAX`] verdicts in one statement. A verdict about other bytes than those on record is
-    /// refused; one that is on record already changes nothing.
+    /// refused; one that is on record already changes nothing, unless that row was refused ([`Store::record_refusals`]): what
+    /// somebody wrote in its place is not in its way.
     pub async fn record_verdicts(&self, verdicts: &[SignedVerdict]) -> Result<Recorded, StoreError> {
         within("verdicts", verdicts.len(), VERDICTS_MAX)?;
-        let verdicts: Vec<Verdict> = todo!();
-        let (batch, mut recorded) = Batch::of(&verdicts)?;
+        let (batch, mut recorded) = Batch::of(verdicts)?;
         if batch.n.is_empty() {
             return Ok(recorded);
         }
-        let b = &batch;
+        let (mut inserted, fit) = self.record(&batch, false).await?;
+        if inserted < fit.len() {
+            // another statement, so that looking for refused rows costs nothing where there is no row at all
+            inserted += self.record(&batch, true).await?.0;
+        }
+        for (n, artifact) in batch.n.iter().zip(&batch.artifact) {
+            if fit.binary_search(n).is_err() {
+                let index = usize::try_from(*n).unwrap_or(usize::MAX);
+                let (artifact, reason) = (ArtifactDbId(*artifact), VerdictRefusal::Subject);
+                recorded.refused.push(RefusedVerdict { index, artifact, reason });
+            }
+        }
+        recorded.inserted = inserted;
+        recorded.duplicate = fit.len().saturating_sub(inserted);
+        Ok(recorded)
+    }
+
+    /// How many are new, and the positions of those that may be recorded, in order.
+    async fn record(&self, batch: &Batch<'_>, anew: bool) -> Result<(usize, Vec<i64>), StoreError> {
+        let b = batch;
         let rows = self
             .query(
                 RECORD,
@@ -117,28 +147,24 @@ impl Store {
                     &b.service,
                     &b.software,
                     &b.decided_at,
+                    &b.signed.key,
+                    &b.signed.envelope,
+                    &b.signed.pack,
+                    &b.signed.offset,
+                    &b.signed.size,
+                    &anew,
                 ],
             )
             .await?;
         let row = rows.first().ok_or_else(|| StoreError::inconsistent("verdict", "no answer"))?;
         let mut fit: Vec<i64> = Columns(row).get("fit")?;
         fit.sort_unstable();
-        for (n, artifact) in batch.n.iter().zip(&batch.artifact) {
-            if fit.binary_search(n).is_err() {
-                recorded.refuse(
-                    usize::try_from(*n).unwrap_or(usize::MAX),
-                    ArtifactDbId(*artifact),
-                    VerdictRefusal::Subject,
-                );
-            }
-        }
-        recorded.inserted = usize::try_from(Columns(row).unsigned("inserted")?).unwrap_or(usize::MAX);
-        recorded.duplicate = fit.len().saturating_sub(recorded.inserted);
-        Ok(recorded)
+        let inserted = usize::try_from(Columns(row).unsigned("inserted")?).unwrap_or(usize::MAX);
+        Ok((inserted, fit))
     }
 
-    /// Artifacts with a failure of the gate's epoch, recorded at most that long ago, that the gate does not know of: its
-    /// doorbell was lost. Reads all failures of that time, so a long one is not for every second.
+    /// Artifacts with a failure of the gate's epoch, recorded at most that long ago and not refused, that the gate does not
+    /// know of: its doorbell was lost. Reads all failures of that time, so a long one is not for every second.
     pub async fn uncounted_failures(
         &self,
         newer_than: Duration,
@@ -149,6 +175,7 @@ SELECT DISTINCT verdict.artifact_id
 FROM verdict JOIN gate ON gate.artifact_id = verdict.artifact_id
 WHERE outcome = 'fail' AND recorded_at > now() - make_interval(secs => $1)
   AND verdict.epoch = gate.epoch AND check_mask & deny = 0
+  AND NOT EXISTS (SELECT FROM verdict_refusal WHERE verdict_id = verdict.id)
 ORDER BY verdict.artifact_id
 LIMIT $2";
         let seconds = newer_than.min(FAILURES_AGE_MAX).as_secs_f64();
@@ -174,79 +201,6 @@ pub(crate) fn verdict(columns: Columns<'_>) -> Result<Verdict, StoreError> {
         software: columns.get("software")?,
         decided_at: columns.get("decided_at")?,
     })
-}
-
-impl Recorded {
-    fn refuse(&mut self, index: usize, artifact: ArtifactDbId, reason: VerdictRefusal) {
-        self.refused.push(RefusedVerdict { index, artifact, reason });
-    }
-}
-
-/// The columns of `verdict`.
-#[derive(Default)]
-struct Batch<'a> {
-    n: Vec<i64>,
-    artifact: Vec<i64>,
-    sha256: Vec<&'a [u8]>,
-    chunk_root: Vec<Option<&'a [u8]>>,
-    epoch: Vec<i32>,
-    check_kind: Vec<&'static str>,
-    check_mask: Vec<i64>,
-    check_revision: Vec<i32>,
-    policy_epoch: Vec<i32>,
-    outcome: Vec<&'static str>,
-    reason: Vec<String>,
-    evidence: Vec<Vec<u8>>,
-    trust: Vec<Vec<u8>>,
-    service: Vec<&'a str>,
-    software: Vec<&'a str>,
-    decided_at: Vec<Timestamp>,
-}
-
-impl<'a> Batch<'a> {
-    /// Leaves out what is beyond bounds, so that one such verdict does not take the batch with it.
-    fn of(verdicts: &'a [Verdict]) -> Result<(Self, Recorded), StoreError> {
-        let mut batch = Self::default();
-        let mut outcome = Recorded::default();
-        for (index, verdict) in verdicts.iter().enumerate() {
-            let invalid =
-                |e: serde_json::Error| StoreError::Invalid { what: "verdict", problem: e.to_string() };
-            let reason = plain_json(&verdict.outcome.reason).map_err(invalid)?;
-            // jsonb writes a space after each colon and comma
-            let room = reason.len() + reason.matches([':', ',']).count();
-            let texts = [(&verdict.service, 64), (&verdict.software, 128)];
-            let named =
-                texts.iter().all(|(text, max)| (1..=*max).contains(&text.len()) && !text.contains('\0'));
-            let digests = verdict.evidence.len().max(verdict.trust.len());
-            if !named || room > REASON_BYTES_MAX || digests > DIGESTS_MAX {
-                outcome.refuse(index, verdict.artifact, VerdictRefusal::Bounds);
-            } else {
-                batch.push(index, verdict, reason)?;
-            }
-        }
-        Ok((batch, outcome))
-    }
-
-    fn push(&mut self, index: usize, verdict: &'a Verdict, reason: String) -> Result<(), StoreError> {
-        let invalid = |_| StoreError::Invalid { what: "verdict", problem: "too many".into() };
-        self.n.push(i64::try_from(index).map_err(invalid)?);
-        self.artifact.push(verdict.artifact.0);
-        self.sha256.push(&verdict.sha256.0);
-        self.chunk_root.push(verdict.chunk_root.as_ref().map(|root| root.0.as_slice()));
-        self.epoch.push(verdict.epoch);
-        self.check_kind.push(verdict.check.as_str());
-        self.check_mask.push(CheckSet::of(verdict.check).mask());
-        self.check_revision.push(verdict.check_revision);
-        self.policy_epoch.push(verdict.policy_epoch);
-        self.outcome.push(verdict.outcome.kind.as_str());
-        self.reason.push(reason);
-        self.evidence.push(verdict.evidence.iter().flat_map(|digest| digest.0).collect());
-        self.trust.push(verdict.trust.iter().flat_map(|digest| digest.0).collect());
-        self.service.push(&verdict.service);
-        self.software.push(&verdict.software);
-        self.decided_at.push(verdict.decided_at);
-        Ok(())
-    }
 }
 
 #[cfg(test)]

@@ -27,6 +27,7 @@ FROM (
     SELECT DISTINCT artifact_id, epoch, check_mask FROM verdict
     WHERE reason ->> 'code' = 'waived' AND check_kind = 'attest' AND outcome = 'pass'
       AND (reason ->> 'expires')::timestamptz <= now()
+      AND NOT EXISTS (SELECT FROM verdict_refusal WHERE verdict_id = verdict.id)
       AND (recorded_at < (reason ->> 'expires')::timestamptz OR recorded_at <= now() - interval '1 minute')
 ) AS ended
 JOIN gate ON gate.artifact_id = ended.artifact_id AND gate.epoch = ended.epoch
@@ -38,7 +39,7 @@ FOR NO KEY UPDATE OF gate SKIP LOCKED";
         self.transaction("reopen.waived", &limit, |limit, transaction| {
             Box::pin(async move {
                 let rows = query_in(transaction, LOCK, &[limit]).await?;
-                begin(transaction, &rows).await
+                begin(transaction, &rows, Cause::Recheck).await
             })
         })
         .await
@@ -58,7 +59,7 @@ SELECT gate.artifact_id, ecosystem, sha256, chunk_root, gate.epoch, required, ve
 FROM (
     SELECT DISTINCT artifact_id, epoch, check_mask FROM verdict
     WHERE outcome = 'inconclusive' AND reason ->> 'code' IN ('attestation_refused', 'registry_signature_refused')
-      AND check_kind = 'attest'
+      AND check_kind = 'attest' AND NOT EXISTS (SELECT FROM verdict_refusal WHERE verdict_id = verdict.id)
       AND EXISTS (
           SELECT FROM generate_series(0, octet_length(trust) / 32 - 1) AS n
           WHERE substr(trust, n * 32 + 1, 32) <> ALL ($1::bytea[]))
@@ -75,7 +76,7 @@ FOR NO KEY UPDATE OF gate SKIP LOCKED";
             .transaction("reopen.unknown_authorities", &(digests, limit), |(digests, limit), transaction| {
                 Box::pin(async move {
                     let rows = query_in(transaction, LOCK, &[digests, limit]).await?;
-                    begin(transaction, &rows).await
+                    begin(transaction, &rows, Cause::Recheck).await
                 })
             })
             .await?;
@@ -84,10 +85,14 @@ FOR NO KEY UPDATE OF gate SKIP LOCKED";
 }
 
 /// Begins a new epoch of locked rows: their checks are due at once, and an age goes on counting.
-async fn begin(transaction: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Change>, StoreError> {
+pub(super) async fn begin(
+    transaction: &Transaction<'_>,
+    rows: &[Row],
+    cause: Cause,
+) -> Result<Vec<Change>, StoreError> {
     const BEGIN: &str = r"-- reopen.begin
 UPDATE gate
-SET epoch = epoch + 1, ok = 0, deny = 0, undecided = 0, dispatch_due = now(), dispatch_n = 0
+SET epoch = epoch + 1, ok = 0, deny = 0, undecided = 0, dispatch_due = now(), dispatch_n = 0, unsigned = false
 WHERE artifact_id = ANY ($1)";
     let mut artifacts = Vec::with_capacity(rows.len());
     let mut changes: Vec<Change> = Vec::with_capacity(rows.len());
@@ -102,7 +107,7 @@ WHERE artifact_id = ANY ($1)";
     }
     if !changes.is_empty() {
         query_in(transaction, BEGIN, &[&artifacts]).await?;
-        write(transaction, &log, vec![], Cause::Recheck).await?;
+        write(transaction, &log, vec![], cause).await?;
     }
     Ok(changes)
 }
