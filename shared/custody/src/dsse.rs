@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use touchstone_domain::{KeyId, Sha256};
 
-use crate::{KeyKind, KeyProblem, KeyRing, PublicKey, SignError, Signer, StatementError};
+use crate::{KeyKind, KeyProblem, KeyRing, PublicKey, SignError, Signer, StatementError, link::shortened};
 
 /// The payload type of links, layouts and statements.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -86,9 +86,9 @@ impl Envelope {
         }
         let malformed = |problem: &str| EnvelopeError::Malformed(problem.to_owned());
         let wire: WireEnvelope<'_> =
-            serde_json::from_slice(bytes).map_err(|e| EnvelopeError::Malformed(e.to_string()))?;
+            serde_json::from_slice(bytes).map_err(|e| EnvelopeError::Malformed(shortened(e.to_string())))?;
         if wire.payload_type != PAYLOAD_TYPE {
-            return Err(EnvelopeError::PayloadType(wire.payload_type.chars().take(128).collect()));
+            return Err(EnvelopeError::PayloadType(shortened(wire.payload_type.into_owned())));
         }
         let [WireSignature { keyid, sig }] = &wire.signatures;
         let key = keyid.parse().map(KeyId).map_err(|_| malformed("the key's number is none"))?;
@@ -186,7 +186,11 @@ pub(crate) trait Statement: Sized {
     fn dated(&self) -> Timestamp;
 }
 
-/// Verifies many envelopes at once, which is cheaper than one by one; answers in their order.
+/// Verifies envelopes; answers in their order.
+///
+/// Each signature is verified by itself. The batch equation of Ed25519 would cost half as much, but a key's holder can make
+/// signatures that it takes and that single verification refuses (those whose R has a component of small order), and what counts
+/// here must be what stock tools accept.
 #[expect(private_bounds, reason = "only statements of this crate are signed")]
 pub fn verify_many<T: Statement>(envelopes: &[&[u8]], ring: &KeyRing) -> Vec<Result<Signed<T>, Refused>> {
     envelopes.iter().map(|bytes| verify(bytes, ring)).collect()
@@ -206,3 +210,6 @@ pub(crate) fn opened(bytes: &[u8], ring: &KeyRing) -> Result<Envelope, Refused> 
     let entry = ring.entry(envelope.key).ok_or(KeyProblem::Unknown(envelope.key))?;
     if envelope.is_signed_with(&entry.public) { Ok(envelope) } else { Err(Refused::Signature(envelope.key)) }
 }
+
+#[cfg(test)]
+mod tests;

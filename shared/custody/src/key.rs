@@ -159,3 +159,54 @@ impl fmt::Debug for PublicKey {
         f.debug_tuple("PublicKey").field(&self.id()).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The public half of the private key of 32 sevens, and its number as securesystemslib 1.6 derives it.
+    const PEM: &str = "-----BEGIN PUBLIC KEY-----
+MCowBQYDK2VwAyEA6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=
+-----END PUBLIC KEY-----
+";
+    const HEX: &str = "ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c";
+    const ID: &str = "bfe1a83869e5bf574e3ff3acbb83f840de84a990d10059f3096f0bf4f2b90c10";
+
+    #[test]
+    fn a_key_has_the_pem_and_the_number_that_stock_tools_give_it() {
+        let key = PublicKey::from_pem(PEM).expect("a key");
+        assert_eq!((key.to_hex().as_str(), key.id().to_string().as_str()), (HEX, ID));
+        assert_eq!(key.to_pem(), PEM);
+        assert_eq!(PublicKey::from_pem(&PEM.replace('\n', "\r\n")), Ok(key));
+        assert_eq!(format!("{key:?}"), format!("PublicKey(KeyId(sha256:{ID}))"));
+    }
+
+    #[test]
+    fn what_is_no_ed25519_public_key_is_refused() {
+        for (from, to) in [
+            ("PUBLIC", "PRIVATE"),
+            ("-----END", "----END"),
+            ("MCowBQYDK2VwAyEA", "MCowBQYDK2VuAyEA"), // X25519
+            ("0iw=", "0ix="), // bits beyond the last byte
+            ("0iw=", ""),
+            ("0iw=", "0iwA"),
+            ("6kps", "6k.s"),
+            ("-----BEGIN", "x\n-----BEGIN"),
+        ] {
+            assert_eq!(PublicKey::from_pem(&PEM.replace(from, to)), Err(PublicKeyError), "{to}");
+        }
+        assert_eq!(PublicKey::from_pem(&(" ".repeat(PEM_BYTES_MAX) + PEM)), Err(PublicKeyError));
+        assert_eq!(PublicKey::from_pem(""), Err(PublicKeyError));
+    }
+
+    #[test]
+    fn keys_that_anybody_signs_for_are_known() {
+        assert!(!PublicKey::from_pem(PEM).expect("a key").has_small_order());
+        for y in SMALL_ORDER {
+            let mut raw = y.parse::<Sha256>().expect("hexadecimal").0;
+            assert!(PublicKey::from_raw(raw).has_small_order(), "{y}");
+            raw[31] |= 0x80;
+            assert!(PublicKey::from_raw(raw).has_small_order(), "{y} with the sign of x");
+        }
+    }
+}

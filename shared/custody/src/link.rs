@@ -36,8 +36,14 @@ pub struct StatementError {
 
 impl StatementError {
     pub(crate) fn new(field: &'static str, problem: impl Into<String>) -> Self {
-        Self { field, problem: problem.into() }
+        Self { field, problem: shortened(problem.into()) }
     }
+}
+
+/// What may have come from outside, as far as people need it.
+pub(crate) fn shortened(text: String) -> String {
+    const CHARACTERS_MAX: usize = 200;
+    if text.len() <= CHARACTERS_MAX { text } else { text.chars().take(CHARACTERS_MAX).collect() }
 }
 
 /// What an edge fetched: the link `fetch`.

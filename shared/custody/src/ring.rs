@@ -231,3 +231,6 @@ fn written(entries: &[KeyEntry]) -> String {
     let ring = WireRing { keys: keys.collect() };
     serde_json::to_string_pretty(&ring).expect("texts, dates and words are JSON") + "\n"
 }
+
+#[cfg(test)]
+mod tests;

@@ -14,7 +14,7 @@ use sigstore::crypto::signing_key::{
 };
 use touchstone_domain::KeyId;
 
-use crate::{KeyKind, PublicKey, StatementError};
+use crate::{KeyKind, PublicKey, StatementError, link::shortened};
 
 /// Why nothing was signed.
 #[derive(Debug, thiserror::Error)]
@@ -182,3 +182,6 @@ impl fmt::Debug for LocalSigner {
         write!(f, "LocalSigner({}, {})", self.kind, self.id)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,11 +2,14 @@
 
 use jiff::Timestamp;
 use touchstone_domain::{
-    ArtifactDbId, ArtifactId, CheckKind, ChunkList, Ecosystem, FileName, Outcome, PackageName, Reason, Sha256,
-    Sha512, Verdict, Version,
+    ArtifactDbId, ArtifactId, CheckKind, ChunkList, Ecosystem, FileName, Outcome, PackageName, Reason,
+    Sha256, Sha512, Verdict, Version,
 };
 
-use crate::{FetchStatement, KeyEntry, KeyKind, KeyRing, LocalSigner, Revoked, Signer as _, VerdictStatement};
+use crate::{
+    Envelope, FetchStatement, KeyEntry, KeyKind, KeyRing, LocalSigner, Revoked, Signer as _,
+    VerdictStatement, sign,
+};
 
 pub(crate) const BYTES: &[u8] = b"left-pad";
 
@@ -39,8 +42,8 @@ pub(crate) fn ring_with(change: impl Fn(&mut KeyEntry)) -> KeyRing {
     KeyRing::new(entries.collect()).expect("a ring")
 }
 
-pub(crate) fn revoked() -> Option<Revoked> {
-    Some(Revoked { at: at("2026-09-01T00:00:00Z"), reason: "stolen".to_owned() })
+pub(crate) fn revoked() -> Revoked {
+    Revoked { at: at("2026-09-01T00:00:00Z"), reason: "stolen".to_owned() }
 }
 
 pub(crate) fn id() -> ArtifactId {
@@ -92,4 +95,12 @@ pub(crate) fn verdict(check: CheckKind) -> VerdictStatement {
             decided_at: at("2026-08-01T00:00:01Z"),
         },
     }
+}
+
+/// What another signer than ours might sign in its place: the same payload with something replaced.
+pub(crate) fn resigned(envelope: &[u8], from: &str, to: &str, signer: &LocalSigner) -> Vec<u8> {
+    let payload = Envelope::parse(envelope).expect("an envelope").payload;
+    let payload = String::from_utf8(payload).expect("text");
+    assert!(payload.contains(from), "{from} is not in {payload}");
+    sign(signer, payload.replacen(from, to, 1).as_bytes()).expect("signs")
 }

@@ -92,11 +92,12 @@ pub(super) fn read(payload: &[u8]) -> Result<(Fields<String>, ReadLink), Stateme
     if !link.command.is_empty() {
         return Err(StatementError::new("command", "it is not empty"));
     }
-    let known = ByProducts::new().set_other_fields(link.byproducts.other_fields().clone());
-    if link.byproducts != known {
+    let byproducts = &link.byproducts;
+    let (result, outputs) = (byproducts.return_value(), [byproducts.stdout(), byproducts.stderr()]);
+    if result.is_some() || outputs.iter().any(|output| output.is_some()) {
         return Err(StatementError::new("byproducts", "there is the result of a command"));
     }
-    Ok((Fields(known.other_fields().clone()), ReadLink(link)))
+    Ok((Fields(byproducts.other_fields().clone()), ReadLink(link)))
 }
 
 impl ReadLink {
@@ -191,10 +192,7 @@ impl Fields<String> {
     pub(super) fn end(self) -> Result<(), StatementError> {
         match self.0.into_keys().next() {
             None => Ok(()),
-            Some(name) => {
-                let shown: String = name.chars().take(64).collect();
-                Err(StatementError::new("byproducts", format!("{shown:?} is unknown")))
-            }
+            Some(name) => Err(StatementError::new("byproducts", format!("unknown {name:?}"))),
         }
     }
 }
@@ -202,10 +200,7 @@ impl Fields<String> {
 /// Reads a value from the one text that it is written as.
 pub(crate) fn exact<T: FromStr + Display>(field: &'static str, text: &str) -> Result<T, StatementError> {
     let value = text.parse::<T>().ok().filter(|value| value.to_string() == text);
-    value.ok_or_else(|| {
-        let shown: String = text.chars().take(128).collect();
-        StatementError::new(field, format!("{shown:?} is no such value"))
-    })
+    value.ok_or_else(|| StatementError::new(field, format!("no such value: {text:?}")))
 }
 
 /// The coordinate that a purl names, which must be the whole name of one file.
