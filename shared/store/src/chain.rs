@@ -30,6 +30,10 @@ pub struct Chain {
     pub promotion: Option<SignedBy>,
     /// The checks that the gate requires.
     pub required: CheckSet,
+    /// Those of them that may find nothing to check; which layout verifies the chain depends on both.
+    pub tolerated: CheckSet,
+    /// Those of them that may find nothing to check; which layout verifies the chain depends on both.
+    pub tolerated: CheckSet,
     /// Where the promotion is in the transparency log, if it is there already.
     pub log_index: Option<u64>,
 }
@@ -58,7 +62,7 @@ ORDER BY id DESC LIMIT $5";
 
     async fn chains_of(&self, artifacts: &[ArtifactDbId]) -> Result<Vec<Chain>, StoreError> {
         const CHAINS: &str = r"-- chain.read
-SELECT ecosystem, package, version, file, artifact.sha256, gate.epoch, gate.required,
+SELECT ecosystem, package, version, file, artifact.sha256, gate.epoch, gate.required, gate.tolerated,
        (SELECT string_agg(key || envelope || pack || int4send(pack_offset) || int4send(pack_size), '' ORDER BY id DESC)
         FROM (SELECT id, key, envelope, pack, pack_offset, pack_size FROM fetched
               WHERE fetched.artifact_id = artifact.id ORDER BY id DESC LIMIT 100) AS latest) AS fetches,
@@ -103,6 +107,8 @@ impl TryFrom<&Row> for Chain {
             verdicts: kinds.into_iter().zip(columns.signed_list("signed")?).collect(),
             promotion: columns.signed_opt()?,
             required: columns.get("required").map(CheckSet::from_mask)?,
+            tolerated: columns.get("tolerated").map(CheckSet::from_mask)?,
+            tolerated: columns.get("tolerated").map(CheckSet::from_mask)?,
             log_index: columns.log_index()?,
         })
     }
