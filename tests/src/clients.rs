@@ -11,6 +11,7 @@
 mod cargo;
 mod command;
 pub mod go;
+pub mod judge;
 mod node;
 mod npm;
 mod pip;

@@ -7,6 +7,7 @@ mod attested_clients;
 mod chaos;
 mod clients;
 mod conformance;
+mod custody;
 mod faults;
 mod fixtures;
 mod flights;

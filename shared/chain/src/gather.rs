@@ -19,7 +19,7 @@ use crate::{LogPlace, Records};
 pub const ARTIFACTS_MAX: usize = 64;
 
 /// What records are gathered from.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Sources {
     /// Postgres.
     pub store: Store,
@@ -98,7 +98,7 @@ impl Sources {
         }
         let envelope = records.json(what, &envelope)?;
         records.vsa.insert(format!("{}.vsa.json", chain.id.file), envelope);
-        self.key(record.key(), records);
+        records.record_key = self.key(record.key(), records);
         Some(record)
     }
 
@@ -106,13 +106,8 @@ impl Sources {
     async fn link(&self, chain: &Chain, approver: &Approver, records: &mut Records) -> bool {
         let step = approver.check.map_or(FETCH_STEP, CheckKind::as_str);
         let what = format!("the link {}", link_file_name(step, approver.key));
-        let signed = match approver.check {
-            None => chain.fetches.iter().find(|signed| signed.envelope.sha256 == approver.envelope),
-            Some(_) => {
-                let all = chain.verdicts.iter().map(|(_, signed)| signed);
-                all.into_iter().find(|signed| signed.envelope.sha256 == approver.envelope)
-            }
-        };
+        let mut on_record = chain.fetches.iter().chain(chain.verdicts.iter().map(|(_, signed)| signed));
+        let signed = on_record.find(|signed| signed.envelope.sha256 == approver.envelope);
         let Some(signed) = signed else {
             records.misses(format!("{what} is not on record, and the serve record rests on it"));
             return false;
@@ -184,7 +179,7 @@ impl Sources {
             ));
         } else if let Some(envelope) = records.json(what, &envelope) {
             records.layout = Some(envelope);
-            self.key(layout.key(), records);
+            records.layout_key = self.key(layout.key(), records);
         }
         Ok(())
     }
@@ -193,11 +188,12 @@ impl Sources {
         self.records.read(&[signed.envelope]).await.pop().unwrap_or(Err(RecordError::Missing))
     }
 
-    /// Adds a key that has signed.
-    fn key(&self, key: KeyId, records: &mut Records) {
-        if let Some(entry) = self.ring.entry(key) {
-            records.keys.insert(key_file_name(entry.kind, key), entry.public.to_pem());
-        }
+    /// Adds a key that has signed; the name of its file.
+    fn key(&self, key: KeyId, records: &mut Records) -> Option<String> {
+        let entry = self.ring.entry(key)?;
+        let name = key_file_name(entry.kind, key);
+        records.keys.insert(name.clone(), entry.public.to_pem());
+        Some(name)
     }
 }
 
@@ -225,7 +221,7 @@ impl Records {
     }
 }
 
-/// The name of a public key's file.
-fn key_file_name(kind: KeyKind, key: KeyId) -> String {
+/// The name of a public key's file: what it signs, and the first eight digits of its number.
+pub fn key_file_name(kind: KeyKind, key: KeyId) -> String {
     format!("{kind}.{}.pub", &key.to_string()[..8])
 }

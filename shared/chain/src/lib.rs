@@ -11,8 +11,10 @@
 //! *Invariant:* nothing is handed out that does not verify with the key ring and belong together: what a database row points at is
 //! checked like what a stranger sends. What is missing, or was left out, is said.
 
+mod files;
 mod gather;
 mod records;
 
-pub use gather::{ARTIFACTS_MAX, Sources, Wanted};
+pub use files::{ExportedFile, KEYS_DIR, README_FILE};
+pub use gather::{ARTIFACTS_MAX, Sources, Wanted, key_file_name};
 pub use records::{LAYOUT_FILE, LogPlace, Records};

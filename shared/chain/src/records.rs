@@ -32,6 +32,10 @@ pub struct Records {
     pub vsa: BTreeMap<String, Box<RawValue>>,
     /// The keys that signed, as PEM, by the name of their files.
     pub keys: BTreeMap<String, String>,
+    /// Which of the keys signed the layout.
+    pub layout_key: Option<String>,
+    /// Which of the keys signed the serve record.
+    pub record_key: Option<String>,
     /// Where the promotion is in the transparency log.
     pub log: Option<LogPlace>,
     /// What is not here, and why; nothing if the chain is whole.
@@ -60,6 +64,8 @@ impl Records {
             links: BTreeMap::new(),
             vsa: BTreeMap::new(),
             keys: BTreeMap::new(),
+            layout_key: None,
+            record_key: None,
             log: None,
             missing: vec![],
         }

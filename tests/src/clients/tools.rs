@@ -18,6 +18,8 @@ pub struct Tools {
     pub(super) yarn: PathBuf,
     /// Python with pip.
     pub(super) python: PathBuf,
+    /// in-toto-verify, beside the Python that has securesystemslib.
+    pub(super) in_toto_verify: PathBuf,
     /// uv.
     pub(super) uv: PathBuf,
     /// go.
@@ -50,6 +52,7 @@ impl Tools {
             pnpm: present(packages.join("pnpm/bin/pnpm.mjs")),
             yarn: present(packages.join("@yarnpkg/cli-dist/bin/yarn.js")),
             python: present(root.join("venv/bin/python")),
+            in_toto_verify: present(root.join("venv/bin/in-toto-verify")),
             uv: present(root.join("venv/bin/uv")),
             go: present(root.join("go/bin/go")),
             go_cache: root.join("go-build"),
