@@ -32,8 +32,6 @@ pub struct Chain {
     pub required: CheckSet,
     /// Those of them that may find nothing to check; which layout verifies the chain depends on both.
     pub tolerated: CheckSet,
-    /// Those of them that may find nothing to check; which layout verifies the chain depends on both.
-    pub tolerated: CheckSet,
     /// Where the promotion is in the transparency log, if it is there already.
     pub log_index: Option<u64>,
 }
@@ -107,7 +105,6 @@ impl TryFrom<&Row> for Chain {
             verdicts: kinds.into_iter().zip(columns.signed_list("signed")?).collect(),
             promotion: columns.signed_opt()?,
             required: columns.get("required").map(CheckSet::from_mask)?,
-            tolerated: columns.get("tolerated").map(CheckSet::from_mask)?,
             tolerated: columns.get("tolerated").map(CheckSet::from_mask)?,
             log_index: columns.log_index()?,
         })
