@@ -28,10 +28,12 @@ pub(crate) struct Exchange<'a> {
     pub(crate) allowed: &'a AllowedOrigins,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Option<Bytes>,
+    /// Whether 409 is an answer too.
+    pub(crate) takes_conflict: bool,
 }
 
 impl Exchange<'_> {
-    /// Sends it and follows redirects, to the same origin or a file host, until there is an answer of status 200 or 304.
+    /// Sends it and follows redirects, to the same origin or a file host, until there is an answer of status 200 or 304, or 409.
     /// The caller tells the breaker how that went on; everything else it knows by then.
     pub(crate) async fn send(&self, inner: &Inner) -> Result<Response, FetchError> {
         let mut url = self.url.clone();
@@ -41,7 +43,8 @@ impl Exchange<'_> {
         for _ in 0..=inner.limits.redirects_max {
             let response = self.hop(inner, &url, credentials).await?;
             if !is_redirect(response.status()) {
-                return answered(response).inspect_err(|error| inner.breaker(&url).record(Health::of(error)));
+                return answered(response, self.takes_conflict)
+                    .inspect_err(|error| inner.breaker(&url).record(Health::of(error)));
             }
             inner.breaker(&url).record(Health::Answered);
             let next = self.redirect(&response)?;
@@ -93,13 +96,14 @@ fn is_redirect(status: StatusCode) -> bool {
     matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308)
 }
 
-/// Only 200 and 304 are answers; and only with one plain framing, and no encoding that was not undone.
-fn answered(response: Response) -> Result<Response, FetchError> {
+/// Only 200 and 304 are answers, and 409 where it is wanted; and only with one plain framing, and no encoding that was not undone.
+fn answered(response: Response, takes_conflict: bool) -> Result<Response, FetchError> {
     let origin = shown_origin(response.url());
     let status = response.status().as_u16();
     let headers = response.headers();
     match status {
         200 | 304 => {}
+        409 if takes_conflict => {}
         404 | 410 => return Err(FetchError::NotFound { origin, status }),
         _ => return Err(FetchError::Status { origin, status, retry_after: retry_after(headers) }),
     }

@@ -29,7 +29,7 @@ mod upstream;
 pub use body::{ArtifactBody, Framing};
 pub use error::{FetchError, Phase};
 pub use guard::{AllowedOrigins, EgressRefusal, decide, decide_address};
-pub use mirror::{Mirror, MirrorError};
+pub use mirror::{Mirror, MirrorError, Posted};
 pub use options::{AddressProblem, ConfigError, Limits, Secret, UpstreamOptions};
 pub use range::SpecialRange;
 pub use upstream::{MetadataDocument, MetadataReply, Upstream, Validators};

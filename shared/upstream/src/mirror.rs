@@ -5,6 +5,7 @@
 //! *Invariant:* nothing is unpacked, so that it is known of every document how its end was told.
 
 use bytes::Bytes;
+use reqwest::StatusCode;
 use url::Url;
 
 use crate::{
@@ -27,6 +28,15 @@ pub enum MirrorError {
     /// The HTTP client cannot be built; the system's certificates cannot be read, for instance.
     #[error("the HTTP client cannot be built")]
     Client(#[source] reqwest::Error),
+}
+
+/// What a server says to a document that it was sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Posted {
+    /// 200.
+    Taken(Bytes),
+    /// 409: it has something that contradicts it.
+    Conflict(Bytes),
 }
 
 impl Mirror {
@@ -57,6 +67,26 @@ impl Mirror {
             MetadataReply::NotModified => {
                 Err(FetchError::Status { origin: shown_origin(&url), status: 304, retry_after: None })
             }
+        }
+    }
+
+    /// Sends a document to `path`, once. Any other status than 200 and 409 is an error.
+    pub async fn post(
+        &self,
+        path: &str,
+        content_type: &str,
+        body: Bytes,
+        bytes_max: u64,
+    ) -> Result<Posted, FetchError> {
+        let url = self.0.index_url(path)?;
+        match self.0.post_once(&url, content_type, body, bytes_max).await? {
+            (StatusCode::OK, body) => Ok(Posted::Taken(body)),
+            (StatusCode::CONFLICT, body) => Ok(Posted::Conflict(body)),
+            (other, _) => Err(FetchError::Status {
+                origin: shown_origin(&url),
+                status: other.as_u16(),
+                retry_after: None,
+            }),
         }
     }
 }
@@ -121,6 +151,22 @@ mod tests {
             };
             assert_eq!(found, (if status == 403 { "status" } else { "not found" }, status));
         }
+    }
+
+    #[tokio::test]
+    async fn a_conflict_is_an_answer_to_what_is_sent_and_to_nothing_else() {
+        let posted = async |status| {
+            let server = TestServer::start(vec![Reply::new(status, &[], "8")]).await;
+            let mirror = Mirror::new(&server.url("log"), Limits::default()).unwrap();
+            let posted = mirror.post("add-checkpoint", "text/plain", Bytes::from_static(b"old 9\n"), 4).await;
+            assert!(server.requests()[0].starts_with("post /log/add-checkpoint http/1.1"));
+            posted.map_err(|e| e.to_string().replace(&server.address.to_string(), "WITNESS"))
+        };
+        assert_eq!(posted(200).await, Ok(Posted::Taken(Bytes::from_static(b"8"))));
+        assert_eq!(posted(409).await, Ok(Posted::Conflict(Bytes::from_static(b"8"))));
+        assert_eq!(posted(403).await, Err("http://WITNESS answered with status 403".to_owned()));
+        let server = TestServer::start(vec![Reply::new(409, &[], "8")]).await;
+        assert_eq!(asked(&server, 9).await, Err("http://MIRROR answered with status 409".to_owned()));
     }
 
     #[tokio::test]

@@ -228,6 +228,33 @@ impl Upstream {
         })
     }
 
+    /// Sends a request with a body, once; 409 is an answer as 200 is.
+    pub(crate) async fn post_once(
+        &self,
+        url: &Url,
+        content_type: &str,
+        body: Bytes,
+        bytes_max: u64,
+    ) -> Result<(StatusCode, Bytes), FetchError> {
+        let inner = &*self.0;
+        let mut headers = HeaderMap::new();
+        headers.insert(CONTENT_TYPE, header_value(content_type)?);
+        let exchange = self.document_exchange(Method::POST, url, headers, Some(body));
+        let exchange = Exchange { takes_conflict: true, ..exchange };
+        let posted = async {
+            let _permit = permit(&inner.document_permits).await;
+            let response = exchange.send(inner).await?;
+            let status = response.status();
+            let body = match Body::new(response, bytes_max, &inner.limits) {
+                Ok(body) => body.buffered().await,
+                Err(error) => Err(error),
+            };
+            inner.breaker(url).record(body.as_ref().map_or_else(Health::of, |_| Health::Answered));
+            Ok((status, body?))
+        };
+        within(inner.limits.total_timeout, url, posted).await
+    }
+
     /// Starts to fetch an artifact. `link` is absolute, or relative to `base`; its origin must be that of the registry or a
     /// file host. Only what comes before the body is tried again.
     pub async fn artifact(&self, base: &Url, link: &str) -> Result<ArtifactBody, FetchError> {
@@ -246,6 +273,7 @@ impl Upstream {
             allowed: &inner.artifacts,
             headers,
             body: None,
+            takes_conflict: false,
         };
         let patience = inner.limits.artifact_timeout;
         let permit = within(patience, &url, async { Ok(permit(&inner.artifact_permits).await) }).await?;
@@ -276,7 +304,8 @@ impl Upstream {
         if self.0.packing == Packing::Plain {
             headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
-        Exchange { client: &self.0.document_client, method, url, allowed: &self.0.configured, headers, body }
+        let (client, allowed) = (&self.0.document_client, &self.0.configured);
+        Exchange { client, method, url, allowed, headers, body, takes_conflict: false }
     }
 
     /// The whole document, or `None` for a 304.
