@@ -46,7 +46,7 @@ pub(crate) async fn respond(edge: &Arc<Edge>, sha256: Sha256, method: &Method) -
         ring: Arc::clone(&edge.ring.borrow()),
         environment: edge.signing.environment.to_string(),
     };
-    let artifacts = match sources.gather(&Wanted::Digest(sha256), edge.clock.now()).await {
+    let artifacts = match sources.gather(&Wanted::Digest(sha256)).await {
         Ok(artifacts) => artifacts,
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "records cannot be gathered");

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use jiff::Timestamp;
 use serde_json::value::RawValue;
 use touchstone_custody::{
     Approver, FETCH_STEP, FetchStatement, KeyKind, KeyRing, Layout, Refused, ServeRecord, VerdictStatement,
@@ -41,8 +40,8 @@ pub enum Wanted {
 }
 
 impl Sources {
-    /// The records of each artifact that is meant, the latest first, at most [`ARTIFACTS_MAX`]. `now` is for the layout's end.
-    pub async fn gather(&self, wanted: &Wanted, now: Timestamp) -> Result<Vec<Records>, StoreError> {
+    /// The records of each artifact that is meant, the latest first, at most [`ARTIFACTS_MAX`].
+    pub async fn gather(&self, wanted: &Wanted) -> Result<Vec<Records>, StoreError> {
         let mut chains = match wanted {
             Wanted::Purl(purl) => self.store.chains(purl).await?,
             Wanted::Digest(sha256) => self.store.chains_of_digest(*sha256).await?,
@@ -50,12 +49,12 @@ impl Sources {
         chains.truncate(ARTIFACTS_MAX);
         let mut all = Vec::with_capacity(chains.len());
         for chain in &chains {
-            all.push(self.gather_one(chain, now).await?);
+            all.push(self.gather_one(chain).await?);
         }
         Ok(all)
     }
 
-    async fn gather_one(&self, chain: &Chain, now: Timestamp) -> Result<Records, StoreError> {
+    async fn gather_one(&self, chain: &Chain) -> Result<Records, StoreError> {
         let mut records = Records::of(&chain.id, chain.sha256, chain.epoch, &self.environment);
         let Some(promotion) = chain.promotion else {
             records
@@ -67,13 +66,11 @@ impl Sources {
         };
         records.serial = Some(record.serial());
         records.log = chain.log_index.map(|index| LogPlace { index });
-        let mut signers = Vec::with_capacity(record.rests_on().len());
         for approver in record.rests_on() {
-            if self.link(chain, approver, &mut records).await {
-                signers.push((approver.check, approver.key));
-            }
+            self.link(chain, approver, &mut records).await;
         }
-        self.layout(chain, now, &signers, &mut records).await?;
+        let signers: Vec<KeyId> = record.rests_on().iter().map(|approver| approver.key).collect();
+        self.layout(chain, &signers, &mut records).await?;
         Ok(records)
     }
 
@@ -102,28 +99,27 @@ impl Sources {
         Some(record)
     }
 
-    /// Adds the link of a step that the promotion rests on; whether there is one.
-    async fn link(&self, chain: &Chain, approver: &Approver, records: &mut Records) -> bool {
+    /// Adds the link of a step that the promotion rests on.
+    async fn link(&self, chain: &Chain, approver: &Approver, records: &mut Records) {
         let step = approver.check.map_or(FETCH_STEP, CheckKind::as_str);
         let what = format!("the link {}", link_file_name(step, approver.key));
         let mut on_record = chain.fetches.iter().chain(chain.verdicts.iter().map(|(_, signed)| signed));
         let signed = on_record.find(|signed| signed.envelope.sha256 == approver.envelope);
         let Some(signed) = signed else {
             records.misses(format!("{what} is not on record, and the serve record rests on it"));
-            return false;
+            return;
         };
-        let Some(envelope) = records.found(&what, self.read(*signed).await) else { return false };
+        let Some(envelope) = records.found(&what, self.read(*signed).await) else { return };
         let subject = self.subject(approver, &envelope);
-        let Some((environment, id, sha256, key)) = records.verified(&what, subject) else { return false };
+        let Some((environment, id, sha256, key)) = records.verified(&what, subject) else { return };
         if environment != self.environment || id != chain.id || sha256 != chain.sha256 || key != approver.key
         {
             records.misses(format!("{what} on record is that of something else"));
-            return false;
+            return;
         }
-        let Some(envelope) = records.json(&what, &envelope) else { return false };
+        let Some(envelope) = records.json(&what, &envelope) else { return };
         records.links.insert(link_file_name(step, key), envelope);
         self.key(key, records);
-        true
     }
 
     /// What a link is about, and who signed it.
@@ -148,8 +144,7 @@ impl Sources {
     async fn layout(
         &self,
         chain: &Chain,
-        now: Timestamp,
-        signers: &[(Option<CheckKind>, KeyId)],
+        signers: &[KeyId],
         records: &mut Records,
     ) -> Result<(), StoreError> {
         let what = "the layout";
@@ -159,7 +154,8 @@ impl Sources {
             records.misses(format!("{what}: nothing is required"));
             return Ok(());
         };
-        let Some(StoredLayout { signed, .. }) = self.store.layout(requirement).await? else {
+        let Some(StoredLayout { signed, expires_at, has_ended, .. }) = self.store.layout(requirement).await?
+        else {
             records.misses(format!("{what} is not on record; promote signs it when it starts: does it run?"));
             return Ok(());
         };
@@ -168,12 +164,12 @@ impl Sources {
             return Ok(());
         };
         let statement = layout.statement();
-        if !statement.is_for(&self.environment, requirement) {
+        if !statement.is_for(&self.environment, requirement) || statement.expires != expires_at {
             records.misses(format!("{what} on record is that of something else"));
-        } else if statement.expires <= now {
-            let ended = statement.expires;
-            records.misses(format!("{what} ended at {ended}; promote signs one every day: does it run?"));
-        } else if let Some((_, key)) = signers.iter().find(|(_, key)| !statement.keys.contains(key)) {
+        } else if has_ended {
+            records
+                .misses(format!("{what} ended at {expires_at}; promote signs one every day: does it run?"));
+        } else if let Some(key) = signers.iter().find(|key| !statement.keys.contains(key)) {
             records.misses(format!(
                 "{what} does not name the key {key}; promote signs one when the key ring changes"
             ));

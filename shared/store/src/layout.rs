@@ -30,6 +30,8 @@ pub struct StoredLayout {
     pub signed: SignedBy,
     /// When it ends, by the row.
     pub expires_at: Timestamp,
+    /// Whether that has passed, by Postgres' clock.
+    pub has_ended: bool,
 }
 
 impl Store {
@@ -67,7 +69,7 @@ SELECT * FROM unnest($1::bigint[], $2::bigint[], $3::bytea[], $4::bytea[], $5::b
     /// The latest layout of a requirement.
     pub async fn layout(&self, requirement: Requirement) -> Result<Option<StoredLayout>, StoreError> {
         const LATEST: &str = r"-- layout.latest
-SELECT ring, key, envelope, pack, pack_offset, pack_size, expires_at
+SELECT ring, key, envelope, pack, pack_offset, pack_size, expires_at, expires_at <= now() AS has_ended
 FROM layout WHERE required = $1 AND tolerated = $2 ORDER BY id DESC LIMIT 1";
         let (required, tolerated) = (requirement.required().mask(), requirement.tolerated().mask());
         let row = self.query_opt(LATEST, &[&required, &tolerated]).await?;
@@ -89,6 +91,7 @@ fn stored(columns: Columns<'_>) -> Result<StoredLayout, StoreError> {
         ring: columns.sha256("ring")?,
         signed: SignedBy { key: KeyId(columns.sha256("key")?), envelope },
         expires_at: columns.get("expires_at")?,
+        has_ended: columns.get("has_ended")?,
     })
 }
 
@@ -105,7 +108,7 @@ mod tests {
             requirement,
             ring: Sha256::of("ring"),
             signed: SignedBy { key: KeyId(Sha256::of("key")), envelope },
-            expires_at: "2027-02-20T12:00:01Z".parse().expect("a date"),
+            expires_at: "9999-02-20T12:00:01Z".parse().expect("a date"),
         }
     }
 
@@ -121,7 +124,11 @@ mod tests {
         let newer = layout(strict, "c");
         db.store.record_layouts(&[newer]).await.unwrap();
         let NewLayout { ring, signed, expires_at, .. } = newer;
-        assert_eq!(db.store.layout(strict).await.unwrap(), Some(StoredLayout { ring, signed, expires_at }));
+        let stored = StoredLayout { ring, signed, expires_at, has_ended: false };
+        assert_eq!(db.store.layout(strict).await.unwrap(), Some(stored));
+        let ended = NewLayout { expires_at: Timestamp::UNIX_EPOCH, ..newer };
+        db.store.record_layouts(&[ended]).await.unwrap();
+        assert!(db.store.layout(strict).await.unwrap().expect("told").has_ended);
         let told = db.store.layout(lenient).await.unwrap().expect("told");
         assert_eq!(told.signed, layout(lenient, "b").signed);
 
