@@ -109,7 +109,7 @@ pub(crate) async fn give_back(
 }
 
 /// Gives a message back because something of ours is away; that is no attempt. Its check runs again later.
-pub(crate) async fn put_off(delivery: &Delivery, away: &'static str, error: &dyn Error) {
+pub(crate) async fn put_off(delivery: &Delivery, away: &'static str, error: &(dyn Error + Sync)) {
     let (artifact, error) = (delivery.event.artifact, chain(error));
     tracing::warn!(artifact.id = %artifact, error, "{away}; a message is put off");
     settled(delivery.nak(backoff(delivery.deliveries)).await);

@@ -110,13 +110,13 @@ fn a_statement_that_cannot_be_signed_spoils_no_other() {
 
     let long = VerdictStatement { upstream_url: String::new(), ..statement(2, 0) };
     let found = said(&Scripted::new("sssss"), vec![statement(1, 2000), long, statement(3, 64)]);
-    let [size, field, signed] = &found[..] else { panic!() };
+    let [size, field, third] = &found[..] else { panic!() };
     assert!(
         size.starts_with("1 poison: the statement is too long to be signed: its envelope would have "),
         "{size}"
     );
     assert!(field.starts_with("2 poison: upstream_url of the statement is refused"), "{field}");
-    assert_eq!(signed, "3 signed");
+    assert_eq!(third, "3 signed");
 }
 
 #[test]

@@ -102,9 +102,10 @@ impl World {
         let mut names = vec![];
         while let Some(directory) = directories.pop() {
             for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
-                match entry.file_type().expect("there").is_dir() {
-                    true => directories.push(entry.path()),
-                    false => names.push(entry.file_name().into_string().expect("ASCII")),
+                if entry.path().is_dir() {
+                    directories.push(entry.path());
+                } else {
+                    names.push(entry.file_name().into_string().expect("ASCII"));
                 }
             }
         }
