@@ -1,6 +1,6 @@
 //! Artifacts as package URLs. The file is the `file_name` qualifier where a version has several (PyPI, Go).
 //!
-//! Go paths keep their case: the specification lower-cases them, and modules that differ in case are two modules.
+//! Go paths and npm names keep their case: the specification lower-cases them, and modules and packages that differ in case are two.
 
 use std::{fmt, str::FromStr};
 
@@ -51,7 +51,8 @@ impl fmt::Display for Purl {
             Some((namespace, name)) => (Some(namespace), name),
             None => (None, self.package.as_str()),
         };
-        let mut purl = PackageUrl::new(self.ecosystem.as_str(), name).map_err(|_| fmt::Error)?;
+        let neutral = neutral_type(self.ecosystem);
+        let mut purl = PackageUrl::new(neutral, name).map_err(|_| fmt::Error)?;
         if let Some(namespace) = namespace {
             purl.with_namespace(namespace).map_err(|_| fmt::Error)?;
         }
@@ -62,7 +63,7 @@ impl fmt::Display for Purl {
             purl.add_qualifier("file_name", file.as_str()).map_err(|_| fmt::Error)?;
         }
         let text = purl.to_string();
-        f.write_str(&with_type(&text, self.ecosystem.as_str(), self.ecosystem.purl_type()))
+        f.write_str(&with_type(&text, neutral, self.ecosystem.purl_type()))
     }
 }
 
@@ -72,7 +73,7 @@ impl FromStr for Purl {
     fn from_str(text: &str) -> Result<Self, PurlError> {
         let purl: PackageUrl<'_> = text.parse().map_err(PurlError::Grammar)?;
         let ecosystem = Ecosystem::of_purl_type(purl.ty())?;
-        let text = with_type(text, purl.ty(), ecosystem.as_str());
+        let text = with_type(text, purl.ty(), neutral_type(ecosystem));
         let purl: PackageUrl<'_> = text.parse().map_err(PurlError::Grammar)?;
         let package = match purl.namespace() {
             Some(namespace) => format!("{namespace}/{}", purl.name()),
@@ -88,8 +89,17 @@ impl FromStr for Purl {
     }
 }
 
-/// The same purl with another type. Under a type of its own that is no purl type, the library does not know that it should lower
-/// the case of Go's.
+/// What the library is told instead of the type. Under a type of its own that is no purl type, it does not know that it should lower
+/// the case of names.
+const fn neutral_type(ecosystem: Ecosystem) -> &'static str {
+    match ecosystem {
+        Ecosystem::Go => "go",
+        Ecosystem::Npm => "npm-package",
+        Ecosystem::Cargo | Ecosystem::Pypi => ecosystem.purl_type(),
+    }
+}
+
+/// The same purl with another type.
 fn with_type(text: &str, from: &str, to: &str) -> String {
     match text.to_ascii_lowercase().find(from) {
         Some(at) => format!("{}{to}{}", &text[..at], &text[at + from.len()..]),
@@ -106,6 +116,8 @@ mod tests {
         for text in [
             "pkg:npm/%40scope/name@1.0.0",
             "pkg:npm/left-pad@1.3.0",
+            "pkg:npm/JSONStream@1.3.5",
+            "pkg:npm/%40Scope/npm-package@1.0.0",
             "pkg:cargo/serde@1.0.0",
             "pkg:pypi/requests@2.32.0?file_name=requests-2.32.0-py3-none-any.whl",
             "pkg:pypi/requests",
