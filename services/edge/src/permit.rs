@@ -191,10 +191,11 @@ pub(crate) fn unpromoted(edge: &Arc<Edge>, status: &ArtifactStatus) -> Refusal {
     let id = &status.id;
     let problem = format!("there is no signed promotion of its epoch {}", status.gate.epoch);
     // Promote sends such artifacts back to their checks.
-    let found = refused(id, status.artifact(), "promotion", RefusalKind::Unavailable, &problem);
+    let (field, facts) = ("promotion", json!({ "problem": problem }));
     tracing::error!(artifact.id = %id, problem, "a gate says servable without a promotion");
-    record_later(edge, id, found.field, found.incident);
-    found.refusal
+    let incident = NewIncident::about(IncidentKind::GateWithoutRecord, id, Some(status.artifact()), facts);
+    record_later(edge, id, field, incident);
+    words::record_refused(id, field, RefusalKind::Unavailable, &problem)
 }
 
 /// The promotion could not be read.
