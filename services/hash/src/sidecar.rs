@@ -175,6 +175,8 @@ mod tests {
             dispatches: 0,
             findings: vec![],
             recall: None,
+            fetch_keys: vec![],
+            promoted: false,
         }
     }
 

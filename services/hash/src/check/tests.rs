@@ -8,7 +8,8 @@ use std::{
 
 use tempfile::TempDir;
 use touchstone_domain::{
-    Algorithm, ArtifactDbId, ChunkList, ClaimField, Outcome, Policy, Reason, Sha256, Sha512,
+    Algorithm, ArtifactDbId, ChunkList, ClaimField, EnvelopeRef, KeyId, Outcome, Policy, Reason, Sha256,
+    Sha512, SignedBy,
 };
 use touchstone_runtime::{Environment, Postgres, PostgresOptions, Search};
 use touchstone_store::{Ingested, NewArtifact, StoreOptions};
@@ -99,6 +100,16 @@ async fn record_under(store: &Store, Sample { bytes, facts }: &Sample, policy: &
         requirement: policy.requirement(facts.id.ecosystem, &facts.id.package),
         policy_epoch,
         eligible_at: None,
+        // No check looks at it.
+        fetch: SignedBy {
+            key: KeyId(Sha256::of("key")),
+            envelope: EnvelopeRef {
+                sha256: Sha256::of("fetch"),
+                pack: Sha256::of("pack"),
+                offset: 0,
+                size: 1,
+            },
+        },
     };
     match store.ingest(&new).await.expect("recorded") {
         Ingested::Inserted { artifact, .. } => artifact,

@@ -1,7 +1,9 @@
 //! Whole checks against the miniature database: what they use, what they add to the evidence, and when they give no verdict.
 
 use touchstone_blobs::BlobStore;
-use touchstone_domain::{ArtifactDbId, ArtifactId, FileName, OutcomeKind, Policy};
+use touchstone_domain::{
+    ArtifactDbId, ArtifactId, EnvelopeRef, FileName, KeyId, OutcomeKind, Policy, Sha256, SignedBy,
+};
 use touchstone_ecosystems::adapter;
 use touchstone_runtime::SystemClock;
 use touchstone_store::{Facts, Ingested, NewArtifact, NewSumdbStop, StoreOptions, SumdbHead, SumdbStopKind};
@@ -62,6 +64,16 @@ impl World {
             requirement: self.policy.requirement(Ecosystem::Go, &id.package),
             policy_epoch: self.store.register_policy(&self.policy).await.unwrap(),
             eligible_at: None,
+            // No check looks at it.
+            fetch: SignedBy {
+                key: KeyId(Sha256::of("key")),
+                envelope: EnvelopeRef {
+                    sha256: Sha256::of("fetch"),
+                    pack: Sha256::of("pack"),
+                    offset: 0,
+                    size: 1,
+                },
+            },
             id,
         };
         let Ingested::Inserted { artifact, .. } = self.store.ingest(&new).await.unwrap() else {
