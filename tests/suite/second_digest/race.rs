@@ -1,8 +1,8 @@
 //! Two edges that put different bytes on record for one coordinate.
 
 use touchstone_domain::{
-    ArtifactId, CheckKind, CheckSet, ChunkList, Ecosystem, FileName, PackageName, Policy, Requirement,
-    Sha256, Sha512, Version,
+    ArtifactId, CheckKind, CheckSet, ChunkList, Ecosystem, EnvelopeRef, FileName, KeyId, PackageName, Policy,
+    Requirement, Sha256, Sha512, SignedBy, Version,
 };
 use touchstone_store::{Ingested, NewArtifact};
 use touchstone_testkit::TestMirror;
@@ -27,7 +27,15 @@ fn offer(bytes: &[u8], policy_epoch: i32) -> NewArtifact {
             .expect("a requirement"),
         policy_epoch,
         eligible_at: None,
+        fetch: nobody_reads_it(),
     }
+}
+
+/// Promote does not run here.
+fn nobody_reads_it() -> SignedBy {
+    let digest = Sha256::of("an envelope");
+    let envelope = EnvelopeRef { sha256: digest, pack: digest, offset: 0, size: 1 };
+    SignedBy { key: KeyId(digest), envelope }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
