@@ -84,23 +84,23 @@ pub(crate) async fn follow(
 ) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let standing = follower.standing.clone();
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let keys = Arc::clone(&ring.borrow());
-        let token = stop.clone();
-        let stepping = tokio::task::spawn_blocking(move || {
-            let step = follower.step(&keys, &|| token.is_cancelled());
-            (follower, step)
+        let (keys, token) = (Arc::clone(&ring.borrow()), stop.clone());
+        let looking = tokio::task::spawn_blocking(move || {
+            let looked = follower.step(&keys, &|| token.is_cancelled());
+            (follower, looked)
         });
-        let step;
-        // It panics nowhere; if it did, the sender is dropped with it, and the last standing stays.
-        match stepping.await {
-            Ok((again, done)) => (follower, step) = (again, done),
+        let looked;
+        match looking.await {
+            Ok((again, came_of_it)) => (follower, looked) = (again, came_of_it),
             Err(error) => {
-                tracing::error!(%error, "following the transparency log failed");
+                tracing::error!(%error, "following the transparency log failed; nothing is served");
+                standing.send_modify(|standing| standing.halted = Some("following it failed".into()));
                 return;
             }
         }
-        if let Step::Halted(halt) = step {
+        if let Step::Halted(halt) = looked {
             tell(&store, follower.origin(), &halt).await;
         }
     }

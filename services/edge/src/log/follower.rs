@@ -44,12 +44,14 @@ pub enum FollowError {
 pub(crate) struct Follower {
     environment: Arc<str>,
     log: Log,
-    standing: watch::Sender<Standing>,
+    pub(super) standing: watch::Sender<Standing>,
     seen_file: SeenFile,
     /// The largest head that was verified and found consistent with those before it.
     seen: Option<TreeHead>,
     /// The entries that count already: the first so many.
     taken: u64,
+    /// Whether a checkpoint that counts was found since the start: from then on its entries must be read.
+    found: bool,
     /// Whether all entries counted once.
     caught_up: bool,
     /// What was looked at last.
@@ -104,8 +106,9 @@ impl Follower {
             revocations: Arc::new(RwLock::default()),
         };
         let environment = Arc::clone(environment);
-        let (taken, caught_up, looked_at, away) = (0, false, None, None);
-        Ok(Self { environment, log, standing, seen_file, seen, taken, caught_up, looked_at, away })
+        let (taken, found, caught_up) = (0, false, false);
+        let (looked_at, away) = (None, None);
+        Ok(Self { environment, log, standing, seen_file, seen, taken, found, caught_up, looked_at, away })
     }
 
     /// What requests see.
@@ -138,7 +141,7 @@ impl Follower {
             }
             // Interrupted: it is stopping.
             Ok(false) => Step::Going,
-            Err(Trouble::Away(problem)) if self.caught_up || self.seen.is_none() => self.gone(problem),
+            Err(Trouble::Away(problem)) if self.caught_up || !self.found => self.gone(problem),
             Err(Trouble::Away(problem) | Trouble::Contradiction(problem)) => self.halt(problem, &note),
         }
     }
@@ -153,6 +156,7 @@ impl Follower {
     ) -> Result<bool, Trouble> {
         let keys = LogKeys::of(ring, &self.environment).map_err(LogError::from)?;
         let head = keys.verify(note).map_err(LogError::from)?;
+        self.found = true;
         if let Some(seen) = &self.seen {
             reader.consistent(&head, seen)?;
         }
@@ -186,7 +190,9 @@ impl Follower {
                 parsed.push(LogEntry::parse(&bytes).map_err(not_understood)?);
             }
             let mut revocations = self.log.revocations.write().unwrap_or_else(PoisonError::into_inner);
-            parsed.iter().for_each(|entry| revocations.add(entry));
+            for entry in &parsed {
+                revocations.add(entry);
+            }
             self.taken += parsed.len() as u64;
         }
         self.caught_up = true;
@@ -242,15 +248,15 @@ impl From<LogError> for Trouble {
             LogError::Fork { .. } | LogError::Rollback { .. } => Self::Contradiction(format!(
                 "{problem}. If the log was begun anew on purpose, remove the head that this edge has seen, and start it again"
             )),
-            // One that was signed with a key that was revoked since counts for nothing, neither for nor against.
-            LogError::Checkpoint(CheckpointError::Revoked(_)) => Self::Away(problem),
             LogError::Checkpoint(
                 CheckpointError::Note(_) | CheckpointError::Unsigned | CheckpointError::Head(_),
             )
             | LogError::Key(_)
             | LogError::Entry { .. }
             | LogError::Tile(TileError::Root { .. } | TileError::Mismatch(_)) => Self::Contradiction(problem),
-            LogError::Io { .. }
+            // A checkpoint of a key that was revoked since counts for nothing, neither for nor against.
+            LogError::Checkpoint(CheckpointError::Revoked(_))
+            | LogError::Io { .. }
             | LogError::Missing(_)
             | LogError::File(_)
             | LogError::Tile(_)

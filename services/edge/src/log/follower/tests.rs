@@ -236,6 +236,21 @@ fn a_log_that_is_out_of_reach_is_no_halt_but_one_whose_entries_are_is_until_it_w
 }
 
 #[test]
+fn what_cannot_be_kept_over_a_restart_does_not_count() {
+    let mut world = World::new();
+    world.publish(3, 1);
+    let mut follower = world.follower();
+    let in_the_way = world.state_dir().join("log-head.json");
+    std::fs::create_dir(&in_the_way).unwrap();
+    let problem = halted(look(&mut follower, &honest()));
+    assert!(problem.contains("log-head.json cannot be written: "), "{problem}");
+    assert!(!knows(&follower, "reason 0"));
+    std::fs::remove_dir(in_the_way).unwrap();
+    look(&mut follower, &honest());
+    assert_eq!(standing(&follower), (3, None));
+}
+
+#[test]
 fn an_entry_that_is_not_understood_halts() {
     let mut world = World::new();
     world.publish(2, 1);
