@@ -7,6 +7,7 @@ use async_nats::{
     connection::State,
     jetstream::{Context, context::ContextBuilder},
 };
+use percent_encoding::percent_decode_str;
 use tokio::{
     sync::watch,
     time::{sleep, timeout},
@@ -24,6 +25,8 @@ const SERVER_REQUIRED_TEXT: &str = "2.12";
 const FIRST_CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The longest pause between two attempts to reconnect.
 const RECONNECT_DELAY_MAX: Duration = Duration::from_secs(2);
+/// What the inboxes of a connection without a user begin with.
+const INBOX: &str = "_INBOX";
 /// The pause after an address or a server was refused.
 const CONNECT_AGAIN: Duration = Duration::from_millis(500);
 /// Finds a connection that is open and dead.
@@ -72,9 +75,15 @@ impl Bus {
             note(&sender, &event);
             std::future::ready(())
         };
-        let inbox = user(&options.url).map_or_else(|| "_INBOX".to_owned(), inbox_prefix);
-        let client = ConnectOptions::new()
-            .custom_inbox_prefix(inbox)
+        let authenticated = match credentials(&options.url) {
+            Some((user, password)) => {
+                let plain = user.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+                let inbox = if plain { inbox_prefix(&user) } else { INBOX.to_owned() };
+                ConnectOptions::with_user_and_password(user, password).custom_inbox_prefix(inbox)
+            }
+            None => ConnectOptions::new(),
+        };
+        let client = authenticated
             .name(options.name)
             .retry_on_initial_connect()
             .max_reconnects(None)
@@ -161,13 +170,13 @@ impl Bus {
     }
 }
 
-/// The user in the first of the addresses, if it can be part of a subject.
-fn user(url: &str) -> Option<&str> {
+/// User and password of the first of the addresses; the client itself leaves those in an address unused.
+fn credentials(url: &str) -> Option<(String, String)> {
     let first = url.split(',').next()?;
     let authority = first.split_once("://").map_or(first, |(_, rest)| rest);
-    let user = authority.rsplit_once('@')?.0.split_once(':')?.0;
-    let fits = !user.is_empty() && user.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
-    fits.then_some(user)
+    let (user, password) = authority.rsplit_once('@')?.0.split_once(':')?;
+    let decode = |text| percent_decode_str(text).decode_utf8().ok().filter(|text| !text.is_empty());
+    Some((decode(user)?.into_owned(), decode(password)?.into_owned()))
 }
 
 fn note(link: &watch::Sender<Link>, event: &Event) {
@@ -220,18 +229,20 @@ mod tests {
     }
 
     #[test]
-    fn inboxes_are_named_after_the_user_of_the_address() {
+    fn the_first_address_says_who_we_are() {
         for (url, expected) in [
-            ("nats://edge:s3cret@nats.example:4222", Some("edge")),
-            ("tls://edge-1:a@b@nats.example", Some("edge-1")),
-            ("hash:pw@a.example, nats://other:pw@b.example", Some("hash")),
+            ("nats://edge:s3cret@nats.example:4222", Some(("edge", "s3cret"))),
+            ("tls://edge-1:a%40:b@nats.example", Some(("edge-1", "a@:b"))),
+            ("hash:pw@a.example, nats://other:pw@b.example", Some(("hash", "pw"))),
             ("nats://nats.example:4222", None),
-            ("nats://token@nats.example", None),
-            ("nats://a.b:pw@nats.example", None),
-            ("nats://*:pw@nats.example", None),
+            ("nats://nats.example:4222,nats://other:pw@b.example", None),
+            ("nats://edge@nats.example", None),
             ("nats://:pw@nats.example", None),
+            ("nats://edge:@nats.example", None),
         ] {
-            assert_eq!(user(url), expected, "{url}");
+            let found = credentials(url);
+            let found = found.as_ref().map(|(user, password)| (user.as_str(), password.as_str()));
+            assert_eq!(found, expected, "{url}");
         }
     }
 

@@ -9,21 +9,40 @@ use std::{
 
 use tempfile::TempDir;
 
+use crate::{Bus, BusOptions, BusUser, Passwords};
+
 /// A running server; dropping it ends it.
 pub(crate) struct Server {
     child: Child,
     directory: TempDir,
     port: u16,
+    pub(crate) passwords: Passwords,
 }
 
 impl Server {
     /// Starts on a port that the kernel picks.
     pub(crate) async fn start() -> Self {
         let directory = tempfile::tempdir().expect("a directory");
+        let passwords = Passwords::generate();
+        let operator = "users = [\n    { user: operator, password: operator }\n";
+        let configuration = passwords.configuration().replacen("users = [\n", operator, 1);
+        fs::write(directory.path().join("nats.conf"), configuration).expect("a file");
         let child = spawn(&directory, "-1");
-        let mut server = Self { child, directory, port: 0 };
+        let mut server = Self { child, directory, port: 0, passwords };
         server.port = server.ready().await;
         server
+    }
+
+    /// A connection as a user.
+    pub(crate) async fn bus(&self, user: BusUser) -> Bus {
+        let url = self.passwords.url(&self.url(), user);
+        Bus::connect(BusOptions { url, name: "test".into() }).await.expect("the server is recent enough")
+    }
+
+    /// A connection as somebody who may do everything.
+    pub(crate) async fn operator(&self) -> Bus {
+        let url = self.url().replace("//", "//operator:operator@");
+        Bus::connect(BusOptions { url, name: "test".into() }).await.expect("the server is recent enough")
     }
 
     pub(crate) fn url(&self) -> String {
@@ -92,6 +111,8 @@ fn spawn(directory: &TempDir, port: &str) -> Child {
     Command::new("setpriv")
         .args(["--pdeathsig", "TERM"])
         .arg(binary())
+        .arg("-c")
+        .arg(directory.path().join("nats.conf"))
         .args(["-js", "-a", "127.0.0.1", "-p", port, "--ports_file_dir"])
         .arg(directory.path())
         .arg("-sd")
