@@ -6,6 +6,9 @@
 //! *Invariant:* the only key that the edge holds signs what it fetched. It writes no verdict and no promotion, and needs no trust
 //! in the database: what is served has a serve record whose signature was verified here, and that nothing known here revokes.
 //!
+//! *Limit:* indexes, and what is said of versions, list what the database says; they select no bytes. What no signature permits is
+//! refused when it is asked for, and need not be hidden before.
+//!
 //! *Invariant:* a client that goes away never ends a fetch: fetches belong to the process, requests only wait for them.
 //!
 //! *Invariant:* serving what is promoted needs Postgres and the blob store, not NATS and not the upstream.
