@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashMap,
+    ops::Range,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
@@ -10,14 +11,16 @@ use futures::StreamExt as _;
 use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
 use touchstone_blobs::BlobStore;
 use touchstone_bus::{ArtifactEvent, Bus, BusOptions};
+use touchstone_custody::{FetchStatement, KeyKind, Signing};
 use touchstone_domain::{
-    ArtifactDbId, ArtifactId, ArtifactState, CheckKind, CheckSet, ChunkList, Ecosystem, FileName, Outcome,
-    PackageName, Policy, Reason, Requirement, Sha256, Sha512, Version,
+    ArtifactDbId, ArtifactId, ArtifactState, CheckKind, CheckSet, ChunkList, Ecosystem, EnvelopeRef, FileName,
+    Outcome, PackageName, Policy, Reason, Requirement, Sha256, Sha512, SignedBy, Version,
 };
-use touchstone_promote::{PromoteConfig, PromoteParts};
-use touchstone_runtime::{Shutdown, SystemClock};
+use touchstone_promote::{LogParts, PromoteConfig, PromoteParts};
+use touchstone_records::RecordStore;
+use touchstone_runtime::{Clock as _, Shutdown, SystemClock};
 use touchstone_store::{Ingested, NewArtifact, Store, StoreOptions};
-use touchstone_testkit::Servers;
+use touchstone_testkit::{Servers, custody::TestKeys};
 use touchstone_worker::{Check, CheckError, Finding, Job, Options, Parts};
 
 use crate::{rate, say, spread};
@@ -54,6 +57,9 @@ struct Pipeline {
     bus: Bus,
     policy_epoch: i32,
     shutdown: Shutdown,
+    /// What fetches are signed with, and where that is kept.
+    edge: Signing,
+    records: RecordStore,
     _servers: Servers,
 }
 
@@ -70,6 +76,7 @@ impl Pipeline {
         let bus = connect().await.expect("connected");
         bus.provision(&CheckKind::ALL).await.expect("provisioned");
         let shutdown = Shutdown::new();
+        let keys = TestKeys::new(0);
         let blobs = BlobStore::open(&servers.directory.path().join("blobs")).await.expect("a directory");
         for check in CheckKind::ALL {
             let parts = Parts {
@@ -78,6 +85,7 @@ impl Pipeline {
                 blobs: blobs.clone(),
                 clock: Arc::new(SystemClock),
                 shutdown: shutdown.clone(),
+                signing: keys.signing(check.into()),
                 options: Options { concurrency: 256, ..Options::default() },
             };
             shutdown.tracker.spawn(touchstone_worker::run(Approves(check), parts));
@@ -87,17 +95,61 @@ impl Pipeline {
             config: PromoteConfig::default(),
             store: Store::connect(options("promote")).await.expect("connected"),
             bus: connected,
+            blobs: blobs.clone(),
+            signing: keys.signing(KeyKind::Promote),
+            ring: keys.ring(),
+            policy: Arc::new(Policy::default()),
+            clock: Arc::new(SystemClock),
+            log: Some(LogParts {
+                dir: servers.directory.path().join("log"),
+                signer: keys.log_key(),
+                witness_dirs: vec![],
+                witness_urls: vec![],
+                period: Duration::from_secs(1),
+            }),
             tracker: shutdown.tracker.clone(),
             stop: shutdown.soft.clone(),
         };
         shutdown.tracker.spawn(async move {
-            touchstone_promote::run(parts).await;
+            touchstone_promote::run(parts).await.expect("promote runs");
             drop(sender);
         });
-        Self { store, bus, policy_epoch, shutdown, _servers: servers }
+        let (edge, records) = (keys.signing(KeyKind::Fetch), RecordStore::new(blobs));
+        Self { store, bus, policy_epoch, shutdown, edge, records, _servers: servers }
     }
 
+    /// Artifacts with these numbers, and the signed records of their fetches.
+    async fn artifacts(&self, numbers: Range<usize>) -> Vec<NewArtifact> {
+        let mut all: Vec<NewArtifact> = numbers.map(|n| self.artifact(n)).collect();
+        let signed = |new: &NewArtifact| {
+            let statement = FetchStatement {
+                environment: self.edge.environment.to_string(),
+                id: new.id.clone(),
+                sha256: new.sha256,
+                sha512: new.sha512,
+                size: new.size,
+                chunk_root: new.chunks.root(),
+                upstream_url: new.upstream_url.clone(),
+                published_at: None,
+                first_seen: SystemClock.now(),
+                fetched_at: SystemClock.now(),
+                evidence: vec![],
+                software: "bench".to_owned(),
+            };
+            statement.sign(self.edge.signer.as_ref()).expect("signed")
+        };
+        let envelopes: Vec<Vec<u8>> = all.iter().map(signed).collect();
+        let places = self.records.put(&envelopes).await.expect("stored");
+        for (new, envelope) in all.iter_mut().zip(places) {
+            new.fetch = SignedBy { key: self.edge.signer.key_id(), envelope };
+        }
+        all
+    }
+
+    /// Without a fetch that anybody signed.
     fn artifact(&self, n: usize) -> NewArtifact {
+        let nowhere = Sha256::of("");
+        let envelope = EnvelopeRef { sha256: nowhere, pack: nowhere, offset: 0, size: 0 };
         let name = format!("bench-{n}");
         let checks: CheckSet = CheckKind::ALL.into_iter().collect();
         NewArtifact {
@@ -118,6 +170,7 @@ impl Pipeline {
             requirement: Requirement::new(checks, checks).expect("not empty"),
             policy_epoch: self.policy_epoch,
             eligible_at: None,
+            fetch: SignedBy { key: self.edge.signer.key_id(), envelope },
         }
     }
 
@@ -176,8 +229,7 @@ async fn run_flood(pipeline: &Pipeline, first: usize, number: usize) {
     let insert = async {
         let mut n = first;
         while n < first + number {
-            let batch: Vec<NewArtifact> =
-                (n..(first + number).min(n + BATCH)).map(|n| pipeline.artifact(n)).collect();
+            let batch = pipeline.artifacts(n..(first + number).min(n + BATCH)).await;
             pipeline.insert(&batch).await;
             n += BATCH;
         }
@@ -218,9 +270,9 @@ async fn paced(pipeline: &Arc<Pipeline>, per_second: u32) -> Vec<Duration> {
             ticks.tick().await;
             let (pipeline, began) = (Arc::clone(pipeline), Arc::clone(&began));
             tasks.spawn(async move {
-                let new = pipeline.artifact(10_000 + n);
+                let new = pipeline.artifacts(10_000 + n..10_001 + n).await;
                 let start = Instant::now();
-                let artifact = pipeline.insert(&[new]).await[0];
+                let artifact = pipeline.insert(&new).await[0];
                 began.lock().expect("not poisoned").insert(artifact, start);
             });
         }
