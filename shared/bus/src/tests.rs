@@ -45,8 +45,8 @@ impl World {
     /// Waits for something while promote keeps the streams and consumers.
     async fn kept<T>(&self, awaited: impl Future<Output = T>) -> T {
         tokio::select! {
-            awaited = timeout(PATIENCE, awaited) => awaited.expect("healed"),
-            () = self.promote.keep_provisioned(&[CheckKind::Hash]) => unreachable!("it ends only by being dropped"),
+            awaited = timeout(PATIENCE, Box::pin(awaited)) => awaited.expect("healed"),
+            () = Box::pin(self.promote.keep_provisioned(&[CheckKind::Hash])) => unreachable!("it ends only by being dropped"),
         }
     }
 }
@@ -341,7 +341,7 @@ async fn a_killed_and_wiped_server_loses_only_time() {
         delivery.term().await.expect("connected");
         assert_eq!(letters.next().await.event, Some(event(2)));
     };
-    world.kept(hearing).await;
+    Box::pin(world.kept(hearing)).await;
 }
 
 #[tokio::test]
@@ -355,7 +355,7 @@ async fn a_deleted_stream_is_made_again() {
         operator.jetstream.delete_stream(LIVE_STREAM).await.expect("deleted");
         publish_until_accepted(&world.edge, event(2)).await;
     };
-    let (delivery, ()) = world.kept(async { tokio::join!(one(&mut deliveries), deleting) }).await;
+    let (delivery, ()) = Box::pin(world.kept(async { tokio::join!(one(&mut deliveries), deleting) })).await;
     assert_eq!(delivery.event, event(2));
 }
 
@@ -380,7 +380,7 @@ async fn without_a_server_every_call_fails_at_once_and_a_late_server_is_found() 
     server.restart().await;
     let world = World { server, edge, hash, promote };
     let hearing = async { tokio::join!(one(&mut deliveries), publish_until_accepted(&world.edge, event(2))) };
-    let (delivery, ()) = world.kept(hearing).await;
+    let (delivery, ()) = Box::pin(world.kept(hearing)).await;
     assert_eq!(delivery.event, event(2));
 }
 
