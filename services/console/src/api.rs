@@ -4,12 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use axum::{
     Json,
-    extract::{Query, State, rejection::JsonRejection, rejection::QueryRejection},
+    extract::{Query, RawPathParams, State, rejection::JsonRejection, rejection::QueryRejection},
     http::{HeaderMap, StatusCode, header},
     response::IntoResponse,
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
+use touchstone_chain::{Records, Sources, Wanted};
 use touchstone_domain::{Purl, Sha256};
 use touchstone_ecosystems::normal;
 use touchstone_store::{DeadLetter, Incident, RecallTarget};
@@ -59,6 +60,34 @@ pub(crate) async fn artifacts(
     let Query(ByPurl { purl }) = query.map_err(|e| Problem::bad_request(e.body_text()))?;
     let purl = parse_purl(&purl)?;
     Ok(Json(Told::read(&console.store, &purl, ROWS_MAX).await?.json()))
+}
+
+/// The records of what has these bytes. Envelopes go out as they were signed and stored.
+#[derive(Serialize)]
+pub(crate) struct Gathered {
+    artifacts: Vec<Records>,
+}
+
+pub(crate) async fn records(
+    State(console): State<Arc<Console>>,
+    headers: HeaderMap,
+    path: RawPathParams,
+) -> Result<Json<Gathered>, Problem> {
+    permit(console.token.as_ref(), &headers, Access::Read)?;
+    let digest = path.iter().find(|(name, _)| *name == "sha256").map(|(_, value)| value).unwrap_or_default();
+    let sha256 = parse_digest(digest)?;
+    let sources = Sources {
+        store: console.store.clone(),
+        records: console.records.clone(),
+        ring: Arc::clone(&console.ring.borrow()),
+        environment: console.environment.clone(),
+    };
+    let artifacts = sources.gather(&Wanted::Digest(sha256)).await?;
+    if artifacts.is_empty() {
+        let detail = format!("no artifact on record has the digest {sha256}");
+        return Err(Problem::new(StatusCode::NOT_FOUND, "No such artifact", detail));
+    }
+    Ok(Json(Gathered { artifacts }))
 }
 
 pub(crate) async fn summary(State(console): State<Arc<Console>>, headers: HeaderMap) -> Answer {
@@ -114,10 +143,7 @@ pub(crate) async fn recall(
     }
     let target = match (purl, sha256) {
         (Some(purl), None) => RecallTarget::Purl(parse_purl(&purl)?),
-        (None, Some(sha256)) => {
-            let digest: Sha256 = sha256.parse().map_err(|e| Problem::bad_request(format!("sha256: {e}")))?;
-            RecallTarget::Digest(digest)
-        }
+        (None, Some(sha256)) => RecallTarget::Digest(parse_digest(&sha256)?),
         _ => return Err(Problem::bad_request("give either `purl` or `sha256`")),
     };
     let changes = console.store.recall(&target, &reason, "console").await?;
@@ -145,6 +171,10 @@ fn parse_purl(text: &str) -> Result<Purl, Problem> {
     let purl: Purl =
         text.parse().map_err(|e: touchstone_domain::PurlError| Problem::bad_request(e.to_string()))?;
     normal(purl).map_err(|e| Problem::bad_request(e.to_string()))
+}
+
+fn parse_digest(text: &str) -> Result<Sha256, Problem> {
+    text.parse().map_err(|e| Problem::bad_request(format!("sha256: {e}")))
 }
 
 pub(crate) fn incident_json(incident: &Incident) -> Value {

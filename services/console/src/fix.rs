@@ -9,7 +9,7 @@ use touchstone_domain::{
     ArtifactState, CheckKind, Difference, Discontinuity, Ecosystem, HoldReason, Identity, IdentityField,
     OutcomeKind, Policy, Purl, Reason, RefClass, Version,
 };
-use touchstone_store::{LedgerEntry, Story};
+use touchstone_store::{LedgerEntry, RecordedVerdict, Story};
 
 use crate::story::{Asked, answer};
 
@@ -42,7 +42,8 @@ pub(crate) fn fixes(story: &Story, identities: &[LedgerEntry]) -> Vec<Fix> {
     }
     for check in CheckKind::ALL {
         let asked = Asked::of(&story.gate, check);
-        let Some(found) = answer(story, check).filter(|_| asked != Asked::Optional) else { continue };
+        let counts = |found: &&RecordedVerdict| asked != Asked::Optional && found.refused.is_none();
+        let Some(found) = answer(story, check).filter(counts) else { continue };
         let outcome = &found.verdict.outcome;
         let refused = match outcome.kind {
             OutcomeKind::Pass => false,

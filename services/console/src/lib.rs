@@ -16,4 +16,4 @@ mod story;
 pub use fix::Fix;
 pub use server::{ConsoleConfig, ConsoleError, ConsoleParts, run};
 pub use stopped::what_ends;
-pub use story::{Asked, Told, answer};
+pub use story::{Asked, Standing, Told, answer, promotion, refused, short_key};

@@ -7,9 +7,12 @@ use axum::{
     extract::DefaultBodyLimit,
     routing::{get, post},
 };
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
+use touchstone_blobs::BlobStore;
+use touchstone_custody::KeyRing;
 use touchstone_domain::Policy;
+use touchstone_records::RecordStore;
 use touchstone_store::Store;
 
 use crate::{api, auth::Token, gauges, listen::serve, page};
@@ -34,6 +37,12 @@ pub struct ConsoleParts {
     pub token: Option<String>,
     /// Postgres.
     pub store: Store,
+    /// Where signed envelopes are.
+    pub blobs: BlobStore,
+    /// The keys that count.
+    pub ring: watch::Receiver<Arc<KeyRing>>,
+    /// The installation's name, which every record carries.
+    pub environment: String,
     /// The policy in force.
     pub policy: Arc<Policy>,
     /// Renders the metrics of this process, and of the pipeline as Postgres counts it.
@@ -66,6 +75,9 @@ pub enum ConsoleError {
 
 pub(crate) struct Console {
     pub(crate) store: Store,
+    pub(crate) records: RecordStore,
+    pub(crate) ring: watch::Receiver<Arc<KeyRing>>,
+    pub(crate) environment: String,
     pub(crate) attempts_max: i16,
     pub(crate) policy: Arc<Policy>,
     pub(crate) token: Option<Token>,
@@ -86,6 +98,9 @@ pub async fn run(parts: ConsoleParts, bound: impl FnOnce(SocketAddr)) -> Result<
     bound(listener.local_addr().map_err(listen)?);
     let console = Arc::new(Console {
         store: parts.store,
+        records: RecordStore::new(parts.blobs),
+        ring: parts.ring,
+        environment: parts.environment,
         attempts_max: parts.config.attempts_max,
         policy: parts.policy,
         token: parts.token.as_deref().map(Token::new),
@@ -102,6 +117,7 @@ fn routes(console: Arc<Console>) -> Router {
         .route("/readyz", get(api::readyz))
         .route("/metrics", get(gauges::metrics))
         .route("/api/v1/artifacts", get(api::artifacts))
+        .route("/api/v1/artifacts/{sha256}/records", get(api::records))
         .route("/api/v1/summary", get(api::summary))
         .route("/api/v1/incidents", get(api::incidents))
         .route("/api/v1/dead-letters", get(api::dead_letters))

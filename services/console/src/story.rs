@@ -1,8 +1,14 @@
 //! What is on record of a purl, as design.md section 8 says: what the API answers, and what `touchstone why` prints.
 
+mod signed;
+
+use std::collections::HashMap;
+
 use serde_json::{Value, json};
 use touchstone_domain::{CheckKind, Gate, OutcomeKind, Purl, Sha256, Verdict};
-use touchstone_store::{LedgerEntry, RecordedVerdict, Store, StoreError, Story, SumdbStop};
+use touchstone_store::{LedgerEntry, Promotion, RecordedVerdict, Store, StoreError, Story, SumdbStop};
+
+pub use signed::{Standing, refused, short_key};
 
 use crate::{
     api::{dead_letter_json, incident_json},
@@ -14,7 +20,7 @@ use crate::{
 const IDENTITIES_MAX: i64 = 50;
 
 /// The stories of what a purl names, and who signed its package.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Told {
     /// The artifacts, the latest first.
     pub stories: Vec<Story>,
@@ -22,6 +28,8 @@ pub struct Told {
     pub identities: Vec<LedgerEntry>,
     /// The checksum databases that are stopped, if the package's ecosystem has any; the earliest first.
     pub stops: Vec<(String, SumdbStop)>,
+    /// The digests of the policies that the stories name, by their numbers.
+    pub policies: HashMap<i32, Sha256>,
 }
 
 /// What a check has to do with the decision.
@@ -73,7 +81,10 @@ impl Told {
         let identities = store.identities(purl.ecosystem, &purl.package, IDENTITIES_MAX).await?;
         let stops =
             if CheckKind::Sumdb.applies_to(purl.ecosystem) { store.sumdb_stops().await? } else { vec![] };
-        Ok(Self { stories, identities, stops })
+        let promoted = stories.iter().filter_map(promotion).map(|promotion| promotion.policy_epoch);
+        let epochs: Vec<i32> = stories.iter().map(|story| story.facts.policy_epoch).chain(promoted).collect();
+        let policies = store.policy_digests(&epochs).await?;
+        Ok(Self { stories, identities, stops, policies })
     }
 
     /// The gravest stop that one of the stories waits for.
@@ -100,7 +111,7 @@ impl Told {
         let (facts, gate) = (&story.facts, &story.gate);
         let checks: Vec<Value> =
             CheckKind::ALL.into_iter().filter_map(|check| check_json(story, check)).collect();
-        let promotion = story.promotions.iter().find(|promotion| promotion.epoch == gate.epoch);
+        let promotion = promotion(story);
         let stopped = || self.waits_for(story).map(|(database, stop)| why_stopped(database, stop));
         let reason =
             story.recalls.first().cloned().or_else(|| deciding(gate, &story.verdicts)).or_else(stopped);
@@ -111,6 +122,9 @@ impl Told {
             "size": facts.size, "state": story.state(), "reason": reason, "fixes": fixes,
             "first_seen": story.fetched_at, "eligible_at": story.eligible_at,
             "promoted_at": promotion.map(|p| p.promoted_at), "policy_epoch": facts.policy_epoch,
+            "policy_sha256": self.policies.get(&facts.policy_epoch), "epoch": gate.epoch,
+            "fetches": signed::fetches_json(story), "record": promotion.and_then(signed::record_json),
+            "records": promotion.and_then(|p| p.signed).map(|_| records_path(facts.sha256)),
             "upstream_url": facts.upstream_url, "claims": facts.claims, "evidence": facts.evidence, "checks": checks,
             "incidents": story.incidents.iter().map(incident_json).collect::<Vec<_>>(),
             "dead_letters": story.dead_letters.iter().map(dead_letter_json).collect::<Vec<_>>(),
@@ -118,14 +132,27 @@ impl Told {
     }
 }
 
-/// What a check last answered in the gate's epoch.
+/// What a check last answered in the gate's epoch; an answer that was refused only where there is no other.
 pub fn answer(story: &Story, check: CheckKind) -> Option<&RecordedVerdict> {
-    story.verdicts.iter().find(|v| v.verdict.check == check && v.verdict.epoch == story.gate.epoch)
+    let mut answers =
+        story.verdicts.iter().filter(|v| v.verdict.check == check && v.verdict.epoch == story.gate.epoch);
+    answers.clone().find(|v| v.refused.is_none()).or_else(|| answers.next())
+}
+
+/// The promotion that permits serving, if it is in force.
+pub fn promotion(story: &Story) -> Option<&Promotion> {
+    story.promotions.iter().find(|promotion| promotion.epoch == story.gate.epoch)
+}
+
+/// Where the API has an artifact's records.
+fn records_path(sha256: Sha256) -> String {
+    format!("/api/v1/artifacts/{sha256}/records")
 }
 
 /// Why the gate is where it is: the verdict of its epoch that denies, or else one that does not decide.
 fn deciding(gate: &Gate, verdicts: &[RecordedVerdict]) -> Option<String> {
-    let of_epoch = || verdicts.iter().map(|v| &v.verdict).filter(|v| v.epoch == gate.epoch);
+    let counted = || verdicts.iter().filter(|v| v.refused.is_none()).map(|v| &v.verdict);
+    let of_epoch = || counted().filter(|v| v.epoch == gate.epoch);
     let veto = gate.requirement.veto();
     let denies =
         |v: &&Verdict| gate.deny.intersection(veto).contains(v.check) && v.outcome.kind == OutcomeKind::Fail;
@@ -158,6 +185,10 @@ fn check_json(story: &Story, check: CheckKind) -> Option<Value> {
         "trust": verdict.map(|v| &v.trust),
         "verifier": verdict.map(|v| format!("{} {}", v.service, v.software)),
         "at": found.map(|found| found.recorded_at),
+        "key": found.and_then(|found| found.signed).map(|signed| signed.key),
+        "envelope": found.and_then(|found| found.signed).map(|signed| signed.envelope.sha256),
+        "counted": found.map(|found| Standing::of(story, found) == Standing::Counted),
+        "refused": refused(story, check).map(signed::refused_json).collect::<Vec<_>>(),
     }))
 }
 

@@ -1,6 +1,8 @@
 //! Policies, numbered as they come.
 
-use touchstone_domain::Policy;
+use std::collections::HashMap;
+
+use touchstone_domain::{Policy, Sha256};
 
 use crate::{Store, StoreError, row::Columns};
 
@@ -33,5 +35,14 @@ SELECT epoch FROM known UNION ALL SELECT epoch FROM new";
 SELECT document FROM policy WHERE epoch = $1";
         let row = self.query_opt(DOCUMENT, &[&epoch]).await?;
         row.map(|row| Columns(&row).get("document")).transpose()
+    }
+
+    /// The digests of policies, by their numbers.
+    pub async fn policy_digests(&self, epochs: &[i32]) -> Result<HashMap<i32, Sha256>, StoreError> {
+        const DIGESTS: &str = r"-- policy.digests
+SELECT epoch, sha256 FROM policy WHERE epoch = ANY($1)";
+        let rows = self.query(DIGESTS, &[&epochs]).await?;
+        let read = |columns: Columns<'_>| Ok((columns.get("epoch")?, columns.sha256("sha256")?));
+        rows.iter().map(|row| read(Columns(row))).collect()
     }
 }

@@ -63,6 +63,8 @@ pub(crate) fn story(outcome: Outcome, tolerated: CheckSet) -> Story {
             decided_at: Timestamp::UNIX_EPOCH,
         },
         recorded_at: Timestamp::UNIX_EPOCH,
+        signed: None,
+        refused: None,
     };
     let mut gate = Gate {
         artifact: ArtifactDbId(1),
@@ -103,6 +105,7 @@ pub(crate) fn story(outcome: Outcome, tolerated: CheckSet) -> Story {
         attempts: vec![],
         dead_letters: vec![],
         incidents: vec![],
+        fetches: vec![],
         recalls: vec![],
         told_at: "2027-01-31T23:00:00Z".parse().expect("a time"),
     }
@@ -259,8 +262,11 @@ fn nothing_is_suggested_that_lets_pass_what_does_not_verify() {
 #[test]
 fn the_answer_tells_requirement_evidence_trust_and_ledger() {
     let missing = Discontinuity::Downgrade { since: version("1.0.0"), identity: Box::new(identity()) };
-    let told =
-        Told { stories: vec![broken(missing)], identities: vec![entry("1.0.0", identity())], stops: vec![] };
+    let told = Told {
+        stories: vec![broken(missing)],
+        identities: vec![entry("1.0.0", identity())],
+        ..Told::default()
+    };
     let answer = told.json();
     let artifact = &answer["artifacts"][0];
     assert_eq!((&artifact["state"], &artifact["file"]), (&"held".into(), &"widget-1.1.0.tgz".into()));
@@ -353,7 +359,7 @@ fn nothing_excuses_what_the_database_contradicts_or_does_not_prove() {
         let all = fixes(&story, &[]);
         assert_eq!(all.len(), 1, "{all:?}");
         assert!(all[0].policy.is_none() && all[0].what.starts_with("nothing excuses "), "{all:?}");
-        let told = Told { stories: vec![story], identities: vec![], stops: vec![] }.json();
+        let told = Told { stories: vec![story], ..Told::default() }.json();
         let artifact = &told["artifacts"][0];
         assert_eq!(
             (&artifact["state"], &artifact["reason"]),

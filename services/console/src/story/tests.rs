@@ -3,11 +3,11 @@ use touchstone_domain::{
     Algorithm, ArtifactDbId, CheckSet, ClaimField, HoldSet, Outcome, Reason, Requirement,
 };
 
-use touchstone_domain::Ecosystem;
+use touchstone_domain::{Ecosystem, EnvelopeRef, KeyId, SignedBy};
 use touchstone_store::{SumdbHead, SumdbStopKind};
 
 use super::*;
-use crate::fix::tests::module_story;
+use crate::fix::tests::{module_story, story};
 
 fn gate(deny: CheckSet, undecided: CheckSet) -> Gate {
     let requirement = Requirement::new(CheckSet::of(CheckKind::Hash), CheckSet::EMPTY).expect("a check");
@@ -32,7 +32,7 @@ fn verdict(epoch: i32, outcome: Outcome) -> RecordedVerdict {
         software: "0.1.0".into(),
         decided_at: Timestamp::UNIX_EPOCH,
     };
-    RecordedVerdict { verdict, recorded_at: Timestamp::UNIX_EPOCH }
+    RecordedVerdict { verdict, recorded_at: Timestamp::UNIX_EPOCH, signed: None, refused: None }
 }
 
 #[test]
@@ -69,7 +69,7 @@ fn a_module_that_waits_tells_that_its_database_is_stopped_since_when_and_what_en
     let mut waits = module_story("code.example/tool", Outcome::pass(Reason::SumdbPrivate));
     waits.gate.ok = CheckSet::of(CheckKind::Hash);
     waits.verdicts.remove(0);
-    let mut told = Told { stories: vec![waits], identities: vec![], stops: vec![] };
+    let mut told = Told { stories: vec![waits], ..Told::default() };
     assert_eq!(
         (told.json()["artifacts"][0]["reason"].clone(), told.waits_for(&told.stories[0])),
         (Value::Null, None)
@@ -94,7 +94,7 @@ fn a_module_that_waits_tells_that_its_database_is_stopped_since_when_and_what_en
 
     // What does not wait for the check does not wait for the database.
     for changed in [CheckSet::of(CheckKind::Hash).union(CheckSet::of(CheckKind::Sumdb)), CheckSet::EMPTY] {
-        let mut told = Told { stories: told.stories.clone(), identities: vec![], stops: told.stops.clone() };
+        let mut told = Told { stories: told.stories.clone(), stops: told.stops.clone(), ..Told::default() };
         let story = &mut told.stories[0];
         (story.gate.ok, story.gate.deny) = (changed, CheckSet::of(CheckKind::Hash).minus(changed));
         assert!(!story.state().is_pending(), "{:?}", story.state());
@@ -105,4 +105,94 @@ fn a_module_that_waits_tells_that_its_database_is_stopped_since_when_and_what_en
     (story.facts.id.ecosystem, story.gate.ok) = (Ecosystem::Npm, CheckSet::EMPTY);
     story.gate.requirement = Requirement::new(hash, hash).expect("a check");
     assert_eq!(told.waits_for(&told.stories[0]), None, "{:?}", told.stories[0].state());
+}
+
+fn signed(text: &str) -> SignedBy {
+    let envelope = Sha256::of(text);
+    SignedBy {
+        key: KeyId(envelope),
+        envelope: EnvelopeRef { sha256: envelope, pack: envelope, offset: 0, size: 1 },
+    }
+}
+
+#[test]
+fn each_verdict_tells_who_signed_it_and_whether_it_counted_or_why_not() {
+    let mut story = story(Outcome::pass(Reason::Trivial), CheckSet::EMPTY);
+    let (good, forged) = (signed("good"), signed("forged"));
+    story.verdicts[0].signed = Some(good);
+    let refusal = ("key_kind".to_owned(), "the key signs for hash, not for attest".to_owned());
+    let forgery = RecordedVerdict {
+        signed: Some(forged),
+        refused: Some(refusal.clone()),
+        verdict: Verdict { outcome: Outcome::fail(Reason::Undeclared), ..story.verdicts[0].verdict.clone() },
+        ..story.verdicts[0].clone()
+    };
+    // The latest comes first.
+    story.verdicts.insert(0, forgery);
+    let check = |story: &Story| {
+        let told = Told { stories: vec![story.clone()], ..Told::default() };
+        told.json()["artifacts"][0]["checks"][1].clone()
+    };
+    let told = check(&story);
+    assert_eq!(
+        (&told["kind"], &told["outcome"], &told["counted"]),
+        (&"attest".into(), &"pass".into(), &true.into())
+    );
+    assert_eq!((&told["key"], &told["envelope"]), (&json!(good.key), &json!(good.envelope.sha256)));
+    let refused = json!([{
+        "outcome": "fail", "key": forged.key, "code": refusal.0, "reason": refusal.1, "at": Timestamp::UNIX_EPOCH,
+    }]);
+    assert_eq!(told["refused"], refused);
+
+    // Without the genuine one: the forgery is shown, and said to count for nothing.
+    story.verdicts.remove(1);
+    (story.gate.ok, story.gate.deny) = (CheckSet::of(CheckKind::Hash), CheckSet::of(CheckKind::Attest));
+    let told = check(&story);
+    assert_eq!(
+        (&told["outcome"], &told["counted"], &told["key"]),
+        (&"fail".into(), &false.into(), &json!(forged.key))
+    );
+    assert_eq!(deciding(&story.gate, &story.verdicts), None, "a refused verdict is no reason");
+
+    // A verdict that promote has not looked at.
+    story.verdicts[0].refused = None;
+    assert_eq!(check(&story)["counted"], true);
+    story.gate.deny = CheckSet::EMPTY;
+    let told = check(&story);
+    assert_eq!((&told["counted"], &told["refused"]), (&false.into(), &json!([])));
+}
+
+#[test]
+fn a_promotion_tells_its_record_where_it_is_logged_and_how_to_get_all_records() {
+    let mut story = story(Outcome::pass(Reason::Trivial), CheckSet::EMPTY);
+    let told = |story: &Story| {
+        let policies = HashMap::from([(1, Sha256::of("policy"))]);
+        Told { stories: vec![story.clone()], policies, ..Told::default() }.json()["artifacts"][0].clone()
+    };
+    assert_eq!((&told(&story)["record"], &told(&story)["records"]), (&Value::Null, &Value::Null));
+    let record = signed("record");
+    story.fetches = vec![(signed("fetch"), Timestamp::UNIX_EPOCH)];
+    story.promotions = vec![Promotion {
+        serial: 7,
+        epoch: 0,
+        policy_epoch: 1,
+        sha256: story.facts.sha256,
+        promoted_at: Timestamp::UNIX_EPOCH,
+        signed: Some(record),
+        log_index: Some(12),
+    }];
+    let answer = told(&story);
+    let expected = json!({
+        "sha256": record.envelope.sha256, "key": record.key, "serial": 7, "policy_epoch": 1, "log_index": 12,
+    });
+    assert_eq!(answer["record"], expected);
+    assert_eq!(answer["records"], format!("/api/v1/artifacts/{}/records", story.facts.sha256));
+    assert_eq!((&answer["policy_sha256"], &answer["epoch"]), (&json!(Sha256::of("policy")), &0.into()));
+    assert_eq!(answer["fetches"][0]["key"], json!(signed("fetch").key));
+
+    // One from before promotions were signed, or of an epoch that is over.
+    story.promotions[0].signed = None;
+    assert_eq!((&told(&story)["record"], &told(&story)["records"]), (&Value::Null, &Value::Null));
+    (story.promotions[0].signed, story.gate.epoch) = (Some(record), 1);
+    assert_eq!((&told(&story)["record"], &told(&story)["promoted_at"]), (&Value::Null, &Value::Null));
 }
