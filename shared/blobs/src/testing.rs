@@ -8,9 +8,13 @@ use std::{
 };
 
 use bytes::Bytes;
+use touchstone_custody::{
+    Case, Expected, FetchStatement, KeyEntry, KeyKind, KeyRing, LocalSigner, PromotedArtifact, Revocations,
+    ServeRecord, Signer as _, StoredVerdict, VerdictStatement, judge,
+};
 use touchstone_domain::{
-    ArtifactDbId, ArtifactId, ChunkList, Ecosystem, FileName, PackageName, PromotedArtifact, ServeRecord,
-    Sha256, Sha512, Version,
+    ArtifactDbId, ArtifactId, CheckKind, CheckSet, ChunkList, Ecosystem, EnvelopeRef, FileName, Gate,
+    HoldSet, Outcome, PackageName, Policy, Reason, Sha256, Sha512, SignedBy, Verdict, Version,
 };
 
 use crate::BlobStore;
@@ -87,26 +91,118 @@ pub(crate) fn content(size: usize) -> Vec<u8> {
     bytes
 }
 
-/// An artifact with a serve record for these bytes, stored or not.
+const ENVIRONMENT: &str = "test";
+const NOW: jiff::Timestamp = jiff::Timestamp::UNIX_EPOCH;
+
+/// An artifact with a serve record for these bytes, stored or not: fetched, checked and approved, each step signed.
 pub(crate) fn promoted(bytes: &[u8]) -> Arc<PromotedArtifact> {
     let id = ArtifactId {
-        ecosystem: Ecosystem::Npm,
+        ecosystem: Ecosystem::Cargo,
         package: PackageName::new("left-pad").expect("name"),
         version: Version::new("1.0.0").expect("version"),
-        file: FileName::new("left-pad-1.0.0.tgz").expect("file"),
+        file: FileName::new("left-pad-1.0.0.crate").expect("file"),
     };
     let chunks = ChunkList::of(bytes);
-    let record = ServeRecord {
-        artifact: ArtifactDbId(1),
-        id: id.clone(),
+    let expected = Expected {
+        environment: ENVIRONMENT,
+        id: &id,
         sha256: Sha256::of(bytes),
         sha512: Sha512::of(bytes),
         size: bytes.len() as u64,
         chunk_root: chunks.root(),
         epoch: 1,
-        policy_epoch: 1,
         serial: 1,
-        promoted_at: jiff::Timestamp::UNIX_EPOCH,
     };
-    Arc::new(PromotedArtifact::bind(record, &id, chunks).expect("binds"))
+    let ring = KeyRing::new([KeyKind::Fetch, KeyKind::Hash, KeyKind::Promote].map(entry).to_vec());
+    let ring = ring.expect("a ring");
+    let record = ServeRecord::verify(&signed_record(&expected, &ring), &ring).expect("verifies");
+    let bound =
+        PromotedArtifact::bind(Arc::new(record), &expected, &ring, &Revocations::default(), chunks.clone());
+    Arc::new(bound.expect("binds"))
+}
+
+fn signer(kind: KeyKind) -> LocalSigner {
+    LocalSigner::from_seed(kind, Sha256::of(kind.as_str()).0).expect("a key")
+}
+
+fn entry(kind: KeyKind) -> KeyEntry {
+    KeyEntry { kind, public: signer(kind).public(), not_before: NOW, not_after: None, revoked: None }
+}
+
+/// What promote signs once an edge has fetched and the hash check has passed what is expected.
+fn signed_record(expected: &Expected<'_>, ring: &KeyRing) -> Vec<u8> {
+    let (verdict, policy) = (verdict(expected), Policy::default());
+    let upstream_url = "https://registry.example/left-pad-1.0.0.crate".to_owned();
+    let fetch = FetchStatement {
+        environment: ENVIRONMENT.to_owned(),
+        id: expected.id.clone(),
+        sha256: expected.sha256,
+        sha512: expected.sha512,
+        size: expected.size,
+        chunk_root: expected.chunk_root,
+        upstream_url: upstream_url.clone(),
+        published_at: None,
+        first_seen: NOW,
+        fetched_at: NOW,
+        evidence: vec![],
+        software: "test".to_owned(),
+    };
+    let checked = VerdictStatement {
+        environment: ENVIRONMENT.to_owned(),
+        id: expected.id.clone(),
+        sha512: expected.sha512,
+        size: expected.size,
+        upstream_url: upstream_url.clone(),
+        verdict: verdict.clone(),
+    };
+    let fetched = fetch.sign(&signer(KeyKind::Fetch)).expect("signs");
+    let checked = checked.sign(&signer(KeyKind::Hash)).expect("signs");
+    let signed = SignedBy { key: signer(KeyKind::Hash).key_id(), envelope: reference(&checked) };
+    let case = Case {
+        gate: Gate {
+            artifact: verdict.artifact,
+            sha256: expected.sha256,
+            chunk_root: expected.chunk_root,
+            epoch: expected.epoch,
+            requirement: policy.requirement(expected.id.ecosystem, &expected.id.package),
+            ok: CheckSet::EMPTY,
+            deny: CheckSet::EMPTY,
+            undecided: CheckSet::EMPTY,
+            hold: HoldSet::EMPTY,
+        },
+        policy_epoch: verdict.policy_epoch,
+        id: expected.id.clone(),
+        sha512: expected.sha512,
+        size: expected.size,
+        upstream_url,
+        fetches: vec![reference(&fetched)],
+        verdicts: vec![StoredVerdict { row: 1, verdict, signed: Some(signed) }],
+    };
+    let envelopes = [Some(fetched.as_slice()), Some(&checked)];
+    let approval = judge(&case, &envelopes, ring, (&policy, 1), ENVIRONMENT, NOW).approval.expect("approved");
+    ServeRecord::sign(&approval, expected.serial, NOW, &signer(KeyKind::Promote)).expect("signs")
+}
+
+fn verdict(expected: &Expected<'_>) -> Verdict {
+    Verdict {
+        artifact: ArtifactDbId(1),
+        sha256: expected.sha256,
+        chunk_root: Some(expected.chunk_root),
+        epoch: expected.epoch,
+        check: CheckKind::Hash,
+        check_revision: 1,
+        policy_epoch: 1,
+        outcome: Outcome::pass(Reason::Trivial),
+        evidence: vec![],
+        trust: vec![],
+        service: "hash".to_owned(),
+        software: "test".to_owned(),
+        decided_at: NOW,
+    }
+}
+
+/// Where an envelope is said to be; nothing reads it there.
+fn reference(envelope: &[u8]) -> EnvelopeRef {
+    let sha256 = Sha256::of(envelope);
+    EnvelopeRef { sha256, pack: sha256, offset: 0, size: 1 }
 }

@@ -27,13 +27,13 @@ async fn collect(mut read: VerifiedRead) -> (Vec<u8>, Option<ReadError>) {
 
 /// The damage that a read of everything meets, and how many bytes it yielded before.
 async fn damage(fixture: &Fixture, artifact: &Arc<PromotedArtifact>) -> (usize, Damage) {
-    let size = artifact.record().size;
+    let size = artifact.record().size();
     let (bytes, error) = match fixture.store.verified(Arc::clone(artifact), 0..size).await {
         Ok(read) => collect(read).await,
         Err(error) => (vec![], Some(error)),
     };
     match error {
-        Some(ReadError::Damaged { sha256, detail }) if sha256 == artifact.record().sha256 => {
+        Some(ReadError::Damaged { sha256, detail }) if sha256 == artifact.record().sha256() => {
             (bytes.len(), detail)
         }
         other => panic!("{other:?}"),
@@ -88,7 +88,7 @@ async fn the_budget_for_reading_ahead_bounds_memory_and_changes_no_byte() {
     assert!(error.is_none() && found == bytes, "{error:?}");
     let mut flipped = bytes.clone();
     flipped[2 * CHUNK_BYTES] ^= 1;
-    fixture.plant(artifact.record().sha256, &flipped);
+    fixture.plant(artifact.record().sha256(), &flipped);
     assert_eq!(damage(&fixture, &artifact).await, (2 * CHUNK_BYTES, Damage::Chunk { index: 2 }));
 
     drop((stalled, taken));
@@ -124,7 +124,7 @@ async fn a_flipped_bit_ends_the_stream_before_its_chunk() {
     for position in [0, 1, CHUNK_BYTES - 1, CHUNK_BYTES, size / 2, 3 * CHUNK_BYTES, size - 1] {
         let mut changed = bytes.clone();
         changed[position] ^= 0x10;
-        fixture.plant(artifact.record().sha256, &changed);
+        fixture.plant(artifact.record().sha256(), &changed);
         let index = position / CHUNK_BYTES;
         let found = damage(&fixture, &artifact).await;
         assert_eq!(found, (index * CHUNK_BYTES, Damage::Chunk { index: index as u64 }), "{position}");
@@ -138,7 +138,7 @@ async fn a_flipped_bit_ends_the_stream_before_its_chunk() {
             "{position}: {opened:?}"
         );
     }
-    fixture.plant(artifact.record().sha256, &bytes);
+    fixture.plant(artifact.record().sha256(), &bytes);
     let read = fixture.store.verified(artifact, 0..size as u64).await.expect("opens");
     let (found, error) = collect(read).await;
     assert!(error.is_none() && found == bytes, "{error:?}");
@@ -151,13 +151,13 @@ async fn another_size_is_noticed_before_the_first_byte() {
         let bytes = content(size);
         let artifact = fixture.promoted(&bytes).await;
         for planted in [&bytes[..size - 1], &[&bytes[..], b"x"].concat(), &[]] {
-            fixture.plant(artifact.record().sha256, planted);
+            fixture.plant(artifact.record().sha256(), planted);
             let expected = Damage::Size { expected: size as u64, found: planted.len() as u64 };
             assert_eq!(damage(&fixture, &artifact).await, (0, expected));
         }
     }
     let empty = fixture.promoted(b"").await;
-    fixture.plant(empty.record().sha256, b"x");
+    fixture.plant(empty.record().sha256(), b"x");
     assert_eq!(damage(&fixture, &empty).await, (0, Damage::Size { expected: 0, found: 1 }));
 }
 
@@ -166,7 +166,7 @@ async fn a_hole_is_noticed() {
     let fixture = Fixture::new().await;
     let bytes = content(3 * CHUNK_BYTES);
     let artifact = fixture.promoted(&bytes).await;
-    let sha256 = artifact.record().sha256;
+    let sha256 = artifact.record().sha256();
 
     fixture.plant(sha256, &bytes[..CHUNK_BYTES]);
     let file = File::options().write(true).open(fixture.path(sha256)).expect("opens");
@@ -185,7 +185,7 @@ async fn a_file_that_shrinks_while_it_is_read_ends_the_stream() {
     let mut read = fixture.store.verified(Arc::clone(&artifact), 0..bytes.len() as u64).await.expect("opens");
     let first = read.next().await.expect("an item").expect("whole");
     assert!(first == bytes[..CHUNK_BYTES]);
-    let file = File::options().write(true).open(fixture.path(artifact.record().sha256)).expect("opens");
+    let file = File::options().write(true).open(fixture.path(artifact.record().sha256())).expect("opens");
     file.set_len(2 * CHUNK_BYTES as u64 + 1).expect("truncates");
     let (rest, error) = collect(read).await;
     assert_eq!(rest.len(), CHUNK_BYTES);
@@ -202,7 +202,7 @@ fn an_unreadable_sector_is_damage_and_a_refusal_is_none() {
     let chunk = |file| Source { file, artifact: Arc::clone(&artifact), range: 0..1000 }.chunk(0);
     match chunk(crate::testing::unreadable()) {
         Err(ReadError::Damaged { sha256, detail: Damage::Device }) => {
-            assert_eq!(sha256, artifact.record().sha256);
+            assert_eq!(sha256, artifact.record().sha256());
         }
         other => panic!("{other:?}"),
     }
@@ -217,17 +217,17 @@ async fn swapped_blobs_are_noticed_and_missing_ones_told_apart() {
     let fixture = Fixture::new().await;
     let (one, two) = (content(CHUNK_BYTES + 9), vec![7; CHUNK_BYTES + 9]);
     let (a, b) = (fixture.promoted(&one).await, fixture.promoted(&two).await);
-    fixture.plant(a.record().sha256, &two);
-    fixture.plant(b.record().sha256, &one);
+    fixture.plant(a.record().sha256(), &two);
+    fixture.plant(b.record().sha256(), &one);
     assert_eq!(damage(&fixture, &a).await, (0, Damage::Chunk { index: 0 }));
     assert_eq!(damage(&fixture, &b).await, (0, Damage::Chunk { index: 0 }));
 
-    fs::remove_file(fixture.path(a.record().sha256)).expect("was there");
+    fs::remove_file(fixture.path(a.record().sha256())).expect("was there");
     for absent in [a, promoted(b"never stored")] {
-        let size = absent.record().size;
+        let size = absent.record().size();
         let missing = fixture.store.verified(Arc::clone(&absent), 0..size).await;
         assert!(
-            matches!(missing, Err(ReadError::Missing { sha256 }) if sha256 == absent.record().sha256),
+            matches!(missing, Err(ReadError::Missing { sha256 }) if sha256 == absent.record().sha256()),
             "{missing:?}"
         );
     }
@@ -238,7 +238,7 @@ async fn only_a_regular_file_is_a_blob_and_nothing_else_is_waited_for() {
     let fixture = Fixture::new().await;
     let bytes = content(1000);
     let artifact = fixture.promoted(&bytes).await;
-    let path = fixture.path(artifact.record().sha256);
+    let path = fixture.path(artifact.record().sha256());
     let elsewhere = fixture.root().join("elsewhere");
     fs::write(&elsewhere, &bytes).expect("writes");
     let pipe =
@@ -264,7 +264,7 @@ async fn only_a_regular_file_is_a_blob_and_nothing_else_is_waited_for() {
 async fn a_hard_link_is_judged_by_its_bytes() {
     let fixture = Fixture::new().await;
     let artifact = fixture.promoted(&content(1000)).await;
-    let path = fixture.path(artifact.record().sha256);
+    let path = fixture.path(artifact.record().sha256());
     let elsewhere = fixture.root().join("elsewhere");
     fs::write(&elsewhere, vec![0; 1000]).expect("writes");
     fs::remove_file(&path).expect("was there");
@@ -282,7 +282,7 @@ async fn a_reader_keeps_its_bytes_when_the_blob_is_moved() {
     let bytes = content(3 * CHUNK_BYTES);
     let artifact = fixture.promoted(&bytes).await;
     let read = fixture.store.verified(Arc::clone(&artifact), 0..bytes.len() as u64).await.expect("opens");
-    fs::remove_file(fixture.path(artifact.record().sha256)).expect("was there");
+    fs::remove_file(fixture.path(artifact.record().sha256())).expect("was there");
     let (found, error) = collect(read).await;
     assert!(error.is_none() && found == bytes, "{error:?}");
 }
