@@ -1,17 +1,26 @@
-//! Counting verdicts: read, count, apply, tell.
+//! Counting verdicts: read, judge, sign, apply, tell.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use futures::StreamExt;
-use serde_json::json;
 use tokio::{sync::mpsc, task::JoinSet};
-use touchstone_domain::{ArtifactDbId, Gate, GateDelta, NotCounted, Verdict, count};
-use touchstone_store::{IncidentKind, NewIncident, StoreError};
+use touchstone_custody::{Approval, Case, Judged};
+use touchstone_domain::{ArtifactDbId, CheckSet, GateDelta};
+use touchstone_store::Wanted;
 
-use crate::Promote;
+use crate::{
+    Promote,
+    course::{self, Course},
+    judge::{CountError, judge},
+    reopen::{Reopening, reopen},
+    sign,
+};
 
-/// The most artifacts that are counted in one transaction.
-const BATCH_MAX: usize = 512;
+/// The most artifacts that are counted in one transaction; each has a few deltas.
+pub(crate) const BATCH_MAX: usize = 256;
 /// How long to wait before listening again when NATS is away.
 const LISTEN_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
 
@@ -48,7 +57,7 @@ pub(crate) async fn batches(promote: Arc<Promote>, mut receiver: mpsc::Receiver<
         let Some(Some(artifacts)) = next else { break };
         let promote = Arc::clone(&promote);
         counting.spawn(async move {
-            if let Err(error) = verdicts(&promote, &artifacts).await {
+            if let Err(error) = verdicts(&promote, &artifacts, Look::Decided).await {
                 tracing::warn!(
                     error = &error as &dyn std::error::Error,
                     "cannot count verdicts; the sweeper will"
@@ -73,51 +82,120 @@ async fn next_batch(receiver: &mut mpsc::Receiver<Vec<ArtifactDbId>>) -> Option<
     Some(artifacts)
 }
 
-/// Counts the uncounted verdicts of these artifacts, and applies them.
-pub(crate) async fn verdicts(promote: &Promote, artifacts: &[ArtifactDbId]) -> Result<(), StoreError> {
+/// Which artifacts are judged; each judgement verifies all signatures of an artifact anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Those that may be decided now, by what rows say: every required check has answered, or one has failed it. Bits of partial
+    /// answers are left to the sweeper.
+    Decided,
+    /// All.
+    All,
+}
+
+/// What came of the artifacts that were judged.
+#[derive(Debug, Default)]
+pub(crate) struct Counted {
+    /// The required checks that have to be asked again; none where nothing but a new fetch or another policy would help.
+    pub(crate) missing: BTreeMap<ArtifactDbId, CheckSet>,
+}
+
+/// Judges these artifacts, applies what counts, and signs what is approved.
+pub(crate) async fn verdicts(
+    promote: &Promote,
+    artifacts: &[ArtifactDbId],
+    look: Look,
+) -> Result<Counted, CountError> {
+    let mut counted = Counted::default();
     for artifacts in artifacts.chunks(BATCH_MAX) {
-        let mut deltas = Vec::with_capacity(artifacts.len());
-        for (gate, verdicts) in promote.store.verdicts_to_count(artifacts).await? {
-            for verdict in &verdicts {
-                match count(verdict, &gate) {
-                    Ok(delta) => deltas.push(delta),
-                    Err(reason) => not_counted(promote, &gate, verdict, &reason).await?,
+        let again = round(promote, artifacts, look, &mut counted).await?;
+        if !again.is_empty() {
+            round(promote, &again, Look::All, &mut counted).await?;
+        }
+    }
+    Ok(counted)
+}
+
+/// One transaction's worth. Returns the artifacts that others have added bits to meanwhile, so that all of them together approve
+/// what none of them has judged as a whole.
+async fn round(
+    promote: &Promote,
+    artifacts: &[ArtifactDbId],
+    look: Look,
+    counted: &mut Counted,
+) -> Result<Vec<ArtifactDbId>, CountError> {
+    if promote.is_halted() {
+        return Ok(vec![]);
+    }
+    let wanted = match look {
+        Look::Decided => Wanted::New,
+        Look::All => Wanted::All,
+    };
+    let mut cases = promote.store.cases(artifacts, wanted).await?;
+    cases.retain(|case| course::is_worth_judging(case, look));
+    if cases.is_empty() {
+        return Ok(vec![]);
+    }
+    let mut plan = Plan::default();
+    for (case, judged) in judge(promote, cases).await? {
+        plan.add(&case, judged, promote.policy_epoch, counted);
+    }
+    plan.carry_out(promote).await
+}
+
+/// What follows from judgements, for all artifacts of a batch together.
+#[derive(Default)]
+struct Plan {
+    deltas: Vec<GateDelta>,
+    approvals: Vec<Approval>,
+    reopenings: Vec<Reopening>,
+    /// Artifacts whose bits may be refused, and that need no second look.
+    withheld: BTreeSet<ArtifactDbId>,
+}
+
+impl Plan {
+    fn add(&mut self, case: &Case, judged: Judged, policy_epoch: i32, counted: &mut Counted) {
+        let artifact = case.gate.artifact;
+        let course = course::of(case, &judged, policy_epoch);
+        let news = judged.deltas.into_iter().filter(|delta| course::adds(&case.gate, delta));
+        match course {
+            Course::Promote(approval) => {
+                self.deltas.extend(news);
+                self.approvals.push(*approval);
+            }
+            Course::Count => {
+                counted.missing.insert(artifact, judged.missing);
+                if judged.approval.is_err() {
+                    self.withheld.insert(artifact);
                 }
+                self.deltas.extend(news);
+            }
+            Course::Wait(reason) => {
+                tracing::warn!(
+                    artifact = %artifact, artifact.id = %case.id, error = &reason as &dyn std::error::Error,
+                    "every required check approved, and it is not promoted"
+                );
+                counted.missing.insert(artifact, CheckSet::EMPTY);
+                self.deltas.extend(news.filter(|delta| delta.ok().is_empty()));
+            }
+            Course::Reopen(why) => {
+                counted.missing.insert(artifact, CheckSet::EMPTY);
+                self.reopenings.push(Reopening::of(case, why));
             }
         }
-        apply(promote, &deltas).await?;
     }
-    Ok(())
-}
 
-async fn apply(promote: &Promote, deltas: &[GateDelta]) -> Result<(), StoreError> {
-    if deltas.is_empty() {
-        return Ok(());
-    }
-    metrics::histogram!("touchstone_gate_batch").record(u32::try_from(deltas.len()).unwrap_or(u32::MAX));
-    let changes = promote.store.apply(deltas).await?;
-    promote.tell(&changes).await;
-    Ok(())
-}
-
-async fn not_counted(
-    promote: &Promote,
-    gate: &Gate,
-    verdict: &Verdict,
-    reason: &NotCounted,
-) -> Result<(), StoreError> {
-    tracing::warn!(artifact = %gate.artifact, check.kind = %verdict.check, %reason, "a verdict does not count");
-    match reason {
-        NotCounted::StaleEpoch { .. } => Ok(()),
-        NotCounted::OtherArtifact { .. } | NotCounted::OtherBytes { .. } | NotCounted::ChunkRoot { .. } => {
-            let facts = promote.store.facts(&[gate.artifact]).await?;
-            let Some(known) = facts.first() else { return Ok(()) };
-            let detail = json!({ "check": verdict.check.to_string(), "problem": reason.to_string() });
-            let kind = IncidentKind::VerdictRefused;
-            promote
-                .store
-                .record_incident(&NewIncident::about(kind, &known.id, Some(gate.artifact), detail))
-                .await
+    async fn carry_out(self, promote: &Promote) -> Result<Vec<ArtifactDbId>, CountError> {
+        reopen(promote, &self.reopenings).await?;
+        let promotions = sign::promotions(promote, self.approvals).await?;
+        if (self.deltas.is_empty() && promotions.is_empty()) || promote.is_halted() {
+            return Ok(vec![]);
         }
+        metrics::histogram!("touchstone_gate_batch")
+            .record(u32::try_from(self.deltas.len()).unwrap_or(u32::MAX));
+        let applied = promote.store.apply(&self.deltas, &promotions).await?;
+        promote.tell(&applied.changes).await;
+        let mut again = applied.unapproved;
+        again.retain(|artifact| !self.withheld.contains(artifact));
+        Ok(again)
     }
 }

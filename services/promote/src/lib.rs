@@ -12,7 +12,14 @@
 //! Any number of promote processes may run: gates are locked row by row, and due rows are taken with SKIP LOCKED.
 
 mod count;
+mod course;
 mod dead_letters;
+mod judge;
+mod keys;
+mod release;
+mod reopen;
+mod sealer;
+mod sign;
 mod sweep;
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
@@ -118,6 +125,11 @@ pub(crate) struct Promote {
 }
 
 impl Promote {
+    /// Whether the transparency log says that nothing may be promoted.
+    pub(crate) fn is_halted(&self) -> bool {
+        self.halt.borrow().is_some()
+    }
+
     /// Tells the edges; they poll as well, so a lost message costs little.
     pub(crate) async fn tell(&self, changes: &[Change]) {
         if changes.is_empty() {
@@ -149,7 +161,7 @@ pub async fn run(parts: PromoteParts) -> Result<(), PromoteError> {
         return Err(PromoteError::KeyKind(kind));
     }
     let policy_epoch = parts.store.register_policy(&parts.policy).await.map_err(PromoteError::Policy)?;
-    let (_halts, halt) = watch::channel(None);
+    let (halts, halt) = watch::channel(parts.log.as_ref().map(|_| sealer::NOT_COMPARED.to_owned()));
     let promote = Arc::new(Promote {
         config: parts.config,
         store: parts.store,
@@ -163,12 +175,20 @@ pub async fn run(parts: PromoteParts) -> Result<(), PromoteError> {
         halt,
         stop: parts.stop,
     });
+    if let Some(log) = parts.log {
+        parts.tracker.spawn(sealer::run(Arc::clone(&promote), log, halts));
+    }
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
     parts.tracker.spawn(count::batches(Arc::clone(&promote), receiver));
     let listener = Arc::clone(&promote);
     parts.tracker.spawn(async move { count::listen(&listener, &sender).await });
     let keeper = Arc::clone(&promote);
     parts.tracker.spawn(async move { dead_letters::keep(&keeper).await });
+    let follower = Arc::clone(&promote);
+    parts.tracker.spawn(async move { keys::follow(&follower).await });
     sweep::run(&promote).await;
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

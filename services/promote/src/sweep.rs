@@ -1,13 +1,19 @@
-//! What messages lost, and what time brings: due gates, late denials, artifacts that have come of age, waivers that have ended.
+//! What messages lost, and what time brings: due gates, late denials, artifacts that have come of age, waivers that have ended; and
+//! what should not be.
 
 use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::MissedTickBehavior;
 use touchstone_bus::ArtifactEvent;
 use touchstone_domain::CheckKind;
-use touchstone_store::{Due, NewDeadLetter, StoreError};
+use touchstone_store::{Due, NewDeadLetter};
 
-use crate::{Promote, count};
+use crate::{
+    Promote,
+    count::{self, Look},
+    judge::CountError,
+    release,
+};
 
 /// Rows per query.
 const BATCH: i64 = 500;
@@ -18,6 +24,8 @@ const BATCHES_PER_SWEEP: usize = 20;
 const FAILURES_RECENT: Duration = Duration::from_mins(10);
 /// How many sweeps lie between looks at all failures: an hour's, at one a second.
 const FAILURES_ALL_EVERY: u32 = 3600;
+/// How many sweeps lie between looks at all servable gates: a minute's.
+const GATES_ALL_EVERY: u32 = 60;
 
 /// Sweeps until told to stop.
 pub(crate) async fn run(promote: &Promote) {
@@ -25,9 +33,7 @@ pub(crate) async fn run(promote: &Promote) {
     let mut sweeps: u32 = 0;
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while promote.stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        let newer_than =
-            if sweeps.is_multiple_of(FAILURES_ALL_EVERY) { Duration::MAX } else { FAILURES_RECENT };
-        match once(promote, newer_than).await {
+        match once(promote, sweeps).await {
             Ok(()) => sweeps = sweeps.wrapping_add(1),
             Err(error) => {
                 sweeps = 0;
@@ -40,9 +46,23 @@ pub(crate) async fn run(promote: &Promote) {
     }
 }
 
-async fn once(promote: &Promote, failures_newer_than: Duration) -> Result<(), StoreError> {
+async fn once(promote: &Promote, sweeps: u32) -> Result<(), CountError> {
+    if promote.is_halted() {
+        return Ok(());
+    }
+    if sweeps.is_multiple_of(GATES_ALL_EVERY) {
+        release::unpromoted(promote, BATCH).await?;
+    }
     let reopened = promote.store.reopen_waived(BATCH).await?;
     promote.tell(&reopened).await;
+    for _ in 0..BATCHES_PER_SWEEP {
+        let reopened = promote.store.reopen_unsigned(BATCH).await?;
+        promote.tell(&reopened).await;
+        if reopened.is_empty() {
+            break;
+        }
+        tracing::info!(artifacts = reopened.len(), "artifacts from before decisions were signed are judged anew");
+    }
     for _ in 0..BATCHES_PER_SWEEP {
         let due = promote.store.due(BATCH, promote.config.attempts_max).await?;
         dispatch(promote, &due).await?;
@@ -50,20 +70,21 @@ async fn once(promote: &Promote, failures_newer_than: Duration) -> Result<(), St
             break;
         }
     }
-    let failures = promote.store.uncounted_failures(failures_newer_than, BATCH).await?;
-    count::verdicts(promote, &failures).await?;
-    let aged = promote.store.release_aged(BATCH).await?;
-    promote.tell(&aged).await;
-    Ok(())
+    let newer_than = if sweeps.is_multiple_of(FAILURES_ALL_EVERY) { Duration::MAX } else { FAILURES_RECENT };
+    let failures = promote.store.uncounted_failures(newer_than, BATCH).await?;
+    count::verdicts(promote, &failures, Look::All).await?;
+    release::aged(promote, BATCH).await
 }
 
 /// Counts what is there already, and asks again for the checks that are missing, and only those.
-async fn dispatch(promote: &Promote, due: &[Due]) -> Result<(), StoreError> {
+async fn dispatch(promote: &Promote, due: &[Due]) -> Result<(), CountError> {
     let artifacts: Vec<_> = due.iter().map(|row| row.artifact).collect();
-    count::verdicts(promote, &artifacts).await?;
+    let counted = count::verdicts(promote, &artifacts, Look::All).await?;
     let mut by_check: BTreeMap<CheckKind, Vec<ArtifactEvent>> = BTreeMap::new();
     for row in due {
-        for check in row.missing.iter() {
+        // the row was read before its verdicts were counted
+        let missing = counted.missing.get(&row.artifact).copied().unwrap_or(row.missing);
+        for check in missing.iter() {
             let event = ArtifactEvent {
                 artifact: row.artifact,
                 ecosystem: row.ecosystem,

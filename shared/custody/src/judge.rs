@@ -166,7 +166,7 @@ pub struct Judged {
     pub refused: Vec<(i64, NotSigned)>,
     /// The required checks of the gate that no verified verdict answers.
     pub missing: CheckSet,
-    /// The answers that the row has, and that no verified verdict backs.
+    /// The approvals that the row has, and that no verified verdict backs.
     pub unbacked: CheckSet,
     /// Permission to sign, if the verified verdicts fulfil both the gate's requirement and the policy's.
     pub approval: Result<Approval, Withheld>,
@@ -244,10 +244,9 @@ impl Rules<'_> {
         }
         let fetch = self.fetch(case, fetches);
         let approval = self.approve(case, &tally, fetch);
-        let answered = tally.gate.ok.union(tally.gate.deny).union(tally.gate.undecided);
         Judged {
             missing: tally.gate.missing(),
-            unbacked: case.gate.ok.union(case.gate.undecided).minus(answered),
+            unbacked: case.gate.ok.minus(tally.gate.ok),
             deltas: tally.deltas,
             refused: tally.refused,
             approval,

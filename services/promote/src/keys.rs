@@ -1,0 +1,90 @@
+//! What follows when the key ring changes: whatever rests on a revoked key begins a new epoch, and the change is put on record for
+//! the transparency log.
+//!
+//! Edges refuse what rests on a revoked key by their own key ring; this takes it out of listings, and has it checked again.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::MissedTickBehavior;
+use touchstone_custody::{KeyEntry, KeyRing};
+use touchstone_store::StoreError;
+
+use crate::Promote;
+
+/// Rows per query.
+const BATCH: i64 = 500;
+/// How often everything is gone through again: a verdict may have counted while the key was being revoked, and another promote may
+/// have had the older ring.
+const AGAIN: Duration = Duration::from_mins(1);
+/// How long to wait after trouble.
+const TROUBLE: Duration = Duration::from_secs(1);
+
+/// Follows the key ring until told to stop.
+pub(crate) async fn follow(promote: &Promote) {
+    let mut ring = promote.ring.clone();
+    let mut halt = promote.halt.clone();
+    let mut ticks = tokio::time::interval(AGAIN);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut recorded = None;
+    let following = async {
+        loop {
+            tokio::select! {
+                _ = ticks.tick() => {}
+                changed = ring.changed() => if changed.is_err() {
+                    // no more changes come; verdicts still may
+                    ticks.tick().await;
+                },
+            }
+            // whoever writes the ring stays as long as promote; so does the sealer
+            halt.wait_for(Option::is_none).await.ok();
+            let current = Arc::clone(&ring.borrow_and_update());
+            while let Err(error) = once(promote, &current, &mut recorded).await {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "what rests on revoked keys is not reopened yet"
+                );
+                tokio::time::sleep(TROUBLE).await;
+            }
+        }
+    };
+    promote.stop.run_until_cancelled(following).await;
+}
+
+pub(crate) async fn once(
+    promote: &Promote,
+    ring: &Arc<KeyRing>,
+    recorded: &mut Option<Arc<KeyRing>>,
+) -> Result<(), StoreError> {
+    for (key, revoked) in ring.revoked() {
+        loop {
+            let reopened = promote.store.reopen_key(key, BATCH).await?;
+            if reopened.is_empty() {
+                break;
+            }
+            tracing::warn!(
+                %key, reason = %revoked.reason, artifacts = reopened.len(), "reopened what rests on a revoked key"
+            );
+            promote.tell(&reopened).await;
+        }
+    }
+    if recorded.as_ref() != Some(ring) {
+        for entry in ring.entries() {
+            record(promote, entry).await?;
+        }
+        *recorded = Some(Arc::clone(ring));
+    }
+    Ok(())
+}
+
+/// Puts on record what the ring says of a key. The store keeps each change once, whoever reports it.
+async fn record(promote: &Promote, entry: &KeyEntry) -> Result<(), StoreError> {
+    let (key, kind) = (entry.public.id(), entry.kind.as_str());
+    let until = entry.not_after.map_or_else(String::new, |until| format!(" until {until}"));
+    let window = format!("from {}{until}", entry.not_before);
+    promote.store.record_key_event(key, kind, "added", None).await?;
+    promote.store.record_key_event(key, kind, "window", Some(&window)).await?;
+    if let Some(revoked) = &entry.revoked {
+        promote.store.record_key_event(key, kind, "revoked", Some(&revoked.reason)).await?;
+    }
+    Ok(())
+}

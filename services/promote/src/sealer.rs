@@ -1,0 +1,271 @@
+//! The sealer: what happened goes into the transparency log, and while the log says otherwise than Postgres, nothing is promoted.
+//!
+//! ```text
+//! each period, every promote process
+//!     published checkpoint, witness directories ─┐
+//!     Postgres: leaves, last checkpoint ─────────┴─ compare ─▶ halt, or go on
+//! the one that leads, besides
+//!     gate_log, log_event ─▶ entries ─▶ leaves + signed checkpoint ─ commit ─▶ published directory ─▶ witnesses
+//!     a part of what was sealed long ago ─▶ audit
+//! ```
+//!
+//! *Invariant:* nothing is promoted before Postgres was compared with what was published, nor after they were found to differ, until
+//! `touchstone log recover` has put back what Postgres lacks.
+//!
+//! *Invariant:* leaves are committed before they are published, so a published log is never ahead of an honest Postgres.
+
+mod audit;
+mod compare;
+mod copy;
+mod floors;
+mod seal;
+mod witness;
+
+use std::{collections::HashSet, ops::Range, path::PathBuf, sync::Arc};
+
+use serde_json::json;
+use tokio::{
+    sync::watch,
+    task::spawn_blocking,
+    time::{Instant, MissedTickBehavior},
+};
+use touchstone_domain::ArtifactId;
+use touchstone_store::{IncidentKind, LogCursor, LogLeader, NewIncident, StoreError};
+use touchstone_tlog::{
+    TreeHead,
+    note::{KeyError, NoteError, SignerKey},
+};
+use touchstone_translog::{CheckpointError, LogError, LogKeys, log_name};
+
+use crate::{LogParts, Promote};
+
+use copy::Copy;
+use witness::Witness;
+
+/// Why nothing is promoted right after the start.
+pub(crate) const NOT_COMPARED: &str = "the database was not compared with the transparency log yet";
+/// How many different problems are remembered, so that each is told once.
+const TOLD_MAX: usize = 1024;
+
+/// Why nothing may be promoted: the log contradicts the rows, or itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Stop {
+    kind: IncidentKind,
+    problem: String,
+}
+
+/// Why a cycle did not finish; the next one tries again.
+#[derive(Debug, thiserror::Error)]
+enum SealError {
+    /// Postgres does not answer, or refuses.
+    #[error("the store does not answer as it should")]
+    Store(#[from] StoreError),
+    /// A directory of the log cannot be used.
+    #[error("a directory of the log cannot be used")]
+    Log(#[from] LogError),
+    /// The name of the environment makes no key.
+    #[error("the log's key cannot be used")]
+    Key(#[from] KeyError),
+    /// The checkpoint cannot be signed.
+    #[error("the checkpoint cannot be signed")]
+    Sign(#[from] NoteError),
+    /// What was signed does not count by the key ring.
+    #[error("what the log's key signs does not count; is its public half in the key ring?")]
+    Signer(#[source] CheckpointError),
+    /// The process is being stopped.
+    #[error("the work was given up")]
+    Stopped,
+    /// Nothing may be promoted.
+    #[error("{}", .0.problem)]
+    Stop(Stop),
+}
+
+/// What one promote process knows of the log.
+struct Sealer {
+    promote: Arc<Promote>,
+    origin: String,
+    signer: Arc<SignerKey>,
+    /// Where the log is published; then the witnesses' directories.
+    copies: Vec<Copy>,
+    witnesses: Vec<Witness>,
+    halts: watch::Sender<Option<String>>,
+    leader: Option<LogLeader>,
+    cursor: Option<LogCursor>,
+    /// The largest tree that was seen by this process.
+    last: Option<TreeHead>,
+    /// Older heads that are known to be of the same tree.
+    proven: HashSet<(u64, touchstone_domain::Sha256)>,
+    /// Why the leaves in Postgres cannot be published: found while publishing, and over once they are published.
+    unpublished: Option<Stop>,
+    /// Epochs that ended by the log, of artifacts that are not on record.
+    floors: Option<Vec<(ArtifactId, i32)>>,
+    audit: audit::Progress,
+    told: HashSet<String>,
+}
+
+/// Seals until told to stop.
+pub(crate) async fn run(promote: Arc<Promote>, log: LogParts, halts: watch::Sender<Option<String>>) {
+    let mut ticks = tokio::time::interval(log.period);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let stop = promote.stop.clone();
+    let mut sealer = Sealer::new(promote, log, halts);
+    while stop.run_until_cancelled(ticks.tick()).await.is_some() {
+        sealer.cycle().await;
+    }
+}
+
+impl Sealer {
+    fn new(promote: Arc<Promote>, log: LogParts, halts: watch::Sender<Option<String>>) -> Self {
+        let LogParts { dir, signer, witness_dirs, witness_urls, period } = log;
+        let dirs: Vec<PathBuf> = std::iter::once(dir).chain(witness_dirs).collect();
+        Self {
+            origin: log_name(&promote.signing.environment),
+            signer: Arc::new(signer),
+            copies: dirs.into_iter().map(Copy::new).collect(),
+            witnesses: witness_urls.iter().filter_map(Witness::new).collect(),
+            halts,
+            leader: None,
+            cursor: None,
+            last: None,
+            proven: HashSet::new(),
+            unpublished: None,
+            floors: None,
+            audit: audit::Progress::new(period),
+            told: HashSet::new(),
+            promote,
+        }
+    }
+
+    /// Compares, and if all is well and this process leads: seals, publishes, audits.
+    async fn cycle(&mut self) {
+        let started = Instant::now();
+        let audited = match self.examine().await {
+            Ok(audited) => audited,
+            Err(SealError::Stop(stop)) => return self.stopped(stop).await,
+            // Whatever it is by then that answers as the database may be another one.
+            Err(error) => return self.set_unknown(&error),
+        };
+        self.set_halt(self.unpublished.clone()).await;
+        match self.lead(audited).await {
+            Ok(()) => {}
+            Err(SealError::Stop(stop)) => {
+                self.unpublished = Some(stop.clone());
+                self.stopped(stop).await;
+            }
+            Err(error) => {
+                metrics::counter!("touchstone_log_failures").increment(1);
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the transparency log could not be sealed or published; the next cycle tries again"
+                );
+            }
+        }
+        metrics::histogram!("touchstone_log_cycle_seconds").record(started.elapsed().as_secs_f64());
+    }
+
+    /// What every process does before it promotes anything.
+    async fn examine(&mut self) -> Result<Range<u64>, SealError> {
+        if self.compare().await? {
+            self.unpublished = None;
+        }
+        self.audit_tree().await
+    }
+
+    /// What only one process does. The leaves in `audited` were compared with the tree just now.
+    async fn lead(&mut self, audited: Range<u64>) -> Result<(), SealError> {
+        if let Some(leader) = &self.leader
+            && !leader.is_held().await
+        {
+            self.leader = None;
+        }
+        if self.leader.is_none() {
+            self.forget();
+            self.leader = self.promote.store.lead_log().await?;
+        }
+        if self.leader.is_none() {
+            return Ok(());
+        }
+        self.bring_copies().await?;
+        self.unpublished = None;
+        self.seal_rows().await?;
+        self.ask_witnesses().await?;
+        self.raise_floors().await?;
+        self.audit_rows(audited).await
+    }
+
+    /// Forgets what another leader may have changed.
+    fn forget(&mut self) {
+        self.cursor = None;
+        self.floors = None;
+        for copy in &mut self.copies {
+            copy.close();
+        }
+    }
+
+    /// The log keys of the ring, now.
+    fn keys(&self) -> Result<Arc<LogKeys>, SealError> {
+        let ring = Arc::clone(&self.promote.ring.borrow());
+        Ok(Arc::new(LogKeys::of(&ring, &self.promote.signing.environment)?))
+    }
+
+    async fn stopped(&mut self, stop: Stop) {
+        self.leader = None;
+        self.forget();
+        self.set_halt(Some(stop)).await;
+    }
+
+    /// Tells everybody whether anything may be promoted.
+    async fn set_halt(&mut self, stop: Option<Stop>) {
+        let problem = stop.as_ref().map(|stop| stop.problem.clone());
+        metrics::gauge!("touchstone_log_halted").set(u32::from(problem.is_some()));
+        let before = self.halts.send_replace(problem.clone());
+        if before == problem {
+            return;
+        }
+        match stop {
+            Some(stop) => {
+                tracing::error!(kind = stop.kind.as_str(), problem = %stop.problem, "NOTHING IS PROMOTED");
+                self.record(stop.kind, &stop.problem).await;
+            }
+            None => tracing::info!("the database agrees with the transparency log: artifacts are promoted"),
+        }
+    }
+
+    fn set_unknown(&mut self, error: &SealError) {
+        metrics::gauge!("touchstone_log_halted").set(1);
+        let before = self.halts.send_replace(Some(NOT_COMPARED.to_owned()));
+        if before.as_deref() != Some(NOT_COMPARED) || self.is_new(&error.to_string()) {
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "the database cannot be compared with the transparency log; nothing is promoted until it is"
+            );
+        }
+    }
+
+    /// Tells of a problem that stops nothing, once.
+    async fn complain(&mut self, kind: IncidentKind, problem: &str) {
+        if self.is_new(problem) {
+            tracing::error!(kind = kind.as_str(), problem, "the transparency log found something wrong");
+            self.record(kind, problem).await;
+        }
+    }
+
+    fn is_new(&mut self, problem: &str) -> bool {
+        if self.told.len() >= TOLD_MAX {
+            self.told.clear();
+        }
+        self.told.insert(problem.to_owned())
+    }
+
+    async fn record(&self, kind: IncidentKind, problem: &str) {
+        let incident = NewIncident::about_log(kind, &self.origin, json!({ "problem": problem }));
+        if let Err(error) = self.promote.store.record_incident(&incident).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "an incident is not on record");
+        }
+    }
+}
+
+/// Runs what blocks.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SealError> {
+    spawn_blocking(work).await.map_err(|_stopped| SealError::Stopped)
+}

@@ -1,0 +1,101 @@
+//! What is lost, or was made up, heals: by asking again, or in a new epoch.
+
+use touchstone_custody::KeyKind;
+use touchstone_domain::{ArtifactState, CheckKind, CheckSet, OutcomeKind};
+
+use super::world::{ATTEST, HASH, World};
+use crate::release;
+
+#[tokio::test]
+async fn a_verdict_whose_envelope_is_lost_is_asked_for_again() {
+    let world = World::new().await;
+    let artifact = world.fetched("1.0.0").await;
+    world.passed(artifact).await;
+    world.lose(world.pack(CheckKind::Attest).await);
+    assert_eq!(world.rung(artifact).await, ArtifactState::Verifying);
+    assert_eq!(world.refused().await, ["missing"]);
+    let counted = world.swept(artifact).await;
+    assert_eq!(counted.missing[&artifact], ATTEST);
+    assert_eq!(world.facts(artifact).await.answered, HASH);
+    assert_eq!(world.answer(artifact, CheckKind::Attest, OutcomeKind::Pass).await, 1);
+    assert_eq!(world.rung(artifact).await, ArtifactState::Servable);
+    assert_eq!(world.facts(artifact).await.epoch, 0);
+}
+
+#[tokio::test]
+async fn a_lost_envelope_whose_bit_was_counted_begins_a_new_epoch() {
+    let world = World::new().await;
+    let artifact = world.fetched("1.0.0").await;
+    world.answer(artifact, CheckKind::Hash, OutcomeKind::Pass).await;
+    world.swept(artifact).await;
+    assert_eq!(world.facts(artifact).await.answered, HASH);
+    world.lose(world.pack(CheckKind::Hash).await);
+    world.answer(artifact, CheckKind::Attest, OutcomeKind::Pass).await;
+    assert_eq!(world.rung(artifact).await, ArtifactState::Fetched);
+    let facts = world.facts(artifact).await;
+    assert_eq!((facts.epoch, facts.answered), (1, CheckSet::EMPTY));
+    let kinds: Vec<_> = world.incidents().await.into_iter().map(|(kind, _)| kind).collect();
+    assert_eq!(kinds, ["verdict_refused", "gate_without_record"]);
+    world.passed(artifact).await;
+    assert_eq!(world.rung(artifact).await, ArtifactState::Servable);
+}
+
+#[tokio::test]
+async fn bits_that_a_superuser_set_are_worth_nothing() {
+    let world = World::new().await;
+    let artifact = world.fetched("1.0.0").await;
+    world.superuser("UPDATE gate SET ok = 1").await;
+    world.answer(artifact, CheckKind::Attest, OutcomeKind::Pass).await;
+    assert_eq!(world.rung(artifact).await, ArtifactState::Fetched);
+    assert_eq!(world.facts(artifact).await.epoch, 1, "the hash check would never be asked otherwise");
+    assert_eq!(world.incidents().await, [("gate_without_record".into(), String::new())]);
+}
+
+#[tokio::test]
+async fn a_gate_that_says_servable_is_signed_or_judged_anew() {
+    let world = World::new().await;
+    let (flipped, justified) = (world.fetched("1.0.0").await, world.fetched("1.0.1").await);
+    world.passed(justified).await;
+    world.superuser("UPDATE gate SET ok = required").await;
+    for artifact in [flipped, justified] {
+        assert_eq!(world.state(artifact).await, ArtifactState::Servable);
+    }
+    release::unpromoted(&world.promote, 10).await.expect("settled");
+    assert_eq!(world.state(flipped).await, ArtifactState::Fetched);
+    assert_eq!(world.serve_record("1.0.0").await, None);
+    assert_eq!(world.incidents().await, [("gate_without_record".into(), String::new())]);
+    assert!(world.serve_record("1.0.1").await.is_some());
+    assert_eq!(world.promote.store.unpromoted(10).await.expect("read"), []);
+    world.passed(flipped).await;
+    assert_eq!(world.rung(flipped).await, ArtifactState::Servable);
+}
+
+#[tokio::test]
+async fn without_a_fetch_that_counts_an_artifact_stays_pending_until_it_is_fetched_again() {
+    let mut world = World::new().await;
+    world.signs = 2;
+    let artifact = world.fetched("1.0.0").await;
+    world.signs = 1;
+    world.passed(artifact).await;
+    assert_eq!(world.rung(artifact).await, ArtifactState::Fetched);
+    assert_eq!(world.incidents().await, [("fetch_refused".into(), "key_unknown".into())]);
+    assert_eq!(world.swept(artifact).await.missing[&artifact], CheckSet::EMPTY, "the checks have answered");
+    assert!(world.state(artifact).await.is_pending(), "an edge fetches again only what is pending");
+    world.fetched_again(artifact, "1.0.0").await;
+    assert_eq!(world.rung(artifact).await, ArtifactState::Servable);
+}
+
+#[tokio::test]
+async fn what_waits_for_its_age_without_a_fetch_that_counts_becomes_pending_when_its_time_has_come() {
+    let world = World::with("[[rule]]\necosystem = \"npm\"\nmin_age = \"2d\"\n").await;
+    let artifact = world.fetched("1.0.0").await;
+    world.passed(artifact).await;
+    assert_eq!(world.rung(artifact).await, ArtifactState::Held);
+    world.keys.change(|entries| entries.retain(|entry| entry.kind != KeyKind::Fetch));
+    world.clock.advance(std::time::Duration::from_hours(48));
+    world.superuser("UPDATE gate SET eligible_at = now() - interval '1 second'").await;
+    release::aged(&world.promote, 10).await.expect("released");
+    assert!(world.state(artifact).await.is_pending());
+    assert_eq!(world.facts(artifact).await.epoch, 1);
+    assert_eq!(world.promote.store.aged(10).await.expect("read"), []);
+}

@@ -1,0 +1,89 @@
+//! Keys that are revoked, removed, or of another kind.
+
+use touchstone_custody::{KeyKind, LocalSigner, Signing};
+use touchstone_domain::{ArtifactState, CheckKind, OutcomeKind};
+use touchstone_testkit::custody::{ENVIRONMENT, signer};
+use std::sync::Arc;
+
+use super::world::World;
+use crate::keys;
+
+async fn follow(world: &World) {
+    let ring = Arc::clone(&world.promote.ring.borrow());
+    keys::once(&world.promote, &ring, &mut None).await.expect("followed");
+}
+
+#[tokio::test]
+async fn a_revoked_key_takes_out_of_service_what_rests_on_it_and_the_checks_answer_anew() {
+    for kind in [KeyKind::Fetch, KeyKind::Hash, KeyKind::Promote] {
+        let mut world = World::new().await;
+        let artifact = world.served("1.0.0").await;
+        follow(&world).await;
+        assert_eq!(world.state(artifact).await, ArtifactState::Servable);
+        world.keys.revoke(world.keys.id(kind), "stolen", &*world.clock);
+        world.keys.add(kind, 2);
+        follow(&world).await;
+        assert_eq!(world.state(artifact).await, ArtifactState::Fetched, "{kind}");
+        assert_eq!(world.serve_record("1.0.0").await, None);
+        let facts = world.facts(artifact).await;
+        assert_eq!(facts.epoch, 1);
+
+        // the old key goes on signing
+        world.passed(artifact).await;
+        match kind {
+            KeyKind::Hash => {
+                assert_eq!(world.rung(artifact).await, ArtifactState::Verifying);
+                assert_eq!(world.refused().await, ["key_revoked"]);
+                world.signs = 2;
+                let hash = world.statement(artifact, CheckKind::Hash, OutcomeKind::Pass).await;
+                assert_eq!(world.record(&hash, KeyKind::Hash).await, 1);
+            }
+            KeyKind::Fetch => {
+                assert_eq!(world.rung(artifact).await, ArtifactState::Fetched);
+                world.signs = 2;
+                world.fetched_again(artifact, "1.0.0").await;
+            }
+            _ => {
+                let with: Arc<LocalSigner> = Arc::new(signer(KeyKind::Promote, 2));
+                world.promote.signing = Signing { environment: ENVIRONMENT.into(), signer: with };
+            }
+        }
+        assert_eq!(world.rung(artifact).await, ArtifactState::Servable, "{kind}");
+        follow(&world).await;
+        assert_eq!(world.state(artifact).await, ArtifactState::Servable, "{kind}");
+    }
+}
+
+#[tokio::test]
+async fn a_verdict_that_is_dated_outside_the_window_of_its_key_is_asked_for_again() {
+    let world = World::new().await;
+    let artifact = world.fetched("1.0.0").await;
+    let later = "2026-11-23T00:00:01Z".parse().expect("a time");
+    world.keys.change(|entries| {
+        for entry in entries.iter_mut().filter(|entry| entry.kind == KeyKind::Hash) {
+            entry.not_before = later;
+        }
+    });
+    world.passed(artifact).await;
+    assert_eq!(world.rung(artifact).await, ArtifactState::Verifying);
+    assert_eq!(world.refused().await, ["key_window"]);
+    world.clock.advance(std::time::Duration::from_secs(1));
+    assert_eq!(world.answer(artifact, CheckKind::Hash, OutcomeKind::Pass).await, 1);
+    assert_eq!(world.rung(artifact).await, ArtifactState::Servable);
+}
+
+#[tokio::test]
+async fn what_becomes_of_a_key_is_on_record_once() {
+    let world = World::new().await;
+    let events = async || {
+        let sql = "SELECT event ->> 'change' FROM log_event WHERE event ->> 'event' = 'key' AND event ->> 'kind' = 'hash' ORDER BY id";
+        world.rows(sql).await.iter().map(|row| row.get(0)).collect::<Vec<String>>()
+    };
+    follow(&world).await;
+    follow(&world).await;
+    assert_eq!(events().await, ["added", "window"]);
+    world.keys.revoke(world.keys.id(KeyKind::Hash), "stolen", &*world.clock);
+    follow(&world).await;
+    follow(&world).await;
+    assert_eq!(events().await, ["added", "window", "revoked"]);
+}
