@@ -26,4 +26,4 @@ pub use error::{CheckpointError, LogError};
 pub use frontier::Frontier;
 pub use keys::{LogKeys, log_name};
 pub use read::{Entries, LogReader};
-pub use write::LogWriter;
+pub use write::{LogWriter, write_beside};

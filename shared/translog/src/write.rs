@@ -78,6 +78,11 @@ impl LogWriter {
         self.frontier.head()
     }
 
+    /// The checkpoint that is published.
+    pub fn published(&self) -> Option<&[u8]> {
+        self.published.as_ref().map(|(note, _)| note.as_slice())
+    }
+
     /// The right edge of the tree.
     pub fn frontier(&self) -> &Frontier {
         &self.frontier
@@ -138,11 +143,6 @@ impl LogWriter {
         Ok(())
     }
 
-    /// Writes a file beside the log, such as what a witness said of its checkpoint.
-    pub fn write_beside(&self, name: &str, bytes: &[u8]) -> Result<(), LogError> {
-        files::write(self.reader.dir(), name, bytes)
-    }
-
     /// Writes a bundle or a tile, if it is not there already. One that the published checkpoint covers never changes.
     fn write(&mut self, path: TilePath, bytes: &[u8]) -> Result<(), LogError> {
         let tile = match path {
@@ -175,4 +175,9 @@ impl LogWriter {
             Err(source) => Err(LogError::Io { path, source }),
         }
     }
+}
+
+/// Writes a file beside the log in its directory, such as what a witness said of its checkpoint.
+pub fn write_beside(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), LogError> {
+    files::write(dir, name, bytes)
 }

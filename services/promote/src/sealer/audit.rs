@@ -127,7 +127,8 @@ impl Sealer {
         for (case, judged) in &judged {
             let altered = judged.refused.iter().filter(|(_, reason)| is_altered(reason));
             problems.extend(
-                altered.map(|(row, reason)| format!("the verdict {row} of {} was altered: {reason}", case.id)),
+                altered
+                    .map(|(row, reason)| format!("the verdict {row} of {} was altered: {reason}", case.id)),
             );
         }
         Ok(problems)

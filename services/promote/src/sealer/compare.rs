@@ -22,10 +22,9 @@ impl Sealer {
         let dirs: Vec<PathBuf> = self.copies.iter().map(|copy| copy.dir().to_owned()).collect();
         let looking = Arc::clone(&keys);
         // First what is published, then Postgres: leaves are committed before they are published.
-        let found: Vec<(PathBuf, Found)> = blocking(move || {
-            dirs.into_iter().map(|dir| (dir.clone(), look(&dir, &looking))).collect()
-        })
-        .await?;
+        let found: Vec<(PathBuf, Found)> =
+            blocking(move || dirs.into_iter().map(|dir| (dir.clone(), look(&dir, &looking))).collect())
+                .await?;
         let tip = self.promote.store.log_tip().await?;
         let ours = checked(&tip, &keys).map_err(SealError::Stop)?;
         if let Some(last) = self.last {

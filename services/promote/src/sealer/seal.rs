@@ -26,7 +26,8 @@ impl Sealer {
                 break;
             }
             let (count, keys, signer) = (rows.len(), self.keys()?, Arc::clone(&self.signer));
-            let frontier = self.copies[0].writer().map_or_else(Frontier::empty, |writer| writer.frontier().clone());
+            let frontier =
+                self.copies[0].writer().map_or_else(Frontier::empty, |writer| writer.frontier().clone());
             let from = frontier.size();
             let (leaves, head) = blocking(move || {
                 let leaf = |row: touchstone_store::LogRow| NewLogLeaf {
@@ -38,8 +39,7 @@ impl Sealer {
                 signed(&signer, &keys, grown(frontier, &leaves)).map(|head| (leaves, head))
             })
             .await??;
-            let seal =
-                LogSeal { size: head.head().size, root: head.head().root, note: head.note().to_vec() };
+            let seal = LogSeal { size: head.head().size, root: head.head().root, note: head.note().to_vec() };
             if !store.append_leaves(from, &leaves, &seal).await? {
                 tracing::debug!("somebody else sealed the log in the meantime");
                 self.forget();

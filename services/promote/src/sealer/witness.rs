@@ -56,7 +56,8 @@ impl Witness {
             attempts_max: 1,
             ..Limits::default()
         };
-        let host = format!("{}-{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(0));
+        let host =
+            format!("{}-{}", url.host_str().unwrap_or_default(), url.port_or_known_default().unwrap_or(0));
         let name = host.replace(|c: char| !(c.is_ascii_alphanumeric() || c == '.' || c == '-'), "-");
         match Mirror::new(url, limits) {
             Ok(mirror) => Some(Self { mirror, name, size: None }),
@@ -128,7 +129,8 @@ impl Sealer {
     /// Sends the published checkpoint to every witness that has not seen it, and keeps what they sign.
     pub(super) async fn ask_witnesses(&mut self) -> Result<(), SealError> {
         let keys = self.keys()?;
-        let Some(published) = self.copies[0].writer().and_then(|writer| writer.published().map(<[u8]>::to_vec))
+        let Some(published) =
+            self.copies[0].writer().and_then(|writer| writer.published().map(<[u8]>::to_vec))
         else {
             return Ok(());
         };
@@ -143,7 +145,8 @@ impl Sealer {
                     break;
                 }
                 let (dir, head) = (dir.clone(), Arc::clone(&head));
-                let proof = blocking(move || LogReader::open(&dir).map(|reader| proof(&reader, &head, old))).await???;
+                let proof = blocking(move || LogReader::open(&dir).map(|reader| proof(&reader, &head, old)))
+                    .await???;
                 match witness.send(old, &proof, &published).await {
                     Some(Answer::Cosigned(lines)) => {
                         self.keep(position, size, &published, &lines).await?;
@@ -175,8 +178,9 @@ impl Sealer {
 fn proof(reader: &LogReader, head: &SignedHead, old: u64) -> Result<String, SealError> {
     let wanted = Wanted { leaves: old.checked_sub(1).into_iter().collect(), prefixes: vec![old] };
     let tiles = reader.authenticate(head, &wanted)?;
-    let hashes = consistency(&tiles, head.head().size, old)
-        .map_err(|missing| stop(IncidentKind::LogRollback, format!("there is no consistency proof: {missing}")))?;
+    let hashes = consistency(&tiles, head.head().size, old).map_err(|missing| {
+        stop(IncidentKind::LogRollback, format!("there is no consistency proof: {missing}"))
+    })?;
     Ok(hashes.iter().map(|hash| hash.to_base64() + "\n").collect())
 }
 
@@ -196,6 +200,8 @@ fn knows_more(witness: &str, seen: u64, ours: u64) -> SealError {
 fn contradicts(witness: &str, size: u64) -> SealError {
     stop(
         IncidentKind::LogRollback,
-        format!("the witness {witness} saw another transparency log: the first {size} entries differ; history was rewritten"),
+        format!(
+            "the witness {witness} saw another transparency log: the first {size} entries differ; history was rewritten"
+        ),
     )
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use touchstone_custody::LogEntry;
-use touchstone_domain::{CheckKind, KeyId, Sha256, SignedBy};
+use touchstone_domain::{ArtifactDbId, CheckKind, KeyId, Sha256, SignedBy};
 
 use super::{LOG_ROWS_MAX, LogLeaf, entry};
 use crate::{Store, StoreError, error::within, row::Columns};
@@ -17,6 +17,8 @@ pub struct AuditedLeaf {
     pub today: Option<LogEntry>,
     /// Whether the row that the entry is about is there as well: the recall, the incident, the policy, the verdict that rejected.
     pub is_backed: bool,
+    /// The artifact, if the entry is of one.
+    pub artifact: Option<ArtifactDbId>,
     /// Where the serve record is, for a promotion.
     pub record: Option<SignedBy>,
 }
@@ -34,8 +36,13 @@ pub struct RecordInput {
     pub envelope: Sha256,
 }
 
-/// What a row says now, whether its own row is there, and where the serve record is.
-type Derived = (LogEntry, bool, Option<SignedBy>);
+/// What a row says now.
+struct Derived {
+    entry: LogEntry,
+    is_backed: bool,
+    artifact: Option<ArtifactDbId>,
+    record: Option<SignedBy>,
+}
 
 impl Store {
     /// At most `limit` leaves from this number on, beside what the rows say now.
@@ -52,16 +59,19 @@ impl Store {
                 "log_event" => events.remove(&leaf.source_id),
                 _ => None,
             };
-            let (today, is_backed, record) = derived
-                .map_or((None, true, None), |(entry, is_backed, record)| (Some(entry), is_backed, record));
-            AuditedLeaf { leaf, today, is_backed, record }
+            match derived {
+                Some(Derived { entry, is_backed, artifact, record }) => {
+                    AuditedLeaf { leaf, today: Some(entry), is_backed, artifact, record }
+                }
+                None => AuditedLeaf { leaf, today: None, is_backed: true, artifact: None, record: None },
+            }
         };
         Ok(leaves.into_iter().map(audited).collect())
     }
 
     async fn derived_from_gates(&self, ids: &[i64]) -> Result<HashMap<i64, Derived>, StoreError> {
         const GATES: &str = r"-- log.derive_gates
-SELECT gate_log.id, ecosystem, package, version, file, artifact.sha256, gate_log.epoch, was, state, cause, gate_log.at,
+SELECT gate_log.id, gate_log.artifact_id, ecosystem, package, version, file, artifact.sha256, gate_log.epoch, was, state, cause, gate_log.at,
        promotion.serial, promotion.key, promotion.envelope, promotion.pack, promotion.pack_offset, promotion.pack_size,
        state <> 'rejected' OR cause <> 'verdict' OR EXISTS (
            SELECT FROM verdict
@@ -79,8 +89,13 @@ WHERE state <> 'servable' OR promotion.serial IS NOT NULL";
         }
         for row in &self.query(GATES, &[&ids]).await? {
             let columns = Columns(row);
-            let entry = entry::of_gate(columns)?;
-            derived.insert(columns.get("id")?, (entry, columns.get("is_backed")?, columns.signed_opt()?));
+            let of_row = Derived {
+                entry: entry::of_gate(columns)?,
+                is_backed: columns.get("is_backed")?,
+                artifact: Some(columns.artifact("artifact_id")?),
+                record: columns.signed_opt()?,
+            };
+            derived.insert(columns.get("id")?, of_row);
         }
         Ok(derived)
     }
@@ -111,7 +126,8 @@ JOIN log_event ON log_event.id = asked.id";
         }
         for row in &self.query(EVENTS, &[&ids]).await? {
             let columns = Columns(row);
-            derived.insert(columns.get("id")?, (entry::of_event(columns)?, columns.get("is_backed")?, None));
+            let (entry, is_backed) = (entry::of_event(columns)?, columns.get("is_backed")?);
+            derived.insert(columns.get("id")?, Derived { entry, is_backed, artifact: None, record: None });
         }
         Ok(derived)
     }
