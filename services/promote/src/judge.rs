@@ -9,15 +9,12 @@ use tokio::task::spawn_blocking;
 use touchstone_custody::{Case, Judged, NotSigned, SignError, Withheld, judge_many};
 use touchstone_domain::EnvelopeRef;
 use touchstone_records::{PutError, RecordError};
-use touchstone_store::{IncidentKind, NewIncident, StoreError};
+use touchstone_store::{ARTIFACTS_MAX, IncidentKind, NewIncident, StoreError};
 
 use crate::Promote;
 
 /// Envelopes that are held in memory at once, in bytes, unless a single case has more.
 const ENVELOPES_BYTES_MAX: u64 = 32 * 1024 * 1024;
-/// The longest reason on record, in characters.
-const REASON_MAX: usize = 1000;
-
 /// Why verdicts are not counted now; the sweeper tries again.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CountError {
@@ -124,47 +121,33 @@ async fn open(promote: &Promote, cases: Vec<Case>) -> Vec<(Case, Opened)> {
     opened
 }
 
-/// Puts on record what does not count. First the incidents: if this dies half-way, they come again, and count up.
+/// Puts on record what does not count; the store tells people, once.
 async fn refuse(promote: &Promote, judged: &[(Case, Judged)]) -> Result<(), CountError> {
     let mut refused = Vec::new();
     for (case, judged) in judged {
+        let (artifact, id) = (case.gate.artifact, &case.id);
         for (row, reason) in &judged.refused {
-            let check = case.verdicts.iter().find(|stored| stored.row == *row);
-            let check = check.map(|stored| stored.verdict.check.as_str()).unwrap_or_default();
+            let code = reason.code();
             tracing::warn!(
-                artifact = %case.gate.artifact, artifact.id = %case.id, check.kind = check, code = reason.code(), %reason,
-                "a verdict does not count"
+                artifact = %artifact, artifact.id = %id, verdict.id = row, code, %reason, "a verdict does not count"
             );
-            metrics::counter!("touchstone_verdicts_not_counted", "check" => check, "code" => reason.code())
-                .increment(1);
-            tell(promote, IncidentKind::VerdictRefused, case, reason, check).await?;
-            let reason_text = reason.to_string().chars().take(REASON_MAX).collect();
-            refused.push((*row, reason.code().to_owned(), reason_text));
+            metrics::counter!("touchstone_verdicts_not_counted", "code" => code).increment(1);
+            refused.push((*row, code.to_owned(), reason.to_string()));
         }
         match &judged.approval {
             // artifacts from before fetches were signed have none: an edge fetches them again
             Err(Withheld::Fetch(NotSigned::Unsigned)) => {}
             Err(Withheld::Fetch(reason)) => {
-                tracing::warn!(artifact = %case.gate.artifact, artifact.id = %case.id, %reason, "no fetch counts");
-                tell(promote, IncidentKind::FetchRefused, case, reason, "fetch").await?;
+                tracing::warn!(artifact = %artifact, artifact.id = %id, code = reason.code(), %reason, "no fetch counts");
+                let detail = json!({ "code": reason.code(), "problem": reason.to_string() });
+                let incident = NewIncident::about(IncidentKind::FetchRefused, id, Some(artifact), detail);
+                promote.store.record_incident(&incident).await?;
             }
             Ok(_) | Err(_) => {}
         }
     }
-    if !refused.is_empty() {
-        promote.store.record_refusals(&refused).await?;
+    for refused in refused.chunks(ARTIFACTS_MAX) {
+        promote.store.record_refusals(refused).await?;
     }
     Ok(())
-}
-
-async fn tell(
-    promote: &Promote,
-    kind: IncidentKind,
-    case: &Case,
-    reason: &NotSigned,
-    check: &str,
-) -> Result<(), StoreError> {
-    let detail = json!({ "check": check, "code": reason.code(), "problem": reason.to_string() });
-    let incident = NewIncident::about(kind, &case.id, Some(case.gate.artifact), detail);
-    promote.store.record_incident(&incident).await
 }

@@ -222,12 +222,11 @@ impl Sealer {
         if before == problem {
             return;
         }
-        match stop {
-            Some(stop) => {
-                tracing::error!(kind = stop.kind.as_str(), problem = %stop.problem, "NOTHING IS PROMOTED");
-                self.record(stop.kind, &stop.problem).await;
-            }
-            None => tracing::info!("the database agrees with the transparency log: artifacts are promoted"),
+        if let Some(stop) = stop {
+            tracing::error!(kind = stop.kind.as_str(), problem = %stop.problem, "NOTHING IS PROMOTED");
+            self.record(stop.kind, &stop.problem).await;
+        } else {
+            tracing::info!("the database agrees with the transparency log: artifacts are promoted");
         }
     }
 

@@ -61,7 +61,10 @@ async fn once(promote: &Promote, sweeps: u32) -> Result<(), CountError> {
         if reopened.is_empty() {
             break;
         }
-        tracing::info!(artifacts = reopened.len(), "artifacts from before decisions were signed are judged anew");
+        tracing::info!(
+            artifacts = reopened.len(),
+            "artifacts from before decisions were signed are judged anew"
+        );
     }
     for _ in 0..BATCHES_PER_SWEEP {
         let due = promote.store.due(BATCH, promote.config.attempts_max).await?;

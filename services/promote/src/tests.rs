@@ -106,7 +106,11 @@ async fn forged_verdicts_do_not_count_and_the_genuine_ones_do() {
     let counted = world.swept(artifact).await;
     assert_eq!(counted.missing[&artifact], HASH, "the check is asked again");
     assert_eq!(world.facts(artifact).await.answered, ATTEST, "and it does not think that it has answered");
-    assert_eq!(world.incidents().await, [("verdict_refused".into(), "key_kind".into())], "people are told once");
+    assert_eq!(
+        world.incidents().await,
+        [("verdict_refused".into(), "key_kind".into())],
+        "people are told once"
+    );
     assert_eq!(world.answer(artifact, CheckKind::Hash, OutcomeKind::Pass).await, 1, "it answers again");
     assert_eq!(world.rung(artifact).await, ArtifactState::Servable);
 }
@@ -226,7 +230,9 @@ async fn a_newer_policy_of_our_own_reopens_and_an_older_one_waits() {
     assert_eq!((facts.epoch, facts.policy_epoch), (1, asked + 1));
     assert_eq!(world.swept(artifact).await.missing, [].into(), "there is nothing to judge yet");
 
-    world.superuser(&format!("UPDATE gate SET policy_epoch = {} WHERE artifact_id = {newer}", asked + 2)).await;
+    world
+        .superuser(&format!("UPDATE gate SET policy_epoch = {} WHERE artifact_id = {newer}", asked + 2))
+        .await;
     world.answer(newer, CheckKind::Hash, OutcomeKind::Pass).await;
     assert_eq!(world.rung(newer).await, ArtifactState::Fetched);
     assert_eq!(world.facts(newer).await.epoch, 0);

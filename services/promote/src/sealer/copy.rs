@@ -43,12 +43,11 @@ impl Copy {
         keys: &Arc<LogKeys>,
         target: &SignedHead,
     ) -> Result<(), SealError> {
-        let mut writer = match self.writer.take() {
-            Some(writer) => writer,
-            None => {
-                let (dir, keys) = (self.dir.clone(), Arc::clone(keys));
-                blocking(move || open(&dir, &keys)).await??
-            }
+        let mut writer = if let Some(writer) = self.writer.take() {
+            writer
+        } else {
+            let (dir, keys) = (self.dir.clone(), Arc::clone(keys));
+            blocking(move || open(&dir, &keys)).await??
         };
         let size = target.head().size;
         while writer.frontier().size() < size {

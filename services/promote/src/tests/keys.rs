@@ -1,9 +1,9 @@
 //! Keys that are revoked, removed, or of another kind.
 
+use std::sync::Arc;
 use touchstone_custody::{KeyKind, LocalSigner, Signing};
 use touchstone_domain::{ArtifactState, CheckKind, OutcomeKind};
 use touchstone_testkit::custody::{ENVIRONMENT, signer};
-use std::sync::Arc;
 
 use super::world::World;
 use crate::keys;

@@ -11,7 +11,8 @@ use touchstone_blobs::BlobStore;
 use touchstone_custody::{FetchStatement, KeyKind, ServeRecord, VerdictStatement};
 use touchstone_domain::{
     ArtifactDbId, ArtifactId, ArtifactState, CheckKind, CheckSet, ChunkList, Ecosystem, FileName, Outcome,
-    OutcomeKind, PackageName, Policy, Reason, Requirement, Sha256, Sha512, Sighting, SignedBy, Verdict, Version,
+    OutcomeKind, PackageName, Policy, Reason, Requirement, Sha256, Sha512, Sighting, SignedBy, Verdict,
+    Version,
 };
 use touchstone_records::RecordStore;
 use touchstone_runtime::{Clock as _, ManualClock};
@@ -256,7 +257,8 @@ impl World {
     pub(super) async fn superuser(&self, sql: &str) {
         let table = sql.split(' ').find(|word| ["gate", "verdict", "artifact", "fetched"].contains(word));
         let table = table.expect("a table");
-        let sql = format!("ALTER TABLE {table} DISABLE TRIGGER ALL; {sql}; ALTER TABLE {table} ENABLE TRIGGER ALL");
+        let sql =
+            format!("ALTER TABLE {table} DISABLE TRIGGER ALL; {sql}; ALTER TABLE {table} ENABLE TRIGGER ALL");
         self.superuser.batch_execute(&sql).await.expect(&sql);
     }
 
