@@ -209,7 +209,11 @@ impl TryFrom<&Row> for ArtifactStatus {
             dispatches: columns.get("dispatch_n")?,
             findings: columns.findings()?,
             recall: columns.get("recall")?,
-            fetch_keys: columns.get::<Vec<&[u8]>>("fetch_keys")?.into_iter().map(key).collect::<Result<_, _>>()?,
+            fetch_keys: columns
+                .get::<Vec<&[u8]>>("fetch_keys")?
+                .into_iter()
+                .map(key)
+                .collect::<Result<_, _>>()?,
             promoted: columns.get("promoted")?,
         })
     }

@@ -24,7 +24,7 @@ pub struct Chain {
     pub epoch: i32,
     /// Its fetches, the latest first, at most 100.
     pub fetches: Vec<SignedBy>,
-    /// The verdicts of this epoch, the earliest first; without those that were refused.
+    /// The verdicts of this epoch, the earliest first; without those that were refused, and at most the latest 100.
     pub verdicts: Vec<(CheckKind, SignedBy)>,
     /// The serve record, if the promotion is in force.
     pub promotion: Option<SignedBy>,
@@ -77,9 +77,10 @@ LEFT JOIN promotion ON promotion.artifact_id = artifact.id AND promotion.epoch =
 CROSS JOIN LATERAL (
     SELECT coalesce(array_agg(check_kind ORDER BY id), '{}') AS kinds,
            string_agg(key || envelope || pack || int4send(pack_offset) || int4send(pack_size), '' ORDER BY id) AS signed
-    FROM verdict
-    WHERE verdict.artifact_id = artifact.id AND verdict.epoch = gate.epoch AND envelope IS NOT NULL
-      AND NOT EXISTS (SELECT FROM verdict_refusal WHERE verdict_id = verdict.id)
+    FROM (SELECT id, check_kind, key, envelope, pack, pack_offset, pack_size FROM verdict
+          WHERE verdict.artifact_id = artifact.id AND verdict.epoch = gate.epoch AND envelope IS NOT NULL
+            AND NOT EXISTS (SELECT FROM verdict_refusal WHERE verdict_id = verdict.id)
+          ORDER BY id DESC LIMIT 100) AS latest
 ) AS verdicts
 WHERE artifact.id = ANY ($1)
 ORDER BY artifact.id DESC";

@@ -119,16 +119,14 @@ ORDER BY xid, source, id LIMIT $5";
             let columns = Columns(row);
             let id: i64 = columns.get("id")?;
             let at = (columns.parse("xid_text")?, id);
-            rows.push(match columns.get("source")? {
-                "gate_log" => {
-                    cursor.gate = at;
-                    LogRow { source: LogSource::Gate, id, entry: entry::of_gate(columns)? }
-                }
-                _ => {
-                    cursor.event = at;
-                    LogRow { source: LogSource::Event, id, entry: entry::of_event(columns)? }
-                }
-            });
+            let (source, entry) = if columns.get::<&str>("source")? == LogSource::Gate.as_str() {
+                cursor.gate = at;
+                (LogSource::Gate, entry::of_gate(columns)?)
+            } else {
+                cursor.event = at;
+                (LogSource::Event, entry::of_event(columns)?)
+            };
+            rows.push(LogRow { source, id, entry });
             if columns.get("strange")? {
                 cursor = LogCursor::default();
             }

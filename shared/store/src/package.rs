@@ -55,6 +55,7 @@ SELECT artifact.version, artifact.file, artifact.sha256, artifact.chunk_root, ga
                SELECT id, check_kind, outcome, reason FROM verdict
                WHERE verdict.artifact_id = artifact.id AND verdict.epoch = gate.epoch AND outcome <> 'pass'
                  AND check_mask & gate.veto <> 0 AND (outcome <> 'not_offered' OR check_mask & gate.tolerated = 0)
+                 AND NOT EXISTS (SELECT FROM verdict_refusal WHERE verdict_id = verdict.id)
                ORDER BY id DESC LIMIT 16
            ) AS latest
        ) END AS findings,

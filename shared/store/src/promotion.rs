@@ -59,6 +59,3 @@ LIMIT $1";
         rows.iter().map(|row| Columns(row).artifact("artifact_id")).collect()
     }
 }
-
-#[cfg(test)]
-mod tests;

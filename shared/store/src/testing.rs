@@ -14,13 +14,16 @@ use deadpool_postgres::Pool;
 use jiff::Timestamp;
 use tokio::sync::OnceCell;
 use tokio_postgres::Row;
+use touchstone_custody::{Case, StoredVerdict};
 use touchstone_domain::{
-    ArtifactDbId, ArtifactId, CheckKind, CheckSet, ChunkList, Claim, ClaimField, Ecosystem, Evidence,
-    EvidenceKind, FileName, Gate, GateDelta, Outcome, OutcomeKind, PackageName, Policy, Reason, Requirement,
-    Sha256, Sha512, Verdict, Version, count,
+    ArtifactDbId, ArtifactId, CheckKind, CheckSet, ChunkList, Claim, ClaimField, Ecosystem, EnvelopeRef,
+    Evidence, EvidenceKind, FileName, Gate, GateDelta, HoldSet, KeyId, Outcome, OutcomeKind, PackageName,
+    Policy, Reason, Requirement, Sha256, Sha512, SignedBy, Verdict, Version, count,
 };
 
-use crate::{Ingested, NewArtifact, Store, StoreError, StoreOptions, pool};
+use crate::{
+    Change, Ingested, NewArtifact, NewPromotion, SignedVerdict, Store, StoreError, StoreOptions, Wanted, pool,
+};
 
 /// Who runs the server when the tests run as root: `nobody`.
 const NOBODY: u32 = 65_534;
@@ -198,13 +201,95 @@ impl TestDb {
         }
     }
 
-    /// Records verdicts and counts them, as promote does.
-    pub(crate) async fn judge(&self, verdicts: &[Verdict]) -> Result<Vec<crate::Change>, StoreError> {
-        self.store.record_verdicts(verdicts).await?;
+    /// Records verdicts, each by the key of its check, and judges them as promote does, but believes the rows.
+    pub(crate) async fn judge(&self, verdicts: &[Verdict]) -> Result<Vec<Change>, StoreError> {
+        self.store.record_verdicts(&sign(verdicts)).await?;
         let artifacts: Vec<ArtifactDbId> = verdicts.iter().map(|v| v.artifact).collect();
-        let deltas = deltas(&self.store.verdicts_to_count(&artifacts).await?);
-        self.store.apply(&deltas).await
+        judge(&self.store, &artifacts, Wanted::New, |_| true).await
     }
+
+    /// Releases what is old enough, as promote does.
+    pub(crate) async fn release_aged(&self) -> Result<Vec<Change>, StoreError> {
+        let aged = self.store.aged(9).await?;
+        let mut promotions = vec![];
+        for case in self.store.cases(&aged, Wanted::All).await? {
+            let gate = Gate { hold: HoldSet::EMPTY, ..case.gate };
+            promotions.extend(approve(&self.store, &Case { gate, ..case }).await?);
+        }
+        self.store.release_aged(&aged, &promotions).await
+    }
+}
+
+/// Applies what counts of these artifacts, with the promotions that follow and that `may` lets through, until nothing is left to
+/// be judged as a whole.
+pub(crate) async fn judge(
+    store: &Store,
+    artifacts: &[ArtifactDbId],
+    wanted: Wanted,
+    mut may: impl FnMut(&NewPromotion) -> bool,
+) -> Result<Vec<Change>, StoreError> {
+    let (mut changes, mut open, mut wanted) = (vec![], artifacts.to_vec(), wanted);
+    while !open.is_empty() {
+        let cases = store.cases(&open, wanted).await?;
+        let mut promotions = vec![];
+        for case in &cases {
+            promotions.extend(approve(store, case).await?.filter(&mut may));
+        }
+        let applied = store.apply(&deltas(&cases), &promotions).await?;
+        changes.extend(applied.changes);
+        (open, wanted) = (applied.unapproved, Wanted::All);
+    }
+    Ok(changes)
+}
+
+/// The promotion of a case whose verdicts fulfil its gate.
+async fn approve(store: &Store, case: &Case) -> Result<Option<NewPromotion>, StoreError> {
+    let mut gate = case.gate;
+    for delta in deltas(std::slice::from_ref(case)) {
+        gate.apply(&delta);
+    }
+    if !gate.is_servable() {
+        return Ok(None);
+    }
+    let fetch = case.fetches.len() as u64;
+    assert!(fetch > 0, "each artifact was fetched");
+    let signers = case.verdicts.iter().filter_map(|stored| Some(stored.signed?.key));
+    Ok(Some(NewPromotion {
+        artifact: gate.artifact,
+        epoch: gate.epoch,
+        serial: store.next_serials(1).await?[0],
+        policy_epoch: case.policy_epoch,
+        rests_on: [key("fetch")].into_iter().chain(signers).collect(),
+        promoted_at: "2026-11-22T04:08:41.5Z".parse().expect("a time"),
+        signed: signed("promote", &format!("the record of {} in {}", gate.artifact, gate.epoch)),
+    }))
+}
+
+/// The number of a key.
+pub(crate) fn key(name: &str) -> KeyId {
+    KeyId(Sha256::of(format!("the key {name}")))
+}
+
+/// An envelope that nobody signed: the store verifies nothing.
+pub(crate) fn signed(by: &str, what: &str) -> SignedBy {
+    let envelope = EnvelopeRef {
+        sha256: Sha256::of(format!("{by} signed {what}")),
+        pack: Sha256::of("a pack"),
+        offset: 1000,
+        size: 900,
+    };
+    SignedBy { key: key(by), envelope }
+}
+
+/// Each verdict by the key of its check.
+pub(crate) fn sign(verdicts: &[Verdict]) -> Vec<SignedVerdict> {
+    verdicts.iter().map(|verdict| sign_by(verdict.check.as_str(), verdict)).collect()
+}
+
+/// A verdict by a key.
+pub(crate) fn sign_by(by: &str, verdict: &Verdict) -> SignedVerdict {
+    let what = serde_json::to_string(verdict).expect("JSON");
+    SignedVerdict { verdict: verdict.clone(), signed: signed(by, &what) }
 }
 
 /// What [`TestDb::artifact`] put on record.
@@ -238,8 +323,9 @@ impl Facts {
     }
 }
 
-pub(crate) fn deltas(found: &[(Gate, Vec<Verdict>)]) -> Vec<GateDelta> {
-    found.iter().flat_map(|(gate, verdicts)| verdicts.iter().filter_map(|v| count(v, gate).ok())).collect()
+pub(crate) fn deltas(cases: &[Case]) -> Vec<GateDelta> {
+    let delta = |case: &Case, stored: &StoredVerdict| count(&stored.verdict, &case.gate).ok();
+    cases.iter().flat_map(|case| case.verdicts.iter().filter_map(move |stored| delta(case, stored))).collect()
 }
 
 pub(crate) fn id(package: &str, version: &str) -> ArtifactId {
@@ -276,5 +362,6 @@ pub(crate) fn new_artifact(policy_epoch: i32, package: &str, required: &[CheckKi
         requirement: Requirement::new(checks, checks).expect("not empty"),
         policy_epoch,
         eligible_at: None,
+        fetch: signed("fetch", package),
     }
 }

@@ -10,7 +10,12 @@ use touchstone_domain::{
 };
 
 use super::Change;
-use crate::{NewPromotion, StoreError, pool::query_in, row::Columns, signed::SignedColumns};
+use crate::{
+    NewPromotion, StoreError,
+    pool::{Params, query_in},
+    row::Columns,
+    signed::SignedColumns,
+};
 
 /// What changed a gate; the words are those of `gate_log.cause`.
 #[derive(Clone, Copy)]
@@ -127,6 +132,19 @@ WITH granted AS MATERIALIZED (
 )
 SELECT (SELECT count(*) FROM fit) AS fit, ARRAY(SELECT artifact_id FROM promoted) AS promoted";
 
+/// Without grants: the only one of the two that others than promote may run, who alone may write promotions.
+const LOG: &str = r"-- gate.log
+WITH logged AS (
+    INSERT INTO gate_log (artifact_id, epoch, was, state, cause)
+    SELECT artifact_id, epoch, was, state, $5
+    FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[]) AS l (artifact_id, epoch, was, state)
+    WHERE NOT (was = 'servable' AND state = 'servable')
+)
+UPDATE dead_letter SET resolved_at = now()
+FROM unnest($1::bigint[]) AS l (artifact_id)
+JOIN gate ON gate.artifact_id = l.artifact_id
+WHERE dead_letter.artifact_id = l.artifact_id AND NOT gate.pending AND dead_letter.resolved_at IS NULL";
+
 /// Consumes the grants; returns who had no promotion before. Postgres refuses grants whose gate it does not itself find servable.
 /// Dead letters about what is decided now are settled.
 pub(crate) async fn write(
@@ -135,6 +153,11 @@ pub(crate) async fn write(
     grants: Vec<(PromotionGrant, &NewPromotion)>,
     cause: Cause,
 ) -> Result<HashSet<ArtifactDbId>, StoreError> {
+    if grants.is_empty() {
+        let params: Params<'_> = &[&log.artifact, &log.epoch, &log.was, &log.state, &cause.as_str()];
+        query_in(transaction, LOG, params).await?;
+        return Ok(HashSet::new());
+    }
     let g = Granted::of(&grants)?;
     let rows = query_in(
         transaction,

@@ -1,11 +1,11 @@
 use std::slice::from_ref;
 
-use touchstone_domain::{CheckKind, OutcomeKind, PromotedArtifact};
+use touchstone_domain::{CheckKind, OutcomeKind, Verdict};
 
 use super::*;
 use crate::{
-    Ingested, StoreError,
-    testing::{Facts, TestDb, deltas, new_artifact},
+    Ingested, StoreError, Wanted,
+    testing::{Facts, TestDb, deltas, key, new_artifact, sign, signed},
 };
 
 mod race;
@@ -25,11 +25,21 @@ async fn the_last_required_pass_promotes_and_its_record_serves() {
     assert_eq!(last, [change(ArtifactState::Verifying, ArtifactState::Servable)]);
     assert_eq!(db.judge(&[a.pass(CheckKind::Attest)]).await.unwrap(), [], "a repetition changes nothing");
 
-    let (record, chunks) = db.store.serve_record(&a.new.id).await.unwrap().unwrap();
-    assert_eq!((record.sha256, record.sha512, record.size), (a.new.sha256, a.new.sha512, a.new.size));
-    assert_eq!((record.artifact, record.policy_epoch, record.epoch), (a.artifact, db.policy_epoch, 0));
-    PromotedArtifact::bind(record, &a.new.id, chunks).unwrap();
-    assert_eq!(db.number("SELECT count(*) FROM promotion").await, 1);
+    let served = db.store.serve_record(&a.new.id).await.unwrap().unwrap();
+    assert_eq!((served.sha256, served.sha512, served.size), (a.new.sha256, a.new.sha512, a.new.size));
+    assert_eq!((served.artifact, served.epoch, served.sealed), (a.artifact, 0, 0));
+    assert_eq!((served.chunk_root, &served.chunks), (a.new.chunks.root(), &a.new.chunks));
+    assert_eq!(served.signed, signed("promote", &format!("the record of {} in 0", a.artifact)));
+    let written = db
+        .query(
+            "SELECT serial, policy_epoch, to_json(promoted_at)::text, octet_length(rests_on) FROM promotion",
+        )
+        .await;
+    assert_eq!(written.len(), 1);
+    let (serial, policy, at, keys): (i64, i32, String, i32) =
+        (written[0].get(0), written[0].get(1), written[0].get(2), written[0].get(3));
+    assert_eq!((serial, policy, keys), (served.serial, db.policy_epoch, 3 * 32));
+    assert_eq!(at, r#""2026-11-22T04:08:41.5+00:00""#, "promote's clock, and not that of Postgres");
 
     let late = db.judge(&[a.verdict(CheckKind::Attest, OutcomeKind::Fail)]).await.unwrap();
     assert_eq!(late, [change(ArtifactState::Servable, ArtifactState::Rejected)]);
@@ -74,7 +84,7 @@ async fn a_check_that_finds_nothing_offered_is_excused_where_that_is_tolerated_a
         let a = db.tolerant(&format!("tolerant-{n}")).await;
         let changes = db.judge(&[a.pass(CheckKind::Hash), a.verdict(CheckKind::Attest, kind)]).await.unwrap();
         assert_eq!(changes.last().map(|change| change.state), Some(state), "{kind}");
-        assert_eq!(db.store.verdicts_to_count(&[a.artifact]).await.unwrap(), [], "{kind} has counted");
+        assert_eq!(db.store.cases(&[a.artifact], Wanted::New).await.unwrap(), [], "{kind} has counted");
         assert_eq!(db.store.serve_record(&a.new.id).await.unwrap().is_some(), state.is_servable());
 
         let b = db.artifact(&format!("strict-{n}"), BOTH).await;
@@ -91,26 +101,120 @@ async fn a_check_that_finds_nothing_offered_is_excused_where_that_is_tolerated_a
     );
 }
 
+/// What promote would write for an artifact.
+async fn promotion(db: &TestDb, of: &Facts, epoch: i32) -> NewPromotion {
+    NewPromotion {
+        artifact: of.artifact,
+        epoch,
+        serial: db.store.next_serials(1).await.unwrap()[0],
+        policy_epoch: db.policy_epoch,
+        rests_on: vec![key("fetch"), key("hash")],
+        promoted_at: jiff::Timestamp::UNIX_EPOCH,
+        signed: signed("promote", &format!("{} in {epoch}", of.artifact)),
+    }
+}
+
+async fn recorded(db: &TestDb, verdicts: &[Verdict]) -> Vec<GateDelta> {
+    db.store.record_verdicts(&sign(verdicts)).await.unwrap();
+    let artifacts: Vec<_> = verdicts.iter().map(|verdict| verdict.artifact).collect();
+    deltas(&db.store.cases(&artifacts, Wanted::New).await.unwrap())
+}
+
+#[tokio::test]
+async fn the_last_pass_is_not_added_without_a_promotion_of_its_epoch() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", BOTH).await;
+    let both = recorded(&db, &[a.pass(CheckKind::Hash), a.pass(CheckKind::Attest)]).await;
+    let ok = async || db.number("SELECT ok FROM gate").await;
+    let applied = async |deltas: &[GateDelta], promotions: &[NewPromotion]| {
+        let Applied { changes, unapproved } = db.store.apply(deltas, promotions).await.unwrap();
+        (changes.into_iter().map(|change| change.state).collect::<Vec<_>>(), unapproved)
+    };
+    assert_eq!(
+        applied(&both[..1], &[]).await,
+        (vec![ArtifactState::Verifying], vec![]),
+        "one of two is added"
+    );
+    assert_eq!(applied(&both, &[]).await, (vec![], vec![a.artifact]));
+    let other_epoch = promotion(&db, &a, 1).await;
+    assert_eq!(
+        applied(&both, from_ref(&other_epoch)).await,
+        (vec![], vec![]),
+        "the epoch of the promotion is taken"
+    );
+    let b = db.artifact("b", BOTH).await;
+    let other = promotion(&db, &b, 0).await;
+    assert_eq!(applied(&both, from_ref(&other)).await, (vec![], vec![a.artifact]), "it is another's");
+    assert_eq!(ok().await, 2);
+    assert_eq!(db.number("SELECT count(*) FROM promotion").await, 0);
+
+    let late = recorded(&db, &[a.verdict(CheckKind::Hash, OutcomeKind::Inconclusive)]).await;
+    let (changes, unapproved) = applied(&[both.clone(), late].concat(), &[]).await;
+    assert_eq!((changes, unapproved), (vec![], vec![a.artifact]));
+    assert_eq!(
+        db.number("SELECT undecided FROM gate WHERE artifact_id = 1").await,
+        1,
+        "what does not approve is added"
+    );
+
+    let fit = promotion(&db, &a, 0).await;
+    assert_eq!(applied(&both, from_ref(&fit)).await, (vec![ArtifactState::Servable], vec![]));
+    let again = promotion(&db, &a, 0).await;
+    assert_eq!(applied(&both, from_ref(&again)).await, (vec![], vec![]), "it has one");
+    let served = db.store.serve_record(&a.new.id).await.unwrap().unwrap();
+    assert_eq!((served.serial, served.signed), (fit.serial, fit.signed));
+    assert_eq!(db.number("SELECT count(*) FROM gate_log WHERE state = 'servable'").await, 1);
+}
+
+#[tokio::test]
+async fn a_promotion_of_what_is_not_servable_is_not_written() {
+    let db = TestDb::new().await;
+    let [a, b] = [db.artifact("a", BOTH).await, db.artifact("b", HASH).await];
+    let hash = recorded(&db, &[a.pass(CheckKind::Hash)]).await;
+    let early = promotion(&db, &a, 0).await;
+    assert_eq!(db.store.apply(&hash, &[early]).await.unwrap().changes[0].state, ArtifactState::Verifying);
+    let failed =
+        recorded(&db, &[b.pass(CheckKind::Hash), b.verdict(CheckKind::Hash, OutcomeKind::Fail)]).await;
+    let denied = promotion(&db, &b, 0).await;
+    assert_eq!(db.store.apply(&failed, &[denied]).await.unwrap().changes[0].state, ArtifactState::Rejected);
+    assert_eq!(db.number("SELECT count(*) FROM promotion").await, 0);
+}
+
+#[tokio::test]
+async fn a_servable_gate_is_given_the_promotion_that_it_lacks() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", HASH).await;
+    db.execute("UPDATE gate SET ok = 1").await.unwrap();
+    assert_eq!(db.store.unpromoted(9).await.unwrap(), [a.artifact]);
+    let status = db.store.status(&a.new.id).await.unwrap().unwrap();
+    assert_eq!((status.state(), status.promoted), (ArtifactState::Servable, false));
+    let servable = ArtifactState::Servable;
+    let healed = Change { artifact: a.artifact, ecosystem: Ecosystem::Npm, was: servable, state: servable };
+    let missing = promotion(&db, &a, 0).await;
+    assert_eq!(db.store.apply(&[], from_ref(&missing)).await.unwrap().changes, [healed]);
+    assert_eq!(db.store.apply(&[], &[missing]).await.unwrap().changes, [], "once");
+    assert_eq!(db.store.unpromoted(9).await.unwrap(), []);
+    let status = db.store.status(&a.new.id).await.unwrap().unwrap();
+    assert_eq!((status.promoted, status.fetch_keys), (true, vec![key("fetch")]));
+    assert!(db.store.serve_record(&a.new.id).await.unwrap().is_some());
+    assert_eq!(db.number("SELECT count(*) FROM gate_log").await, 1);
+}
+
 #[tokio::test]
 async fn a_delta_for_another_epoch_changes_nothing() {
     let db = TestDb::new().await;
     let a = db.artifact("a", HASH).await;
-    db.store.record_verdicts(&[a.pass(CheckKind::Hash)]).await.unwrap();
-    let stale = deltas(&db.store.verdicts_to_count(&[a.artifact]).await.unwrap());
+    let stale = recorded(&db, &[a.pass(CheckKind::Hash)]).await;
+    let old = promotion(&db, &a, 0).await;
     db.execute("UPDATE gate SET epoch = 1").await.unwrap();
-    assert_eq!(db.store.apply(&stale).await.unwrap(), []);
+    assert_eq!(db.store.apply(&stale, &[old]).await.unwrap(), Applied::default());
     assert_eq!(db.number("SELECT ok FROM gate").await, 0);
 
-    let now =
-        touchstone_domain::Verdict { epoch: 1, ..a.verdict(CheckKind::Hash, OutcomeKind::Inconclusive) };
-    db.store.record_verdicts(from_ref(&now)).await.unwrap();
-    let current = deltas(&db.store.verdicts_to_count(&[a.artifact]).await.unwrap());
+    let current =
+        recorded(&db, &[Verdict { epoch: 1, ..a.verdict(CheckKind::Hash, OutcomeKind::Inconclusive) }]).await;
     let both = [stale, current].concat();
-    assert_eq!(
-        db.store.apply(&both).await.unwrap()[0].state,
-        ArtifactState::Held,
-        "the stale one is left out"
-    );
+    let applied = db.store.apply(&both, &[]).await.unwrap();
+    assert_eq!(applied.changes[0].state, ArtifactState::Held, "the stale one is left out");
 }
 
 #[tokio::test]
@@ -130,11 +234,18 @@ async fn what_is_too_young_is_held_until_its_time() {
         changes.iter().map(|c| c.state).collect::<Vec<_>>(),
         [ArtifactState::Held, ArtifactState::Servable]
     );
-    assert_eq!(db.store.release_aged(9).await.unwrap(), []);
+    assert_eq!(db.store.aged(9).await.unwrap(), []);
+    let early = promotion(&db, &young, 0).await;
+    assert_eq!(db.store.release_aged(&[young.artifact], &[early]).await.unwrap(), []);
     assert_eq!(db.store.serve_record(&young.new.id).await.unwrap(), None);
 
     db.execute("UPDATE gate SET eligible_at = now()").await.unwrap();
-    let (one, other) = tokio::join!(db.store.release_aged(9), db.store.release_aged(9));
+    assert_eq!(db.store.aged(9).await.unwrap(), [young.artifact]);
+    assert_eq!(db.store.release_aged(&[young.artifact], &[]).await.unwrap(), [], "nobody signed for it");
+    assert_eq!(db.number("SELECT hold FROM gate WHERE artifact_id = 1").await, 1);
+    assert_eq!(db.store.aged(9).await.unwrap(), [], "it is looked at again in a minute");
+    db.execute("UPDATE gate SET eligible_at = now()").await.unwrap();
+    let (one, other) = tokio::join!(db.release_aged(), db.release_aged());
     let released = [one.unwrap(), other.unwrap()].concat();
     assert_eq!(released.len(), 1);
     assert_eq!((released[0].artifact, released[0].state), (young.artifact, ArtifactState::Servable));
@@ -146,8 +257,8 @@ async fn what_is_too_young_is_held_until_its_time() {
 async fn a_transaction_that_loses_a_deadlock_runs_again() {
     let db = TestDb::new().await;
     let [a, b] = [db.artifact("a", HASH).await, db.artifact("b", HASH).await];
-    db.store.record_verdicts(&[a.pass(CheckKind::Hash), b.pass(CheckKind::Hash)]).await.unwrap();
-    let both = deltas(&db.store.verdicts_to_count(&[a.artifact, b.artifact]).await.unwrap());
+    let both = recorded(&db, &[a.pass(CheckKind::Hash), b.pass(CheckKind::Hash)]).await;
+    let promotions = [promotion(&db, &a, 0).await, promotion(&db, &b, 0).await];
 
     let mut other = db.raw().await;
     other.batch_execute("SET deadlock_timeout = '10s'").await.unwrap();
@@ -163,18 +274,48 @@ async fn a_transaction_that_loses_a_deadlock_runs_again() {
         lock.execute(select, &[&a.artifact.0]).await.unwrap();
         lock.commit().await.unwrap();
     };
-    let (changes, ()) = tokio::join!(db.store.apply(&both), crossing);
-    assert_eq!(changes.unwrap().len(), 2);
+    let (changes, ()) = tokio::join!(db.store.apply(&both, &promotions), crossing);
+    assert_eq!(changes.unwrap().changes.len(), 2);
 }
 
 #[tokio::test]
 async fn more_deltas_than_a_transaction_takes_are_refused() {
     let db = TestDb::new().await;
     let a = db.artifact("a", HASH).await;
-    db.store.record_verdicts(&[a.pass(CheckKind::Hash)]).await.unwrap();
-    let one = deltas(&db.store.verdicts_to_count(&[a.artifact]).await.unwrap());
-    let refused = db.store.apply(&vec![one[0]; DELTAS_MAX + 1]).await;
+    let one = recorded(&db, &[a.verdict(CheckKind::Hash, OutcomeKind::Inconclusive)]).await;
+    let refused = db.store.apply(&vec![one[0]; DELTAS_MAX + 1], &[]).await;
     assert!(matches!(refused, Err(StoreError::Limit { what: "deltas", .. })));
-    assert_eq!(db.store.apply(&vec![one[0]; DELTAS_MAX]).await.unwrap().len(), 1);
-    assert_eq!(db.store.apply(&[]).await.unwrap(), []);
+    let fit = promotion(&db, &a, 0).await;
+    let refused = db.store.apply(&[], &vec![fit; DELTAS_MAX + 1]).await;
+    assert!(matches!(refused, Err(StoreError::Limit { what: "promotions", .. })));
+    assert_eq!(db.store.apply(&vec![one[0]; DELTAS_MAX], &[]).await.unwrap().changes.len(), 1);
+    assert_eq!(db.store.apply(&[], &[]).await.unwrap(), Applied::default());
+}
+
+/// What becomes of a hold when it ends and something is still missing.
+#[tokio::test]
+async fn an_age_ends_without_a_promotion_where_there_is_nothing_to_promote() {
+    let db = TestDb::new().await;
+    let mut new = new_artifact(db.policy_epoch, "young", BOTH);
+    new.eligible_at = Some(jiff::Timestamp::MAX);
+    let Ingested::Inserted { artifact, epoch } = db.store.ingest(&new).await.unwrap() else { panic!() };
+    let young = Facts { artifact, epoch, new };
+    db.judge(&[young.pass(CheckKind::Hash)]).await.unwrap();
+    db.execute("UPDATE gate SET eligible_at = now()").await.unwrap();
+    assert_eq!(db.release_aged().await.unwrap(), []);
+    assert_eq!(db.number("SELECT hold FROM gate").await, 0);
+    assert_eq!(db.judge(&[young.pass(CheckKind::Attest)]).await.unwrap()[0].state, ArtifactState::Servable);
+}
+
+#[tokio::test]
+async fn numbers_of_promotions_grow_and_are_given_once() {
+    let db = TestDb::new().await;
+    let calls = futures::future::try_join_all((0..4).map(|_| db.store.next_serials(100))).await.unwrap();
+    assert!(calls.iter().all(|call| call.len() == 100 && call.is_sorted()));
+    let mut all = calls.concat();
+    all.sort_unstable();
+    all.dedup();
+    assert_eq!(all.len(), 400);
+    assert_eq!(db.store.next_serials(0).await.unwrap(), Vec::<i64>::new());
+    assert!(db.store.next_serials(1).await.unwrap()[0] > all[399]);
 }

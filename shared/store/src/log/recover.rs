@@ -5,8 +5,8 @@ use touchstone_custody::RecallTarget;
 use touchstone_domain::{ArtifactId, ArtifactState, FileName, Gate, Version};
 
 use super::{
-    LOG_ROWS_MAX, LOG_SOURCE_RESTORED, LogSeal, NewLogLeaf,
-    leaf::{add, hold_at, number, seal},
+    LOG_ROWS_MAX, LogSeal,
+    leaf::{hold_at, number, seal},
 };
 use crate::{
     Change, Store, StoreError,
@@ -26,29 +26,27 @@ pub struct Raised {
 }
 
 impl Store {
-    /// Puts back leaves that the published log has, if there are `first` leaves; with the checkpoint, if they are the last ones.
-    /// Returns whether it was so.
+    /// Puts back leaves that the published log has, with their numbers, if the last one on record is the one before `leaves`; with the
+    /// checkpoint over all, if they are the last. Returns whether it was so.
     pub async fn restore_leaves(
         &self,
-        first: u64,
-        entries: &[Vec<u8>],
+        leaves: u64,
+        restored: &[(u64, Vec<u8>)],
         sealed: Option<&LogSeal>,
     ) -> Result<bool, StoreError> {
-        within("leaves", entries.len(), LOG_ROWS_MAX)?;
-        let first = number(first)?;
-        let leaf = |(source_id, entry): (i64, &Vec<u8>)| NewLogLeaf {
-            source: LOG_SOURCE_RESTORED,
-            source_id,
-            entry: entry.clone(),
-        };
-        let leaves: Vec<NewLogLeaf> = (first..).zip(entries).map(leaf).collect();
-        let arguments = (first, leaves, sealed);
-        self.transaction("log.restore", &arguments, |(first, leaves, sealed), transaction| {
+        const RESTORE: &str = r"-- log.restore_leaves
+INSERT INTO log_leaf (index, source, source_id, entry)
+SELECT index, 'restored', index, entry FROM unnest($1::bigint[], $2::bytea[]) AS leaf (index, entry)";
+        within("leaves", restored.len(), LOG_ROWS_MAX)?;
+        let indices: Vec<i64> = restored.iter().map(|(index, _)| number(*index)).collect::<Result<_, _>>()?;
+        let entries: Vec<&[u8]> = restored.iter().map(|(_, entry)| entry.as_slice()).collect();
+        let arguments = (number(leaves)?, indices, entries, sealed);
+        self.transaction("log.restore", &arguments, |(leaves, indices, entries, sealed), transaction| {
             Box::pin(async move {
-                if !hold_at(transaction, *first).await? {
+                if !hold_at(transaction, *leaves).await? {
                     return Ok(false);
                 }
-                add(transaction, *first, leaves).await?;
+                query_in(transaction, RESTORE, &[indices, entries]).await?;
                 if let Some(sealed) = sealed {
                     seal(transaction, sealed).await?;
                 }

@@ -3,7 +3,7 @@ use touchstone_domain::{
 };
 
 use super::*;
-use crate::{NewArtifact, StoreOptions, testing};
+use crate::{NewArtifact, StoreOptions, Wanted, testing};
 
 /// What the version before writes for an artifact that it serves, without the columns that came later.
 fn served_by_version_1(new: &NewArtifact, row: i64) -> String {
@@ -35,45 +35,93 @@ INSERT INTO sighting (ecosystem, package, version) VALUES ('npm', '{package}', '
     )
 }
 
-#[tokio::test]
-async fn an_upgrade_keeps_what_there_is_and_the_version_before_still_writes() {
+/// A database at a version, and a connection to it.
+async fn at_version(version: i32) -> (StoreOptions, deadpool_postgres::Client) {
     let url = testing::empty_database().await;
     let raw = pool::pool(&url, 1, "raw", MIGRATION_TIME_MAX).unwrap();
     let mut client = raw.get().await.unwrap();
-    let first = embedded::migrations::runner().set_target(refinery::Target::Version(1));
-    assert_eq!(first.run_async(&mut **client).await.unwrap().applied_migrations().len(), 1);
-    let [old, late] = ["old", "late"].map(|name| testing::new_artifact(1, name, &[CheckKind::Hash]));
-    client.batch_execute(&served_by_version_1(&old, 1)).await.unwrap();
+    let target = embedded::migrations::runner().set_target(refinery::Target::Version(version));
+    target.run_async(&mut **client).await.unwrap();
+    (StoreOptions { url, pool_size: 2, application_name: "test".to_owned() }, client)
+}
 
-    let options = StoreOptions { url: url.clone(), pool_size: 2, application_name: "test".to_owned() };
+#[tokio::test]
+async fn an_upgrade_keeps_what_there_is_and_judges_anew_what_nobody_signed() {
+    let (options, client) = at_version(1).await;
+    let [old, rejected, recalled] =
+        ["old", "rejected", "recalled"].map(|name| testing::new_artifact(1, name, &[CheckKind::Hash]));
+    for (row, new) in (1..).zip([&old, &rejected, &recalled]) {
+        client.batch_execute(&served_by_version_1(new, row)).await.unwrap();
+    }
+    client
+        .batch_execute(
+            "UPDATE gate SET deny = 1 WHERE artifact_id = 2; UPDATE gate SET hold = 2 WHERE artifact_id = 3",
+        )
+        .await
+        .unwrap();
+
     let refused = Store::connect(options.clone()).await.map(drop).unwrap_err();
     assert!(matches!(refused, StoreError::SchemaMissing), "{refused}");
-    assert_eq!(Store::migrate(&url).await.unwrap().applied, ["V2__add_attestations", "V3__add_sumdb"]);
-    client.batch_execute(&served_by_version_1(&late, 2)).await.unwrap();
+    let applied = Store::migrate(&options.url).await.unwrap().applied;
+    assert_eq!(applied[..3], ["V2__add_attestations", "V3__add_sumdb", "V4__sign_decisions"]);
 
     let store = Store::connect(options).await.unwrap();
-    for new in [&old, &late] {
-        let (record, chunks) = store.serve_record(&new.id).await.unwrap().unwrap();
-        assert_eq!((record.sha256, chunks), (new.sha256, new.chunks.clone()));
-        let told = &store.stories(&(&new.id).into(), 9).await.unwrap()[0];
-        assert_eq!((told.state(), told.gate.requirement), (ArtifactState::Servable, new.requirement));
-        assert_eq!(told.verdicts[0].verdict.trust, []);
-        assert_eq!(told.verdicts[0].verdict.outcome.reason, Reason::DigestsMatch { claims: 1 });
-        let seen = store.seen(new.id.ecosystem, &new.id.package, &new.id.version).await.unwrap().unwrap();
-        assert!(!seen.listed_attested);
+    let told = &store.stories(&(&old.id).into(), 9).await.unwrap()[0];
+    assert_eq!((told.state(), told.gate.requirement), (ArtifactState::Servable, old.requirement));
+    let kept = &told.verdicts[0];
+    assert_eq!((&kept.verdict.trust, kept.signed, &kept.refused), (&vec![], None, &None));
+    assert_eq!(kept.verdict.outcome.reason, Reason::DigestsMatch { claims: 1 });
+    assert_eq!((told.promotions[0].serial, told.promotions[0].signed, &told.fetches), (1, None, &vec![]));
+    let seen = store.seen(old.id.ecosystem, &old.id.package, &old.id.version).await.unwrap().unwrap();
+    assert!(!seen.listed_attested);
+    assert!(store.next_serials(1).await.unwrap()[0] > 3, "the numbers go on");
+
+    assert_eq!(store.serve_record(&old.id).await.unwrap(), None, "nobody signed for it");
+    assert_eq!(store.reopen_unsigned(0).await.unwrap(), []);
+    let reopened = store.reopen_unsigned(9).await.unwrap();
+    let reopened: Vec<_> =
+        reopened.iter().map(|change| (change.artifact.0, change.was, change.state)).collect();
+    assert_eq!(reopened, [(1, ArtifactState::Servable, ArtifactState::Fetched)], "the others are not served");
+    assert_eq!(store.reopen_unsigned(9).await.unwrap(), [], "once");
+    let told = &store.stories(&(&old.id).into(), 9).await.unwrap()[0];
+    assert_eq!((told.log[0].cause.as_str(), told.log[0].epoch, told.promotions.len()), ("unsigned", 1, 1));
+    judge_again(&store, &old).await;
+}
+
+/// What is judged again has the policy of the new version, and is served when everything is signed.
+async fn judge_again(store: &Store, new: &NewArtifact) {
+    let changes = store.recheck(&(&new.id).into(), &Policy::default(), true).await.unwrap();
+    let found = store.status(&new.id).await.unwrap().unwrap();
+    let Gate { artifact, requirement, epoch, .. } = found.gate;
+    assert_eq!((artifact, &found.fetch_keys, found.promoted), (changes[0].artifact, &vec![], false));
+    assert_eq!(requirement, Policy::default().requirement(new.id.ecosystem, &new.id.package));
+    store.record_fetch(artifact, &testing::signed("fetch", "old")).await.unwrap();
+    let facts = testing::Facts { artifact, epoch, new: new.clone() };
+    let answers = [facts.pass(CheckKind::Hash), facts.verdict(CheckKind::Attest, OutcomeKind::NotOffered)];
+    store.record_verdicts(&testing::sign(&answers)).await.unwrap();
+    let changes = testing::judge(store, &[artifact], Wanted::New, |_| true).await.unwrap();
+    assert_eq!(changes[0].state, ArtifactState::Servable);
+    assert_eq!(store.serve_record(&new.id).await.unwrap().unwrap().sha256, new.sha256);
+    assert_eq!(store.reopen_unsigned(9).await.unwrap(), []);
+}
+
+#[tokio::test]
+async fn the_version_before_writes_no_decision_any_more() {
+    let (options, client) = at_version(3).await;
+    Store::migrate(&options.url).await.unwrap();
+    let whole = served_by_version_1(&testing::new_artifact(1, "late", &[CheckKind::Hash]), 1);
+    for (first, table) in [("INSERT INTO policy", "verdict"), ("INSERT INTO promotion", "promotion")] {
+        let some = &whole[whole.find(first).unwrap()..];
+        let refused = client.batch_execute(some).await.unwrap_err();
+        let error = refused.as_db_error().unwrap();
+        assert_eq!((error.code(), error.table()), (&SqlState::CHECK_VIOLATION, Some(table)), "{error}");
     }
-    recheck_tolerates(&store, &old).await;
 }
 
 #[tokio::test]
 async fn an_upgrade_from_version_2_keeps_what_there_is_and_takes_go() {
-    let url = testing::empty_database().await;
-    let raw = pool::pool(&url, 1, "raw", MIGRATION_TIME_MAX).unwrap();
-    let mut client = raw.get().await.unwrap();
-    let second = embedded::migrations::runner().set_target(refinery::Target::Version(2));
-    assert_eq!(second.run_async(&mut **client).await.unwrap().applied_migrations().len(), 2);
-    let [old, late, go] =
-        ["old", "late", "go"].map(|name| testing::new_artifact(1, name, &[CheckKind::Hash]));
+    let (options, mut client) = at_version(2).await;
+    let [old, go] = ["old", "go"].map(|name| testing::new_artifact(1, name, &[CheckKind::Hash]));
     client.batch_execute(&served_by_version_1(&old, 1)).await.unwrap();
     client
         .batch_execute(
@@ -91,20 +139,19 @@ INSERT INTO evidence (artifact_id, ordinal, kind, url, sha256, size, seen_at)
     let refused = client.batch_execute(&in_go(&go, 2)).await.unwrap_err();
     assert_eq!(refused.code(), Some(&SqlState::CHECK_VIOLATION));
 
-    assert_eq!(Store::migrate(&url).await.unwrap().applied, ["V3__add_sumdb"]);
+    let third = embedded::migrations::runner().set_target(refinery::Target::Version(3));
+    assert_eq!(third.run_async(&mut **client).await.unwrap().applied_migrations().len(), 1);
     // The refused row took a number.
     client.batch_execute(&in_go(&go, 3)).await.unwrap();
-    client.batch_execute(&served_by_version_1(&late, 4)).await.unwrap();
-    let other = in_go(&go, 5).replace("'go', 'go'", "'maven', 'go'");
+    let other = in_go(&go, 4).replace("'go', 'go'", "'maven', 'go'");
     let refused = client.batch_execute(&other).await.unwrap_err();
     assert_eq!(refused.code(), Some(&SqlState::CHECK_VIOLATION), "the set of ecosystems is still closed");
+    Store::migrate(&options.url).await.unwrap();
 
-    let options = StoreOptions { url, pool_size: 2, application_name: "test".to_owned() };
     let store = Store::connect(options).await.unwrap();
-    for (new, ecosystem) in [(&old, Ecosystem::Npm), (&late, Ecosystem::Npm), (&go, Ecosystem::Go)] {
+    for (new, ecosystem) in [(&old, Ecosystem::Npm), (&go, Ecosystem::Go)] {
         let id = ArtifactId { ecosystem, ..new.id.clone() };
-        let (record, chunks) = store.serve_record(&id).await.unwrap().unwrap();
-        assert_eq!((record.sha256, chunks), (new.sha256, new.chunks.clone()));
+        assert_eq!(store.status(&id).await.unwrap().unwrap().gate.sha256, new.sha256);
         assert_eq!(store.stories(&(&id).into(), 9).await.unwrap().len(), 1);
     }
     let facts = &store.stories(&(&old.id).into(), 9).await.unwrap()[0].facts;
@@ -116,19 +163,6 @@ INSERT INTO evidence (artifact_id, ordinal, kind, url, sha256, size, seen_at)
     assert_eq!(store.sumdb_status().await.unwrap(), []);
 }
 
-/// What is judged again has the policy of the new version.
-async fn recheck_tolerates(store: &Store, new: &NewArtifact) {
-    let changes = store.recheck(&(&new.id).into(), &Policy::default(), true).await.unwrap();
-    let found = store.status(&new.id).await.unwrap().unwrap();
-    let Gate { requirement, epoch, .. } = found.gate;
-    assert_eq!(requirement, Policy::default().requirement(new.id.ecosystem, &new.id.package));
-    let facts = testing::Facts { artifact: changes[0].artifact, epoch, new: new.clone() };
-    let answers = [facts.pass(CheckKind::Hash), facts.verdict(CheckKind::Attest, OutcomeKind::NotOffered)];
-    store.record_verdicts(&answers).await.unwrap();
-    let deltas = testing::deltas(&store.verdicts_to_count(&[facts.artifact]).await.unwrap());
-    assert_eq!(store.apply(&deltas).await.unwrap()[0].state, ArtifactState::Servable);
-}
-
 #[tokio::test]
 async fn of_two_starters_one_migrates_and_later_ones_find_nothing_to_do() {
     let url = testing::empty_database().await;
@@ -136,7 +170,8 @@ async fn of_two_starters_one_migrates_and_later_ones_find_nothing_to_do() {
     let mut applied = [one.unwrap().applied, other.unwrap().applied];
     applied.sort();
     assert_eq!(applied[0], Vec::<String>::new());
-    assert_eq!(applied[1], ["V1__create_schema", "V2__add_attestations", "V3__add_sumdb"]);
+    assert_eq!(applied[1].len(), embedded::migrations::runner().get_migrations().len());
+    assert_eq!(applied[1][0], "V1__create_schema");
     assert_eq!(Store::migrate(&url).await.unwrap(), MigrationReport { applied: vec![] });
 }
 

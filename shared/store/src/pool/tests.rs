@@ -5,7 +5,8 @@ use touchstone_domain::{
 use super::*;
 use crate::{
     Accepted, LedgerSubject, NewSumdbStop, RecallTarget, SumdbHead, SumdbStopKind, SumdbTile, SumdbTree,
-    TrustKind, TrustRecord, testing::TestDb,
+    TrustKind, TrustRecord, Wanted,
+    testing::{Facts, TestDb, key, sign, signed},
 };
 
 const HASH: &[CheckKind] = &[CheckKind::Hash];
@@ -42,8 +43,10 @@ async fn a_connection_that_the_server_closes_is_replaced() {
 async fn futures_may_move_between_threads() {
     fn is_send<T: Send>(_: &T) {}
     let db = TestDb::new().await;
-    is_send(&db.store.apply(&[]));
-    is_send(&db.store.release_aged(1));
+    is_send(&db.store.apply(&[], &[]));
+    is_send(&db.store.release_aged(&[], &[]));
+    is_send(&db.store.reopen_key(crate::testing::key("hash"), 1));
+    is_send(&db.store.reopen_policy(&[], &Policy::default()));
     is_send(&db.store.recall(&RecallTarget::Digest(Sha256::of("")), "", ""));
     is_send(&db.store.ingest_many(&[]));
     is_send(&db.store.stories_of(&[]));
@@ -202,6 +205,27 @@ async fn check_sumdb(store: &Store) {
     store.sumdb_state(database).await.unwrap();
 }
 
+/// What signing adds to the path.
+async fn check_custody(s: &Store, a: &Facts, b: &Facts) {
+    let ids = [a.artifact, b.artifact];
+    s.record_verdicts(&sign(&[a.pass(CheckKind::Hash)])).await.unwrap();
+    s.record_refusals(&[(1, "signature".into(), "r".into())]).await.unwrap();
+    s.record_fetch(a.artifact, &signed("fetch", "again")).await.unwrap();
+    for wanted in [Wanted::New, Wanted::All] {
+        s.cases(&ids, wanted).await.unwrap();
+    }
+    s.next_serials(1).await.unwrap();
+    s.aged(9).await.unwrap();
+    s.release_aged(&ids, &[]).await.unwrap();
+    s.unpromoted(9).await.unwrap();
+    s.chains(&(&a.new.id).into()).await.unwrap();
+    s.chains_of_digest(a.new.sha256).await.unwrap();
+    s.reopen_unsigned(9).await.unwrap();
+    s.reopen_unapproved(&ids).await.unwrap();
+    s.reopen_key(key("hash"), 9).await.unwrap();
+    s.reopen_policy(&ids, &Policy::parse("[[rule]]\nrequire = [\"hash\"]\n").unwrap()).await.unwrap();
+}
+
 /// Plans are made once, while tables are small: none may scan a table that grows.
 #[tokio::test]
 async fn no_statement_on_the_path_scans_a_table() {
@@ -218,7 +242,7 @@ async fn no_statement_on_the_path_scans_a_table() {
     s.serve_record(&a.new.id).await.unwrap();
     s.package_artifacts(a.new.id.ecosystem, &a.new.id.package).await.unwrap();
     s.due(9, 9).await.unwrap();
-    s.release_aged(9).await.unwrap();
+    check_custody(s, &a, &b).await;
     s.uncounted_failures(Duration::MAX, 9).await.unwrap();
     s.stories_of(&ids).await.unwrap();
     s.first_seen(a.new.id.ecosystem, &a.new.id.package, &[(a.new.id.version.clone(), false)]).await.unwrap();

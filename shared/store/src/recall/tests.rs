@@ -2,8 +2,8 @@ use touchstone_domain::{ArtifactState, CheckKind};
 
 use super::*;
 use crate::{
-    Ingested,
-    testing::{TestDb, deltas, id, new_artifact},
+    Applied, Ingested, Wanted,
+    testing::{TestDb, deltas, id, new_artifact, sign},
 };
 
 const HASH: &[CheckKind] = &[CheckKind::Hash];
@@ -44,13 +44,13 @@ async fn a_recall_revokes_what_it_names_and_nothing_else() {
 async fn a_late_pass_does_not_revive_what_was_recalled() {
     let db = TestDb::new().await;
     let a = db.artifact("a", HASH).await;
-    db.store.record_verdicts(&[a.pass(CheckKind::Hash)]).await.unwrap();
-    let late = deltas(&db.store.verdicts_to_count(&[a.artifact]).await.unwrap());
+    db.store.record_verdicts(&sign(&[a.pass(CheckKind::Hash)])).await.unwrap();
+    let late = deltas(&db.store.cases(&[a.artifact], Wanted::New).await.unwrap());
     assert_eq!(
         db.store.recall(&purl("pkg:npm/a"), "r", "ops").await.unwrap()[0].state,
         ArtifactState::Revoked
     );
-    assert_eq!(db.store.apply(&late).await.unwrap(), []);
+    assert_eq!(db.store.apply(&late, &[]).await.unwrap(), Applied::default());
     assert_eq!(db.number("SELECT count(*) FROM promotion").await, 0);
     assert_eq!(db.store.states(&[a.artifact]).await.unwrap(), [(a.artifact, ArtifactState::Revoked)]);
 }
@@ -77,8 +77,8 @@ async fn what_comes_after_its_recall_is_never_served() {
 async fn an_application_waits_for_a_recall_under_way() {
     let db = TestDb::new().await;
     let a = db.artifact("a", HASH).await;
-    db.store.record_verdicts(&[a.pass(CheckKind::Hash)]).await.unwrap();
-    let pass = deltas(&db.store.verdicts_to_count(&[a.artifact]).await.unwrap());
+    db.store.record_verdicts(&sign(&[a.pass(CheckKind::Hash)])).await.unwrap();
+    let pass = deltas(&db.store.cases(&[a.artifact], Wanted::New).await.unwrap());
     let mut other = db.raw().await;
     let recall = other.transaction().await.unwrap();
     recall
@@ -96,8 +96,8 @@ async fn an_application_waits_for_a_recall_under_way() {
         }
         recall.commit().await.unwrap();
     };
-    let (changes, ()) = tokio::join!(db.store.apply(&pass), commit);
-    assert_eq!(changes.unwrap()[0].state, ArtifactState::Revoked);
+    let (changes, ()) = tokio::join!(db.store.apply(&pass, &[]), commit);
+    assert_eq!(changes.unwrap().changes[0].state, ArtifactState::Revoked);
     assert_eq!(db.number("SELECT count(*) FROM promotion").await, 0);
 }
 

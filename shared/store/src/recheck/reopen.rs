@@ -53,34 +53,13 @@ FOR NO KEY UPDATE OF gate SKIP LOCKED";
         trust: &[Sha256],
         limit: i64,
     ) -> Result<usize, StoreError> {
-        // the inner query has the condition of the index `verdict_unknown_authority`, and finds a gate once
-        const LOCK: &str = r"-- reopen.unknown_authorities
-SELECT gate.artifact_id, ecosystem, sha256, chunk_root, gate.epoch, required, veto, tolerated, ok, deny, undecided, hold
-FROM (
-    SELECT DISTINCT artifact_id, epoch, check_mask FROM verdict
-    WHERE outcome = 'inconclusive' AND reason ->> 'code' IN ('attestation_refused', 'registry_signature_refused')
-      AND check_kind = 'attest' AND NOT EXISTS (SELECT FROM verdict_refusal WHERE verdict_id = verdict.id)
-      AND EXISTS (
-          SELECT FROM generate_series(0, octet_length(trust) / 32 - 1) AS n
-          WHERE substr(trust, n * 32 + 1, 32) <> ALL ($1::bytea[]))
-) AS refused
-JOIN gate ON gate.artifact_id = refused.artifact_id AND gate.epoch = refused.epoch
-JOIN artifact ON artifact.id = gate.artifact_id
-WHERE (required & undecided & ~ok & check_mask) <> 0 AND (deny & veto) = 0 AND (hold & 2) = 0
-ORDER BY gate.artifact_id
-LIMIT $2
-FOR NO KEY UPDATE OF gate SKIP LOCKED";
+        const REOPEN: &str = r"-- reopen.unknown_authorities
+SELECT reopen_unknown_authorities($1, $2) AS artifacts";
         within("trust", trust.len(), TRUST_MAX)?;
         let digests: Vec<Vec<u8>> = trust.iter().map(|digest| digest.0.to_vec()).collect();
-        let changes = self
-            .transaction("reopen.unknown_authorities", &(digests, limit), |(digests, limit), transaction| {
-                Box::pin(async move {
-                    let rows = query_in(transaction, LOCK, &[digests, limit]).await?;
-                    begin(transaction, &rows, Cause::Recheck).await
-                })
-            })
-            .await?;
-        Ok(changes.len())
+        let row = self.query_opt(REOPEN, &[&digests, &limit]).await?;
+        let artifacts = row.map_or(Ok(0), |row| Columns(&row).unsigned("artifacts"))?;
+        Ok(usize::try_from(artifacts).unwrap_or(usize::MAX))
     }
 }
 

@@ -4,8 +4,8 @@ use touchstone_domain::{CheckKind, OutcomeKind, Verdict};
 
 use super::*;
 use crate::{
-    RecallTarget,
-    testing::{TestDb, deltas},
+    Applied, RecallTarget, Wanted,
+    testing::{TestDb, deltas, sign},
 };
 
 const HASH: &[CheckKind] = &[CheckKind::Hash];
@@ -39,8 +39,8 @@ async fn what_was_held_is_judged_anew_by_the_policy_in_force() {
     assert_eq!(db.judge(&[pass]).await.unwrap()[0].state, ArtifactState::Verifying);
     let unattested = Verdict { epoch: 1, ..a.verdict(CheckKind::Attest, OutcomeKind::NotOffered) };
     assert_eq!(db.judge(&[unattested]).await.unwrap()[0].state, ArtifactState::Servable);
-    let (record, _) = db.store.serve_record(&a.new.id).await.unwrap().unwrap();
-    assert_eq!((record.epoch, record.policy_epoch), (1, status.policy_epoch));
+    let record = db.store.serve_record(&a.new.id).await.unwrap().unwrap();
+    assert_eq!(record.epoch, 1);
     let log = db.query("SELECT cause, state FROM gate_log ORDER BY id").await;
     let log: Vec<(&str, &str)> = log.iter().map(|row| (row.get(0), row.get(1))).collect();
     assert_eq!(
@@ -55,13 +55,13 @@ async fn a_verdict_from_before_a_recheck_does_not_count() {
     let a = db.artifact("a", HASH).await;
     db.judge(&[a.verdict(CheckKind::Hash, OutcomeKind::Fail)]).await.unwrap();
     let pass = a.pass(CheckKind::Hash);
-    db.store.record_verdicts(from_ref(&pass)).await.unwrap();
-    let read_before = deltas(&db.store.verdicts_to_count(&[a.artifact]).await.unwrap());
-    assert_eq!(read_before.len(), 1);
+    db.store.record_verdicts(&sign(from_ref(&pass))).await.unwrap();
+    let read_before = deltas(&db.store.cases(&[a.artifact], Wanted::New).await.unwrap());
+    assert_eq!(read_before.len(), 2);
 
     let changes = db.store.recheck(&purl("pkg:npm/a@1.0.0"), &Policy::default(), false).await.unwrap();
     assert_eq!(changes[0].was, ArtifactState::Rejected);
-    assert_eq!(db.store.apply(&read_before).await.unwrap(), []);
+    assert_eq!(db.store.apply(&read_before, &[]).await.unwrap(), Applied::default());
     assert_eq!(db.judge(&[pass]).await.unwrap(), []);
     assert_eq!(db.store.states(&[a.artifact]).await.unwrap(), [(a.artifact, ArtifactState::Fetched)]);
     assert_eq!(db.number("SELECT count(*) FROM promotion").await, 0);

@@ -80,4 +80,3 @@ impl<'a> Batch<'a> {
         Ok(())
     }
 }
-

@@ -1,10 +1,6 @@
 //! Refused rows: what promote found not to be what was signed.
 
-use crate::{
-    ARTIFACTS_MAX, Store, StoreError,
-    error::within,
-    row::plain,
-};
+use crate::{ARTIFACTS_MAX, Store, StoreError, error::within, row::plain};
 
 /// The most bytes of a reason that are kept.
 const REASON_BYTES_MAX: usize = 2048;
