@@ -7,9 +7,15 @@ use std::{
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
+use jiff::SignedDuration;
+use touchstone_custody::KeyKind;
 use touchstone_runtime::{Config, Environment};
 
-use crate::{commands, roles::Role, standalone, wiring};
+use crate::{
+    commands::{self, keys::NewKey},
+    roles::Role,
+    standalone, wiring,
+};
 
 /// A verifying mirror for npm, PyPI, Cargo and Go: nothing is served that its checks did not approve.
 #[derive(Parser)]
@@ -75,6 +81,27 @@ enum Command {
         #[arg(long)]
         all: bool,
     },
+    /// Write the signed records of promoted artifacts: layout, links, serve record and public keys, for stock in-toto tools.
+    ///
+    /// DIR gets root.layout, a link for the fetch and for each check, FILE.vsa.json, keys/ and README.txt, which has the exact
+    /// commands that verify them: `in-toto-verify` of PyPI's in-toto, and securesystemslib for the serve record. Where the purl
+    /// names several files, each gets a directory of its own. Records that do not verify are not written.
+    Records {
+        /// A package URL; the version may be left out where only one is on record.
+        purl: String,
+        /// Where to write them; made if it is not there. Files that are there already are not overwritten, unless they are the same.
+        #[arg(long, short)]
+        output: PathBuf,
+        /// Also write the artifact itself, so that in-toto-verify compares it with what was fetched.
+        #[arg(long)]
+        with_artifact: bool,
+    },
+    /// The keys that decisions are signed with, and the ring of those that count.
+    #[command(subcommand)]
+    Keys(Keys),
+    /// The transparency log of all that was decided: show it, verify it, recover the database by it.
+    #[command(subcommand)]
+    Log(Log),
     /// List open incidents and dead letters, or settle them.
     Incidents {
         #[command(subcommand)]
@@ -97,6 +124,87 @@ enum Incidents {
     Resolve {
         /// As the list names it: 7, L7 for a dead letter, or `all`.
         which: String,
+    },
+}
+
+/// Every role signs what it decides with a key of its own. Which keys count is said by the key ring, a file that every role is
+/// given and re-reads when it changes; the database has no say in it.
+#[derive(Subcommand)]
+enum Log {
+    /// Show how far the log goes: in the database, where it is published, and at each witness.
+    Show,
+    /// Verify every entry of the log: by itself, and against the database's rows and the signed records.
+    ///
+    /// Exit code 1 with the first difference. With `--offline`, a directory alone is verified, such as a witness' copy.
+    Verify {
+        /// The directory that the log is in; the configured one if absent.
+        #[arg(long)]
+        dir: Option<PathBuf>,
+        /// Do not compare it with the database.
+        #[arg(long)]
+        offline: bool,
+    },
+    /// Put back what the published log has and the database lost, after a backup was restored.
+    ///
+    /// Recalls are recalled again, and whatever ended must pass its checks again, before promotion goes on. Refused when the
+    /// published log does not verify, or contradicts the database.
+    Recover {
+        /// Why, for the record.
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum Keys {
+    /// Make a key: its private half as a file that only its owner can read, its public half in the key ring.
+    ///
+    /// Nothing is overwritten: `keys rotate` replaces the key in use.
+    New {
+        /// What it signs: fetch (edges), hash, attest, sumdb, peer (the workers), promote (serve records) or log (checkpoints).
+        kind: KeyKind,
+        /// Where the private half goes; KIND.pem in `[custody]` keys_dir if absent.
+        #[arg(long)]
+        out: Option<PathBuf>,
+        /// A file with the password that the private half is encrypted with; `[custody]` password_file if absent, and no
+        /// encryption without either.
+        #[arg(long)]
+        password_file: Option<PathBuf>,
+        /// The key ring; `[custody]` keyring if absent.
+        #[arg(long)]
+        ring: Option<PathBuf>,
+    },
+    /// Make a key of every kind that has none, and the key ring. Changes nothing where nothing is missing.
+    ///
+    /// For one machine. On several, give each role the private key of its own kind, and all of them the same ring.
+    Init,
+    /// Show every key of the ring: what it signs, whether it counts, since and until when, and why it was revoked.
+    List {
+        /// Print JSON.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Replace the key in use by a new one, without an interruption.
+    ///
+    /// The new key counts at once; the old ones count for what is signed until the overlap has passed. Start the role again before
+    /// then. The old private key is kept beside the new one as KIND.NUMBER.pem.
+    Rotate {
+        /// What the key signs.
+        kind: KeyKind,
+        /// For how long the old keys still sign.
+        #[arg(long, default_value = "24h")]
+        overlap: SignedDuration,
+    },
+    /// Take a key out of use, for ever: nothing that it ever signed counts.
+    ///
+    /// Within a second edges stop serving what rests on it, and promote sends all of that back to its checks; it is served again
+    /// once another key has signed. For a key that may be in other hands. To replace one that is not, use `keys rotate`.
+    Revoke {
+        /// Its number, or the first eight or more digits of it.
+        id: String,
+        /// Why, for the record.
+        #[arg(long)]
+        reason: String,
     },
 }
 
@@ -187,6 +295,17 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         Command::Why { purl, json } => return commands::why::run(&config, &purl, json).await,
         Command::Recall { target, reason } => return commands::recall::run(&config, &target, &reason).await,
         Command::Recheck { purl, all } => commands::recheck::run(&config, &purl, all).await?,
+        Command::Records { purl, output, with_artifact } => {
+            return Box::pin(commands::records::run(&config, &purl, &output, with_artifact)).await;
+        }
+        Command::Keys(command) => keys(&config, command)?,
+        Command::Log(Log::Show) => return commands::log::show(&config).await,
+        Command::Log(Log::Verify { dir, offline }) => {
+            return Box::pin(commands::log::verify(&config, dir.as_deref(), offline)).await;
+        }
+        Command::Log(Log::Recover { reason }) => {
+            return Box::pin(commands::log::recover(&config, &reason)).await;
+        }
         Command::Incidents { settle: None } => commands::incidents::list(&config).await?,
         Command::Incidents { settle: Some(Incidents::Resolve { which }) } => {
             commands::incidents::resolve(&config, &which).await?;
@@ -203,6 +322,18 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn keys(config: &Config, command: Keys) -> Result<()> {
+    match command {
+        Keys::New { kind, out, password_file, ring } => {
+            commands::keys::new(config, kind, &NewKey { out, password_file, ring })
+        }
+        Keys::Init => commands::keys::init(config),
+        Keys::List { json } => commands::keys::list(config, json),
+        Keys::Rotate { kind, overlap } => commands::keys::rotate(config, kind, overlap),
+        Keys::Revoke { id, reason } => commands::keys::revoke(config, &id, &reason),
+    }
 }
 
 /// The configuration file that there is. Whoever names one means it: to go on with the defaults would be a surprise.

@@ -11,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use tokio::sync::watch;
-use touchstone_custody::{KeyKind, KeyRing, LocalSigner, Signer as _, Signing};
+use touchstone_custody::{KeyKind, KeyRing, LocalSigner, Signing};
 use touchstone_runtime::{Chain, Config, Secret, Shutdown};
 use touchstone_tlog::note::SignerKey;
 
@@ -42,7 +42,8 @@ pub(crate) fn key_file(config: &Config, kind: KeyKind) -> PathBuf {
     config.keys_dir().join(format!("{kind}.pem"))
 }
 
-fn signer(config: &Config, kind: KeyKind, given: Option<&Secret>) -> Result<LocalSigner> {
+/// The key that is given, or else that in its file.
+pub(crate) fn signer(config: &Config, kind: KeyKind, given: Option<&Secret>) -> Result<LocalSigner> {
     let password = config.custody.password.as_ref().map(Secret::reveal);
     if let Some(pem) = given {
         return LocalSigner::from_pem(kind, pem.reveal(), password)

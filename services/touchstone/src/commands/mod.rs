@@ -3,10 +3,13 @@
 pub(crate) mod discover;
 pub(crate) mod doctor;
 pub(crate) mod incidents;
+pub(crate) mod keys;
+pub(crate) mod log;
 pub(crate) mod migrate;
 pub(crate) mod policy;
 pub(crate) mod recall;
 pub(crate) mod recheck;
+pub(crate) mod records;
 pub(crate) mod trust;
 pub(crate) mod why;
 

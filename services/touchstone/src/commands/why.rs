@@ -3,8 +3,8 @@
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Result;
-use touchstone_console::{Asked, Fix, Told, answer, what_ends};
-use touchstone_domain::{ArtifactState, CheckKind, Evidence, Purl, Sha256};
+use touchstone_console::{Asked, Fix, Standing, Told, answer, promotion, refused, short_key, what_ends};
+use touchstone_domain::{ArtifactState, CheckKind, Evidence, Purl, Sha256, SignedBy};
 use touchstone_ecosystems::normal;
 use touchstone_runtime::Config;
 use touchstone_store::{LedgerEntry, RecordedVerdict, Story, SumdbStop};
@@ -22,7 +22,8 @@ pub(crate) async fn run(config: &Config, purl: &str, json: bool) -> Result<ExitC
         super::say(&format!("{:#}\n", told.json()));
     } else {
         for story in stories {
-            super::say(&tell(story, &told.fixes(story), told.waits_for(story).is_some()));
+            let policy = told.policies.get(&story.facts.policy_epoch).copied();
+            super::say(&tell(story, policy, &told.fixes(story), told.waits_for(story).is_some()));
         }
         super::say(&ledger(&told.identities));
         super::say(&stopped(&told.stops));
@@ -62,7 +63,7 @@ impl Lines {
 }
 
 /// One artifact, in lines.
-fn tell(story: &Story, fixes: &[Fix], is_stopped: bool) -> String {
+fn tell(story: &Story, policy: Option<Sha256>, fixes: &[Fix], is_stopped: bool) -> String {
     let (facts, gate) = (&story.facts, &story.gate);
     let mut lines = Lines::default();
     lines.add("state", format!("{}: {}", story.state().as_str(), next_step(story, is_stopped)));
@@ -73,6 +74,9 @@ fn tell(story: &Story, fixes: &[Fix], is_stopped: bool) -> String {
     lines.add("sha256", facts.sha256.to_string());
     lines.add("size", format!("{} bytes", facts.size));
     lines.add("fetched", format!("{} from {}", story.fetched_at, facts.upstream_url));
+    for (signed, at) in &story.fetches {
+        lines.add("", format!("signed by the fetch key {}, on record since {at}", short_key(signed.key)));
+    }
     if let Some(published) = facts.published_at {
         lines.add("published", format!("{published}, by the upstream's word"));
     }
@@ -86,7 +90,9 @@ fn tell(story: &Story, fixes: &[Fix], is_stopped: bool) -> String {
         tell_check(&mut lines, story, check);
     }
     tell_history(&mut lines, story);
-    lines.add("policy", format!("number {}, epoch {}", facts.policy_epoch, gate.epoch));
+    let digest = policy.map_or_else(String::new, |digest| format!(", sha256:{digest}"));
+    lines.add("policy", format!("number {}{digest}; epoch {} of the gate", facts.policy_epoch, gate.epoch));
+    tell_records(&mut lines, story);
     format!("{}\n{}", facts.id, lines.0)
 }
 
@@ -98,7 +104,7 @@ fn tell_check(lines: &mut Lines, story: &Story, check: CheckKind) {
         return;
     }
     let label = format!("{check} check");
-    let Some(RecordedVerdict { verdict, recorded_at }) = found else {
+    let Some(recorded @ RecordedVerdict { verdict, recorded_at, .. }) = found else {
         lines.add(&label, format!("no answer yet; asked {} time(s) again", story.dispatches));
         lines.add("", asked.as_str());
         return;
@@ -106,6 +112,7 @@ fn tell_check(lines: &mut Lines, story: &Story, check: CheckKind) {
     let (outcome, service, software) = (&verdict.outcome, &verdict.service, &verdict.software);
     lines.add(&label, format!("{}: {} ({service} {software}, {recorded_at})", outcome.kind, outcome.reason));
     lines.add("", asked.as_str());
+    lines.add("", format!("{}, {}", signer(check, recorded.signed), standing(story, recorded)));
     for digest in &verdict.evidence {
         let known = story.facts.evidence.iter().find(|evidence| evidence.sha256 == *digest);
         let bare = |digest: &Sha256| format!("sha256:{digest}");
@@ -114,6 +121,48 @@ fn tell_check(lines: &mut Lines, story: &Story, check: CheckKind) {
     for digest in &verdict.trust {
         lines.add("", format!("trusting sha256:{digest}"));
     }
+    for other in refused(story, check).filter(|other| *other != recorded) {
+        let outcome = other.verdict.outcome.kind;
+        let (by, standing) = (signer(check, other.signed), standing(story, other));
+        lines.add("", format!("another answer, {outcome} ({}), is {by}, {standing}", other.recorded_at));
+    }
+}
+
+/// With which key a check's verdict is signed, by its row.
+fn signer(check: CheckKind, signed: Option<SignedBy>) -> String {
+    match signed {
+        Some(signed) => format!("signed by the {check} key {}", short_key(signed.key)),
+        None => "not signed".to_owned(),
+    }
+}
+
+/// Whether a verdict counted, or why not.
+fn standing(story: &Story, recorded: &RecordedVerdict) -> String {
+    match (Standing::of(story, recorded), &recorded.refused) {
+        (Standing::Refused, Some((code, reason))) => format!("and does not count: {reason} ({code})"),
+        (Standing::Refused, None) => "and does not count".to_owned(),
+        (Standing::Counted, _) => "and counted".to_owned(),
+        (Standing::Waiting, _) => "and not counted yet".to_owned(),
+    }
+}
+
+/// The serve record, and how to get all records.
+fn tell_records(lines: &mut Lines, story: &Story) {
+    let Some(promotion) = promotion(story) else { return };
+    let Some(SignedBy { key, envelope }) = promotion.signed else {
+        lines.add("record", "none: it was promoted before promotions were signed, and is judged again");
+        return;
+    };
+    let place = promotion.log_index.map_or_else(
+        || "not in the transparency log yet".to_owned(),
+        |index| format!("entry {index} of the transparency log"),
+    );
+    lines.add("record", format!("sha256:{}, {place}", envelope.sha256));
+    lines.add("", format!("signed by the promote key {}", short_key(key)));
+    lines.add(
+        "",
+        format!("for stock in-toto tools: touchstone records '{}' -o DIR", Purl::from(&story.facts.id)),
+    );
 }
 
 fn kept(evidence: &Evidence) -> String {
