@@ -78,14 +78,18 @@ impl LocalSigner {
 
     /// Makes a new key: the signer, and its private half as PEM, encrypted when a password is given.
     pub fn generate(kind: KeyKind, password: Option<&str>) -> Result<(Self, String), SignError> {
-        let keys = Ed25519Keys::new().map_err(|e| SignError::Failed(e.to_string()))?;
+        let failed = |problem: String| SignError::Failed(problem);
+        let signer = Self::from_keys(kind, &Ed25519Keys::new().map_err(|e| failed(e.to_string()))?)?;
+        // PKCS #8 version 1: OpenSSL, Go and Python do not read the version 2 that the library makes
+        let der = signer.pair.to_pkcs8v1().map_err(|e| failed(e.to_string()))?;
+        let keys = Ed25519Keys::from_pkcs8_der(der.as_ref()).map_err(|e| failed(e.to_string()))?;
         let pem = match password {
             None => keys.private_key_to_pem(),
             Some("") => return Err(key_error("the password is empty")),
             Some(password) => keys.private_key_to_encrypted_pem(password.as_bytes()),
         };
-        let pem = pem.map_err(|e| SignError::Failed(e.to_string()))?;
-        Ok((Self::from_keys(kind, &keys)?, String::clone(&pem)))
+        let pem = pem.map_err(|e| failed(e.to_string()))?;
+        Ok((signer, pem.replace("\r\n", "\n")))
     }
 
     /// Reads PEM; the password only if it is encrypted.

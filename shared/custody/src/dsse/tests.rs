@@ -87,9 +87,9 @@ fn base64_has_one_form() {
 #[test]
 fn nothing_is_signed_that_would_not_be_read() {
     let hash = signer(KeyKind::Hash, 0);
-    let longest = sign(&hash, &[b' '; 48_900]).expect("signs");
+    let longest = sign(&hash, &vec![b' '; 48_900]).expect("signs");
     assert!(Envelope::parse(&longest).is_ok());
-    assert!(matches!(sign(&hash, &[b' '; 49_152]), Err(SignError::Size(65_784))));
+    assert!(matches!(sign(&hash, &vec![b' '; 49_152]), Err(SignError::Size(65_784))));
 }
 
 fn refused(envelope: &[u8], ring: &KeyRing) -> (&'static str, Refused) {

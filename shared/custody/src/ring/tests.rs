@@ -76,8 +76,8 @@ fn a_ring_with_anything_odd_is_refused() {
     assert_eq!(problem(KeyRing::new(vec![weak])), (1, "anybody can sign for such a key".to_owned()));
     let mut wordy = entry(KeyKind::Hash, 0);
     wordy.revoked = Some(Revoked { reason: "x".repeat(REASON_BYTES_MAX + 1), ..revoked() });
-    let words = "the reason for its revocation is too long".to_owned();
-    assert_eq!(problem(KeyRing::new(vec![wordy])), (1, words));
+    let too_long = "the reason for its revocation is too long".to_owned();
+    assert_eq!(problem(KeyRing::new(vec![wordy])), (1, too_long));
     assert!(matches!(KeyRing::new(vec![entry(KeyKind::Hash, 0); KEYS_MAX + 1]), Err(RingError::Size)));
 }
 

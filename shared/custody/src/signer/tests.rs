@@ -43,6 +43,7 @@ fn a_new_key_is_read_back() {
     let read = LocalSigner::from_pem(KeyKind::Promote, &pem, None).expect("reads");
     assert_eq!((read.public(), read.seed()), (signer.public(), signer.seed()));
     assert!(signs(&signer) && signs(&read));
+    assert_eq!(pem.len(), PEM.len(), "the version that other tools read");
     let (another, _) = LocalSigner::generate(KeyKind::Promote, None).expect("a key");
     assert_ne!(another.public(), signer.public());
 }
