@@ -187,7 +187,7 @@ MCowBQYDK2VwAyEA6kpsY+KcUgq+9VB7Ey7F+ZVHdq6+vnuSQh7qaRRG0iw=
             ("PUBLIC", "PRIVATE"),
             ("-----END", "----END"),
             ("MCowBQYDK2VwAyEA", "MCowBQYDK2VuAyEA"), // X25519
-            ("0iw=", "0ix="), // bits beyond the last byte
+            ("0iw=", "0ix="),                         // bits beyond the last byte
             ("0iw=", ""),
             ("0iw=", "0iwA"),
             ("6kps", "6k.s"),
