@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use touchstone_custody::KeyKind;
+use touchstone_custody::{KeyKind, KeyRing, Signing};
 use touchstone_domain::KeyId;
 
 use crate::{
@@ -58,7 +58,7 @@ pub enum EdgeError {
 
 /// Serves until told to stop. `bound` hears the address, which matters when the kernel chose the port.
 pub async fn run(parts: EdgeParts, bound: impl FnOnce(SocketAddr)) -> Result<(), EdgeError> {
-    check_key(&parts)?;
+    check_key(&parts.signing, &parts.ring.borrow())?;
     let (tracker, stop) = (parts.tracker.clone(), parts.stop.clone());
     let (log_dir, state_dir) = (&parts.config.log_dir, &parts.config.state_dir);
     let follower = Follower::new(&parts.signing.environment, log_dir, state_dir);
@@ -82,15 +82,13 @@ pub async fn run(parts: EdgeParts, bound: impl FnOnce(SocketAddr)) -> Result<(),
 }
 
 /// An edge must not be able to sign more than what it fetched, whatever its configuration calls the key.
-fn check_key(parts: &EdgeParts) -> Result<(), EdgeError> {
-    let signer = &parts.signing.signer;
-    let ring = parts.ring.borrow();
-    let key = signer.key_id();
+fn check_key(signing: &Signing, ring: &KeyRing) -> Result<(), EdgeError> {
+    let (key, kind) = (signing.signer.key_id(), signing.signer.kind());
     let listed = ring.entry(key).map(|entry| entry.kind);
     if listed.is_none() {
         tracing::warn!(%key, "the key that signs fetches is not in the key ring, so that nothing new can be promoted");
     }
-    match [Some(signer.kind()), listed].into_iter().flatten().find(|kind| *kind != KeyKind::Fetch) {
+    match [Some(kind), listed].into_iter().flatten().find(|kind| *kind != KeyKind::Fetch) {
         Some(found) => Err(EdgeError::Key { key, found }),
         None => Ok(()),
     }
@@ -183,4 +181,37 @@ fn connection(
         }
         drop(permit);
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use touchstone_custody::{KeyEntry, LocalSigner, Signer as _};
+
+    use super::*;
+
+    #[test]
+    fn an_edge_starts_with_a_key_of_kind_fetch_and_with_no_other_whatever_it_is_called() {
+        let signer = |kind| LocalSigner::from_seed(kind, [1; 32]).unwrap();
+        let signing = |kind| Signing { environment: "test".into(), signer: Arc::new(signer(kind)) };
+        let ring = |kind| {
+            let not_before = "2026-11-23T00:00:00Z".parse().unwrap();
+            let public = signer(kind).public();
+            KeyRing::new(vec![KeyEntry { kind, public, not_before, not_after: None, revoked: None }]).unwrap()
+        };
+        for kind in KeyKind::ALL {
+            let refused = |found: Result<(), EdgeError>| match found {
+                Ok(()) => None,
+                Err(EdgeError::Key { found, key }) if key == signer(kind).key_id() => Some(found),
+                Err(other) => panic!("{other}"),
+            };
+            let expected = (kind != KeyKind::Fetch).then_some(kind);
+            assert_eq!(refused(check_key(&signing(kind), &KeyRing::default())), expected);
+            assert_eq!(refused(check_key(&signing(kind), &ring(kind))), expected);
+            assert_eq!(
+                refused(check_key(&signing(KeyKind::Fetch), &ring(kind))),
+                expected,
+                "called another name"
+            );
+        }
+    }
 }
