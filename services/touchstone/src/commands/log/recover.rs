@@ -132,11 +132,7 @@ impl Lost {
             if store.is_recalled(target).await? {
                 continue;
             }
-            let target = match target.clone() {
-                RecallTarget::Purl(purl) => touchstone_store::RecallTarget::Purl(purl),
-                RecallTarget::Digest(sha256) => touchstone_store::RecallTarget::Digest(sha256),
-            };
-            applied.revoked += store.recall(&target, reason, actor).await?.len();
+            applied.revoked += store.recall(target, reason, actor).await?.len();
             applied.recalls += 1;
         }
         let ended: Vec<(ArtifactId, i32)> =
