@@ -95,7 +95,7 @@ impl TryFrom<&Row> for Chain {
     fn try_from(row: &Row) -> Result<Self, StoreError> {
         let columns = Columns(row);
         let kinds: Vec<&str> = columns.get("kinds")?;
-        let kinds = kinds.into_iter().map(|kind| kind.parse::<CheckKind>());
+        let kinds = kinds.into_iter().map(str::parse::<CheckKind>);
         let kinds: Vec<CheckKind> =
             kinds.collect::<Result<_, _>>().map_err(|e| StoreError::inconsistent("check_kind", &e))?;
         Ok(Self {

@@ -28,10 +28,11 @@ async fn a_chain_has_every_record_of_the_promotion_in_force() {
         tolerated: CheckSet::EMPTY,
         log_index: None,
     };
-    assert_eq!(db.store.chains(&(&a.new.id).into()).await.unwrap(), [expected.clone()]);
-    assert_eq!(db.store.chains(&"pkg:npm/a".parse().unwrap()).await.unwrap(), [expected.clone()]);
+    let expected = [expected];
+    assert_eq!(db.store.chains(&(&a.new.id).into()).await.unwrap(), expected);
+    assert_eq!(db.store.chains(&"pkg:npm/a".parse().unwrap()).await.unwrap(), expected);
     assert_eq!(db.store.chains(&"pkg:npm/a@1.0.1".parse().unwrap()).await.unwrap(), []);
-    assert_eq!(db.store.chains_of_digest(a.new.sha256).await.unwrap(), [expected]);
+    assert_eq!(db.store.chains_of_digest(a.new.sha256).await.unwrap(), expected);
     assert_eq!(db.store.chains_of_digest(Sha256::of("")).await.unwrap(), []);
 
     let pending = &db.store.chains_of_digest(b.new.sha256).await.unwrap()[0];

@@ -36,7 +36,7 @@ INSERT INTO sighting (ecosystem, package, version) VALUES ('npm', '{package}', '
 }
 
 /// A database at a version, and a connection to it.
-async fn at_version(version: i32) -> (StoreOptions, deadpool_postgres::Client) {
+async fn at_version(version: i32) -> (StoreOptions, Client) {
     let url = testing::empty_database().await;
     let raw = pool::pool(&url, 1, "raw", MIGRATION_TIME_MAX).unwrap();
     let mut client = raw.get().await.unwrap();

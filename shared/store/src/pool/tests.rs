@@ -45,7 +45,7 @@ async fn futures_may_move_between_threads() {
     let db = TestDb::new().await;
     is_send(&db.store.apply(&[], &[]));
     is_send(&db.store.release_aged(&[], &[]));
-    is_send(&db.store.reopen_key(crate::testing::key("hash"), 1));
+    is_send(&db.store.reopen_key(key("hash"), 1));
     is_send(&db.store.reopen_policy(&[], &Policy::default()));
     is_send(&db.store.recall(&RecallTarget::Digest(Sha256::of("")), "", ""));
     is_send(&db.store.ingest_many(&[]));

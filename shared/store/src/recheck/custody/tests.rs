@@ -178,7 +178,7 @@ async fn a_newer_policy_asks_anew_and_an_older_one_does_not() {
         .unwrap();
     db.store.recall(&RecallTarget::Purl((&recalled.new.id).into()), "r", "ops").await.unwrap();
     let named = [a.artifact, recalled.artifact];
-    let policy = Policy::parse("[[rule]]\nrequire = [\"hash\", \"attest\"]\n").unwrap();
+    let policy = Policy::parse("[[rule]]\necosystem = \"npm\"\nrequire = [\"hash\", \"attest\"]\n").unwrap();
     let same = Policy::default();
     assert_eq!(db.store.reopen_policy(&named, &same).await.unwrap(), [], "it is the policy of the gates");
     let changes = db.store.reopen_policy(&named, &policy).await.unwrap();
