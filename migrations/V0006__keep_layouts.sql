@@ -18,3 +18,6 @@ CREATE INDEX layout_latest ON layout (required, tolerated, id DESC);
 CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON layout FOR EACH ROW EXECUTE FUNCTION refuse_change();
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON layout FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 ALTER TABLE layout ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
+
+GRANT SELECT ON layout TO touchstone_edge, touchstone_promote, touchstone_console;
+GRANT INSERT (required, tolerated, ring, key, envelope, pack, pack_offset, pack_size, expires_at) ON layout TO touchstone_promote;
