@@ -27,3 +27,6 @@ pub use frontier::Frontier;
 pub use keys::{LogKeys, log_name};
 pub use read::{Entries, LogReader};
 pub use write::{LogWriter, write_beside};
+
+#[cfg(test)]
+mod tests;
