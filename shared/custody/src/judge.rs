@@ -92,7 +92,7 @@ impl NotSigned {
     }
 }
 
-/// All that verified verdicts and the policy say together: permission to sign a serve record. Only [`judge`] makes one.
+/// All that verified verdicts and the policy say together: permission to sign a serve record. Only [`judge()`] makes one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Approval {
     pub(crate) environment: String,

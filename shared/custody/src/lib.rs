@@ -6,7 +6,7 @@
 //!                                   └─ in-toto links that stock tools verify
 //! ```
 //!
-//! *Invariant:* nothing that a database row says counts. [`judge`] takes envelopes, and what comes out rests on signatures of keys
+//! *Invariant:* nothing that a database row says counts. [`judge()`] takes envelopes, and what comes out rests on signatures of keys
 //! in the ring alone; the edge serves by a [`ServeRecord`], which only [`ServeRecord::verify`] makes.
 //!
 //! *Invariant:* a key signs for one kind of step. A key of another kind, outside its window, or revoked is no key.

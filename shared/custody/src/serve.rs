@@ -109,7 +109,7 @@ impl ServeRecord {
         Ok(record)
     }
 
-    /// Signs what was approved; only promote has the key, and only [`crate::judge`] makes an approval.
+    /// Signs what was approved; only promote has the key, and only [`crate::judge()`] makes an approval.
     pub fn sign(
         approval: &crate::Approval,
         serial: i64,
