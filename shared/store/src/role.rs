@@ -80,36 +80,4 @@ impl FromStr for DatabaseRole {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_address_gets_the_role_and_loses_the_password() {
-        for (url, expected) in [
-            ("postgres://postgres@%2Ftmp%2Fa/db", "postgres://touchstone_edge@%2Ftmp%2Fa/db"),
-            ("postgres://postgres:p@ss@h.example:5432/db", "postgres://touchstone_edge@h.example:5432/db"),
-            (
-                "postgresql://h.example/db?application_name=a@b",
-                "postgresql://touchstone_edge@h.example/db?application_name=a@b",
-            ),
-            ("postgres://postgres@/db?host=/tmp/x", "postgres://touchstone_edge@/db?host=/tmp/x"),
-            ("postgres://h.example", "postgres://touchstone_edge@h.example"),
-            ("host=/tmp user=postgres", "host=/tmp user=postgres user=touchstone_edge"),
-        ] {
-            assert_eq!(DatabaseRole::Edge.url(url), expected);
-        }
-    }
-
-    #[test]
-    fn a_role_is_known_by_its_service() {
-        for role in DatabaseRole::ALL {
-            assert_eq!(role.to_string().parse(), Ok(role));
-            assert_eq!(role.user(), format!("touchstone_{role}"));
-        }
-        let unknown = "owner".parse::<DatabaseRole>().unwrap_err().to_string();
-        assert_eq!(
-            unknown,
-            "unknown database role \"owner\"; known are edge, hash, attest, sumdb, promote and console"
-        );
-    }
-}
+mod tests;

@@ -93,6 +93,13 @@ async fn history_cannot_be_changed_whatever_the_session_says() {
     db.execute("INSERT INTO attempt (artifact_id, epoch, check_kind, delivery, class, detail, service) VALUES (1, 0, 'hash', 1, 'retry', '', 'hash')")
         .await
         .unwrap();
+    db.store.record_refusals(&[(1, "signature".into(), "r".into())]).await.unwrap();
+    db.execute("INSERT INTO log_leaf (index, source, source_id, entry) VALUES (0, 'gate_log', 1, 'e');
+        INSERT INTO log_seal (size, root, note) VALUES (1, sha256(''), 'n');
+        INSERT INTO layout (required, tolerated, ring, key, envelope, pack, pack_offset, pack_size, expires_at)
+        SELECT 1, 0, key, key, envelope, pack, pack_offset, pack_size, now() FROM fetched")
+        .await
+        .unwrap();
     let head = || SumdbHead { size: 1, root: a.new.sha256, note: b"note".to_vec() };
     let fork = NewSumdbStop {
         kind: SumdbStopKind::Fork,
@@ -119,6 +126,12 @@ async fn history_cannot_be_changed_whatever_the_session_says() {
         ("trust_material", "origin"),
         ("sumdb_stop", "detail"),
         ("sumdb_resume", "reason"),
+        ("fetched", "at"),
+        ("verdict_refusal", "reason"),
+        ("log_event", "event"),
+        ("log_leaf", "entry"),
+        ("log_seal", "note"),
+        ("layout", "ring"),
     ];
     let mut statements = vec!["DELETE FROM gate".to_owned(), "TRUNCATE gate".to_owned()];
     for (table, column) in keys {

@@ -1,8 +1,9 @@
-use touchstone_domain::{ArtifactState, CheckKind};
+use serde_json::json;
+use touchstone_domain::{ArtifactState, CheckKind, Policy, Sha256};
 
 use super::*;
 use crate::{
-    Applied, Ingested, Wanted,
+    Applied, IncidentKind, Ingested, NewIncident, Wanted,
     testing::{TestDb, deltas, id, new_artifact, sign},
 };
 
@@ -127,4 +128,56 @@ async fn a_recall_wins_every_race() {
     }
     let promoted = db.number("SELECT count(*) FROM promotion").await;
     assert!(promoted < 60, "some recalls came first: {promoted}");
+}
+
+/// Triggers write what the transparency log is to record, whatever the session says.
+#[tokio::test]
+async fn a_recall_an_incident_and_a_policy_are_events_of_the_log() {
+    let db = TestDb::new().await;
+    let event = async |n: usize| -> serde_json::Value {
+        let rows = db.query("SELECT event FROM log_event ORDER BY id DESC").await;
+        assert_eq!(rows.len(), n);
+        rows[0].get(0)
+    };
+    let policy = Policy::default();
+    let expected =
+        json!({"event": "policy", "epoch": db.policy_epoch, "sha256": policy.digest().to_string()});
+    assert_eq!(event(1).await, expected);
+    db.store.register_policy(&policy).await.unwrap();
+
+    db.store.recall(&purl("pkg:npm/a@1.0.0"), "malware", "ops").await.unwrap();
+    let recalled = json!({"event": "recalled", "ecosystem": "npm", "package": "a", "version": "1.0.0", "file": null,
+        "sha256": null, "reason": "malware", "actor": "ops"});
+    assert_eq!(event(2).await, recalled);
+    let digest = Sha256::of("a");
+    db.store.recall(&RecallTarget::Digest(digest), "malware", "ops").await.unwrap();
+    let recalled = json!({"event": "recalled", "ecosystem": null, "package": null, "version": null, "file": null,
+        "sha256": digest.to_string(), "reason": "malware", "actor": "ops"});
+    assert_eq!(event(3).await, recalled);
+
+    let new = NewIncident::about(
+        IncidentKind::BlobDamaged,
+        &id("a", "1.0.0"),
+        None,
+        json!({"b": 1, "a": "\u{e9}"}),
+    );
+    for _ in 0..2 {
+        db.store.record_incident(&new).await.unwrap();
+    }
+    let detail: String = db.query("SELECT detail::text FROM incident").await[0].get(0);
+    let reported = json!({"event": "incident", "kind": "blob_damaged", "ecosystem": "npm", "package": "a",
+        "version": "1.0.0", "file": "a-1.0.0.tgz", "detail": Sha256::of(&detail).to_string()});
+    assert_eq!(event(4).await, reported, "it counts up, and is told once");
+
+    db.execute(
+        "SET session_replication_role = replica;
+        INSERT INTO recall (ecosystem, package, reason, actor) VALUES ('npm', 'b', 'r', 'ops')",
+    )
+    .await
+    .unwrap();
+    assert_eq!(event(5).await["package"], "b");
+    // the longest words that a recall may have, in the form that takes the most room
+    let words = "\u{1}".repeat(4096);
+    db.store.recall(&purl("pkg:npm/c"), &words, "ops").await.unwrap();
+    assert_eq!(event(6).await["reason"], words);
 }
