@@ -1,6 +1,7 @@
 -- Every decision signed: which envelope a row is the hint of, what was fetched, why a verdict does not count, and the leaves of the
 -- transparency log. Plain SQL, valid on PostgreSQL 15 and 18. Envelopes are in the blob store, many in one blob, their pack. Rows
--- from before have none, hence NOT VALID: what exists stays, and every new row is signed.
+-- from before have none, hence NOT VALID: what exists stays, and every new row is signed. So the version before can write no decision
+-- beside this schema any more, which is meant: its decisions would count for nothing.
 
 -- attempt: how many of the rows before it, that are else the same, were refused. So a row that somebody forged is in the way of the
 -- genuine one only until promote has looked at it, and a verdict that is delivered twice is still recorded once.

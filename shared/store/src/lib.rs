@@ -4,7 +4,7 @@
 //! server's own views show who asked. Postgres is the authority: everything here may be called twice, by many at once,
 //! and may die half-way.
 //!
-//! *Invariant:* one READ COMMITTED transaction per call; all of it or none.
+//! *Invariant:* one READ COMMITTED transaction per call, all of it or none, unless the call says otherwise.
 //!
 //! *Invariant:* nothing here decides. Bits come from `domain::count`, promotions from `domain::decide`, and the generated
 //! column `gate.servable` has the last word.
