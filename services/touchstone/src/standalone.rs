@@ -9,7 +9,11 @@ use touchstone_runtime::{
 };
 use touchstone_store::Store;
 
-use crate::{commands::say, roles::Role, wiring::Wiring};
+use crate::{
+    commands::{self, say},
+    roles::Role,
+    wiring::Wiring,
+};
 
 /// Runs until told to stop, or until a role fails.
 pub(crate) async fn run(mut config: Config, environment: &Environment) -> Result<()> {
@@ -42,6 +46,9 @@ async fn roles(config: Config, shutdown: Shutdown) -> Result<()> {
     let report = Store::migrate(&url).await.context("cannot bring the schema up to date")?;
     if !report.applied.is_empty() {
         tracing::info!(applied = %report.applied.join(", "), "migrated");
+    }
+    for (kind, file) in commands::keys::ensure(&config).context("cannot make the keys that are missing")? {
+        tracing::info!(%kind, file = %file.display(), "made a key");
     }
     say(&settings(&config));
     let others = Shutdown { soft: CancellationToken::new(), ..shutdown.clone() };
