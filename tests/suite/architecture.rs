@@ -54,12 +54,25 @@ fn allowed() -> BTreeMap<&'static str, Vec<&'static str>> {
         ("worker", vec!["domain", "custody", "blobs", "records", "store", "bus", "runtime"]),
     ]);
     let any_shared = vec![
-        "domain", "custody", "ecosystems", "blobs", "records", "chain", "translog", "store", "bus", "upstream", "runtime", "worker",
+        "domain",
+        "custody",
+        "ecosystems",
+        "blobs",
+        "records",
+        "chain",
+        "translog",
+        "store",
+        "bus",
+        "upstream",
+        "runtime",
+        "worker",
     ];
     for service in ["hash", "console"] {
         allowed.insert(service, any_shared.clone());
     }
-    for (service, specification) in [("attest", "attestation"), ("sumdb", "tlog"), ("edge", "tlog"), ("promote", "tlog")] {
+    for (service, specification) in
+        [("attest", "attestation"), ("sumdb", "tlog"), ("edge", "tlog"), ("promote", "tlog")]
+    {
         allowed.insert(service, any_shared.iter().copied().chain([specification]).collect());
     }
     allowed

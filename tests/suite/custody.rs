@@ -1,5 +1,6 @@
 //! The chain of custody: every decision is signed, stock tools verify it, and nobody who owns the database gets a byte served.
 
+mod exported;
 mod fetching;
 mod following;
 mod judges;

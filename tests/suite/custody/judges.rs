@@ -120,7 +120,10 @@ fn a_chain_without_one_of_its_parts_is_rejected() {
     for link in &links {
         let step = link.split('.').next().expect("a step");
         let said = refuses(&export, link, |_| None);
-        assert!(said.contains(&format!("Step '{step}' requires '1' link metadata file(s), found '0'")), "{said}");
+        assert!(
+            said.contains(&format!("Step '{step}' requires '1' link metadata file(s), found '0'")),
+            "{said}"
+        );
     }
     refuses(&export, "root.layout", |_| None);
     export.chain().expect("all is as it was");
@@ -170,7 +173,10 @@ fn a_chain_in_which_a_check_did_not_approve_is_rejected() {
         let mut chain = Chain::honest();
         chain.answer(CheckKind::Attest, outcome);
         let said = Export::new(&chain).chain().expect_err("not approved");
-        assert!(said.contains("'DISALLOW *' matched the following artifacts: ['left-pad-1.0.0.tgz']"), "{said}");
+        assert!(
+            said.contains("'DISALLOW *' matched the following artifacts: ['left-pad-1.0.0.tgz']"),
+            "{said}"
+        );
     }
     let mut chain = Chain::tolerating();
     chain.answer(CheckKind::Attest, Outcome::fail(Reason::Undeclared));

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use touchstone_domain::Sha256;
 use touchstone_testkit::{MirrorProcesses, Package, Registry, Role, eventually, npm_package, wheel};
 
 use super::{http, said};
@@ -131,7 +132,7 @@ async fn a_story_names_bytes_claims_checks_incidents_and_the_policy() {
             .to_owned(),
         "\n              required, absence tolerated\n              on metadata_entry sha256:".to_owned(),
         "  promoted    number 1 under policy 1, ".to_owned(),
-        "  policy      number 1, epoch 0\n".to_owned(),
+        format!("  policy      number 1, sha256:{}; epoch 0 of the gate\n", Sha256::of("")),
     ] {
         assert!(story.contains(&expected), "{expected}: {story}");
     }

@@ -6,12 +6,13 @@ use jiff::{SignedDuration, Timestamp};
 use serde_json::value::RawValue;
 use touchstone_chain::{Records, key_file_name};
 use touchstone_custody::{
-    Case, FETCH_STEP, FetchStatement, KeyKind, LAYOUT_LIFE, Layout, LocalSigner, ServeRecord, Signer as _, Signing,
-    StoredVerdict, VerdictStatement, judge, link_file_name,
+    Case, FETCH_STEP, FetchStatement, KeyKind, LAYOUT_LIFE, Layout, LocalSigner, ServeRecord, Signer as _,
+    Signing, StoredVerdict, VerdictStatement, judge, link_file_name,
 };
 use touchstone_domain::{
-    ArtifactDbId, ArtifactId, CheckKind, CheckSet, ChunkList, Ecosystem, EnvelopeRef, FileName, Gate, HoldSet,
-    KeyId, Outcome, OutcomeKind, PackageName, Policy, Reason, Requirement, Sha256, Sha512, SignedBy, Verdict, Version,
+    ArtifactDbId, ArtifactId, CheckKind, CheckSet, ChunkList, Ecosystem, EnvelopeRef, FileName, Gate,
+    HoldSet, KeyId, Outcome, OutcomeKind, PackageName, Policy, Reason, Requirement, Sha256, Sha512, SignedBy,
+    Verdict, Version,
 };
 use touchstone_runtime::{Clock as _, SystemClock};
 use touchstone_testkit::custody::{ENVIRONMENT, TestKeys};
@@ -58,7 +59,10 @@ impl Chain {
         let requirement = Requirement::new(required, required).expect("checks");
         let requirement = requirement.tolerating(tolerated).expect("a check that approves");
         let fetch = fetch_statement().sign(&signer(KeyKind::Fetch).signer).expect("signed");
-        let said = [verdict(CheckKind::Hash, Outcome::pass(Reason::Trivial)), verdict(CheckKind::Attest, attest.clone())];
+        let said = [
+            verdict(CheckKind::Hash, Outcome::pass(Reason::Trivial)),
+            verdict(CheckKind::Attest, attest.clone()),
+        ];
         let checks: BTreeMap<_, _> = said.iter().map(|said| (said.verdict.check, signed(said))).collect();
         let record = promote(requirement, &fetch, &said, &checks);
         Self { requirement, fetch, checks, record, layout_at: SystemClock.now() }
@@ -90,7 +94,8 @@ impl Chain {
 
     /// As it is handed out.
     pub(super) fn records(&self) -> Records {
-        let signing = Signing { environment: ENVIRONMENT.into(), signer: Arc::new(signer(KeyKind::Promote).signer) };
+        let signing =
+            Signing { environment: ENVIRONMENT.into(), signer: Arc::new(signer(KeyKind::Promote).signer) };
         let ring = TestKeys::new(0).ring().borrow().clone();
         let layout = Layout::sign(self.requirement, &ring, &signing, self.layout_at).expect("signed");
         let fetch_key = signer(KeyKind::Fetch).signer.key_id();
@@ -212,8 +217,9 @@ fn fetch_statement() -> FetchStatement {
 }
 
 fn verdict(check: CheckKind, outcome: Outcome) -> VerdictStatement {
-    let FetchStatement { environment, id, sha256, sha512, size, chunk_root, upstream_url, first_seen, .. } =
-        fetch_statement();
+    let FetchStatement {
+        environment, id, sha256, sha512, size, chunk_root, upstream_url, first_seen, ..
+    } = fetch_statement();
     let verdict = Verdict {
         artifact: ArtifactDbId(1),
         sha256,
