@@ -159,6 +159,7 @@ impl Plan {
         let news = judged.deltas.into_iter().filter(|delta| course::adds(&case.gate, delta));
         match course {
             Course::Promote(approval) => {
+                counted.missing.insert(artifact, CheckSet::EMPTY);
                 self.deltas.extend(news);
                 self.approvals.push(*approval);
             }

@@ -59,23 +59,26 @@ fn ripe(case: &Case, judged: &Judged, policy_epoch: i32, now: jiff::Timestamp) -
         return Ripe::Released;
     }
     match &judged.approval {
-        Ok(_) => Ripe::Released,
         Err(Withheld::Age(until)) if until.duration_since(now) < PUT_OFF => Ripe::Soon,
-        // here and below: the store puts it off
-        Err(Withheld::Age(_)) => Ripe::Released,
-        // a failure that has not been counted yet
+        // a failure that is about to be counted
         Err(Withheld::Rejected { .. }) => Ripe::Soon,
+        Err(Withheld::Checks { missing }) => Ripe::Reopened(Why::Unbacked { checks: *missing }),
         Err(Withheld::Policy { missing }) if policy_epoch > case.policy_epoch => {
             Ripe::Reopened(Why::Policy { missing: *missing })
         }
         Err(Withheld::Policy { missing }) if policy_epoch == case.policy_epoch => {
             Ripe::Reopened(Why::Lowered { missing: *missing })
         }
-        Err(Withheld::Checks { missing }) => Ripe::Reopened(Why::Unbacked { checks: *missing }),
         Err(Withheld::Fetch(_)) if policy_epoch >= case.policy_epoch => Ripe::Reopened(Why::Fetch),
-        Err(Withheld::Policy { .. } | Withheld::Fetch(_) | Withheld::Held(_) | Withheld::NotAdmitted) => {
-            Ripe::Released
-        }
+        // what is not approved is put off by the store
+        Ok(_)
+        | Err(
+            Withheld::Age(_)
+            | Withheld::Policy { .. }
+            | Withheld::Fetch(_)
+            | Withheld::Held(_)
+            | Withheld::NotAdmitted,
+        ) => Ripe::Released,
     }
 }
 

@@ -44,7 +44,6 @@ async fn pack_of(promote: &Promote, approvals: Vec<Approval>) -> Result<Vec<NewP
     let (approvals, serials, envelopes) = signing.await.map_err(|_stopped| CountError::Stopped)??;
     metrics::histogram!("touchstone_sign_seconds", "kind" => "promote").record(began.elapsed());
     let places = promote.records.put(&envelopes).await?;
-    let signed = approvals.iter().zip(serials).zip(places);
     let promotion = |((approval, serial), envelope): ((&Approval, i64), _)| NewPromotion {
         artifact: approval.gate().artifact,
         epoch: approval.gate().epoch,
@@ -54,5 +53,5 @@ async fn pack_of(promote: &Promote, approvals: Vec<Approval>) -> Result<Vec<NewP
         promoted_at,
         signed: SignedBy { key, envelope },
     };
-    Ok(signed.map(promotion).collect())
+    Ok(approvals.iter().zip(serials).zip(places).map(promotion).collect())
 }

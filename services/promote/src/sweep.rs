@@ -46,7 +46,7 @@ pub(crate) async fn run(promote: &Promote) {
     }
 }
 
-async fn once(promote: &Promote, sweeps: u32) -> Result<(), CountError> {
+pub(crate) async fn once(promote: &Promote, sweeps: u32) -> Result<(), CountError> {
     if promote.is_halted() {
         return Ok(());
     }

@@ -2,6 +2,7 @@
 
 mod heal;
 mod keys;
+mod layouts;
 mod world;
 
 use std::time::Duration;

@@ -108,15 +108,15 @@ fn a_doorbell_judges_what_may_be_decided_and_the_sweeper_judges_whatever_there_i
 #[test]
 fn what_asking_again_would_not_help_waits_and_what_asks_for_more_begins_anew() {
     let case = case(&[(CheckKind::Hash, OutcomeKind::Pass), (CheckKind::Attest, OutcomeKind::Pass)]);
-    let of = |approval, policy_epoch| super::of(&case, &judged(&case, approval), policy_epoch);
+    let course = |approval, policy_epoch| of(&case, &judged(&case, approval), policy_epoch);
     let fetch = Withheld::Fetch(NotSigned::Unsigned);
-    assert_eq!(of(fetch.clone(), POLICY_EPOCH), Course::Wait(fetch));
-    assert_eq!(of(Withheld::NotAdmitted, POLICY_EPOCH), Course::Wait(Withheld::NotAdmitted));
+    assert_eq!(course(fetch.clone(), POLICY_EPOCH), Course::Wait(fetch));
+    assert_eq!(course(Withheld::NotAdmitted, POLICY_EPOCH), Course::Wait(Withheld::NotAdmitted));
     let missing = CheckSet::of(CheckKind::Sumdb);
     let more = Withheld::Policy { missing };
-    assert_eq!(of(more.clone(), POLICY_EPOCH - 1), Course::Wait(more.clone()));
-    assert_eq!(of(more.clone(), POLICY_EPOCH), Course::Reopen(Why::Lowered { missing }));
-    assert_eq!(of(more, POLICY_EPOCH + 1), Course::Reopen(Why::Policy { missing }));
+    assert_eq!(course(more.clone(), POLICY_EPOCH - 1), Course::Wait(more.clone()));
+    assert_eq!(course(more.clone(), POLICY_EPOCH), Course::Reopen(Why::Lowered { missing }));
+    assert_eq!(course(more, POLICY_EPOCH + 1), Course::Reopen(Why::Policy { missing }));
     let later = "2026-11-24T00:00:00Z".parse().expect("a time");
     for counted in [
         Withheld::Age(later),
@@ -124,25 +124,25 @@ fn what_asking_again_would_not_help_waits_and_what_asks_for_more_begins_anew() {
         Withheld::Rejected { denied: HASH },
         Withheld::Held(HoldSet::of(HoldReason::Recalled)),
     ] {
-        assert_eq!(of(counted, POLICY_EPOCH), Course::Count);
+        assert_eq!(course(counted, POLICY_EPOCH), Course::Count);
     }
 }
 
 #[test]
 fn approvals_that_no_signature_backs_begin_anew_unless_the_gate_is_decided() {
-    let of = |ok: CheckSet, unbacked: CheckSet, approval: Withheld| {
+    let course = |ok: CheckSet, unbacked: CheckSet, approval: Withheld| {
         let mut case = case(&[]);
         case.gate.ok = ok;
         let judged = Judged { unbacked, ..judged(&case, approval) };
-        super::of(&case, &judged, POLICY_EPOCH)
+        of(&case, &judged, POLICY_EPOCH)
     };
     let checks = Withheld::Checks { missing: HASH };
-    assert_eq!(of(HASH, HASH, checks.clone()), Course::Reopen(Why::Unbacked { checks: HASH }));
+    assert_eq!(course(HASH, HASH, checks.clone()), Course::Reopen(Why::Unbacked { checks: HASH }));
     let peer = CheckSet::of(CheckKind::Peer);
-    assert_eq!(of(peer, peer, checks.clone()), Course::Count, "nothing rests on it");
-    assert_eq!(of(HASH, HASH, Withheld::Rejected { denied: ATTEST }), Course::Count);
+    assert_eq!(course(peer, peer, checks.clone()), Course::Count, "nothing rests on it");
+    assert_eq!(course(HASH, HASH, Withheld::Rejected { denied: ATTEST }), Course::Count);
     assert_eq!(
-        of(HASH.union(ATTEST), HASH, checks),
+        course(HASH.union(ATTEST), HASH, checks),
         Course::Count,
         "the sweeper looks at gates that say servable"
     );

@@ -1,10 +1,13 @@
 //! What is lost, or was made up, heals: by asking again, or in a new epoch.
 
+use tokio::sync::watch;
+use touchstone_bus::{ArtifactEvent, Bus, BusOptions};
 use touchstone_custody::KeyKind;
-use touchstone_domain::{ArtifactState, CheckKind, CheckSet, OutcomeKind};
+use touchstone_domain::{ArtifactState, CheckKind, CheckSet, Ecosystem, OutcomeKind};
+use touchstone_testkit::Servers;
 
 use super::world::{ATTEST, HASH, World};
-use crate::release;
+use crate::{release, sweep};
 
 #[tokio::test]
 async fn a_verdict_whose_envelope_is_lost_is_asked_for_again() {
@@ -98,4 +101,40 @@ async fn what_waits_for_its_age_without_a_fetch_that_counts_becomes_pending_when
     assert!(world.state(artifact).await.is_pending());
     assert_eq!(world.facts(artifact).await.epoch, 1);
     assert_eq!(world.promote.store.aged(10).await.expect("read"), []);
+}
+
+#[tokio::test]
+async fn the_sweeper_asks_again_for_what_no_signature_answers_and_for_nothing_else() {
+    let servers = Servers::start().await;
+    let options = BusOptions { url: servers.nats.url(), name: "promote".into() };
+    let bus = Bus::connect(options).await.expect("connected");
+    bus.provision(&[CheckKind::Hash, CheckKind::Attest]).await.expect("provisioned");
+    let mut world = World::new().await;
+    let (_sender, connected) = watch::channel(Some(bus.clone()));
+    world.promote.bus = connected;
+
+    let (complete, lost, partial) =
+        (world.fetched("1.0.0").await, world.fetched("1.0.1").await, world.fetched("1.0.2").await);
+    world.passed(complete).await;
+    world.answer(lost, CheckKind::Attest, OutcomeKind::Pass).await;
+    world.answer(lost, CheckKind::Hash, OutcomeKind::Pass).await;
+    world.lose(world.pack(CheckKind::Hash).await);
+    world.answer(partial, CheckKind::Attest, OutcomeKind::Pass).await;
+    world.superuser("UPDATE gate SET dispatch_due = now()").await;
+    sweep::once(&world.promote, 1).await.expect("swept");
+    assert_eq!(world.state(complete).await, ArtifactState::Servable);
+
+    let mut hash = bus.consume(CheckKind::Hash, 8).await.expect("a consumer");
+    let mut asked = vec![];
+    while asked.len() < 2 {
+        asked.extend(hash.next_batch(8).await.iter().map(|delivery| delivery.event.artifact));
+    }
+    assert_eq!(asked, [lost, partial]);
+    assert_eq!(world.facts(lost).await.answered, ATTEST, "the worker does not skip it");
+    // were there another message for the attest check, it would come first
+    let end = ArtifactEvent::new(complete, Ecosystem::Npm, 7, 0);
+    bus.publish_recheck(CheckKind::Attest, &[end]).await.expect("published");
+    let mut attest = bus.consume(CheckKind::Attest, 8).await.expect("a consumer");
+    let first: Vec<_> = attest.next_batch(8).await.iter().map(|delivery| delivery.event.epoch).collect();
+    assert_eq!(first, [7]);
 }

@@ -1,12 +1,13 @@
 //! Keys that are revoked, removed, or of another kind.
 
 use std::sync::Arc;
+use tokio_util::task::TaskTracker;
 use touchstone_custody::{KeyKind, LocalSigner, Signing};
 use touchstone_domain::{ArtifactState, CheckKind, OutcomeKind};
 use touchstone_testkit::custody::{ENVIRONMENT, signer};
 
 use super::world::World;
-use crate::keys;
+use crate::{PromoteParts, keys};
 
 async fn follow(world: &World) {
     let ring = Arc::clone(&world.promote.ring.borrow());
@@ -86,4 +87,26 @@ async fn what_becomes_of_a_key_is_on_record_once() {
     follow(&world).await;
     follow(&world).await;
     assert_eq!(events().await, ["added", "window", "revoked"]);
+}
+
+#[tokio::test]
+async fn promote_does_not_start_with_a_key_of_another_kind() {
+    let world = World::new().await;
+    let parts = |kind| PromoteParts {
+        config: world.promote.config.clone(),
+        store: world.promote.store.clone(),
+        bus: world.promote.bus.clone(),
+        blobs: world.blobs.clone(),
+        signing: world.keys.signing(kind),
+        ring: world.keys.ring(),
+        policy: Arc::clone(&world.promote.policy),
+        clock: world.clock.clone(),
+        log: None,
+        tracker: TaskTracker::new(),
+        stop: world.promote.stop.clone(),
+    };
+    world.promote.stop.cancel();
+    crate::run(parts(KeyKind::Promote)).await.expect("it ran");
+    let error = crate::run(parts(KeyKind::Hash)).await.expect_err("it signs verdicts");
+    assert_eq!(error.to_string(), "promote was given a key for hash, and needs one for promote");
 }

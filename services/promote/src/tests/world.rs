@@ -35,6 +35,7 @@ pub(super) struct World {
     pub(super) promote: Promote,
     pub(super) keys: TestKeys,
     pub(super) clock: Arc<ManualClock>,
+    pub(super) blobs: BlobStore,
     pub(super) halt: watch::Sender<Option<String>>,
     /// Which of a kind's keys sign: the number of the installation.
     pub(super) signs: u8,
@@ -66,7 +67,7 @@ impl World {
             config: PromoteConfig { sweep_period: Duration::from_millis(20), ..PromoteConfig::default() },
             store,
             bus: watch::channel(None).1,
-            records: RecordStore::new(blobs),
+            records: RecordStore::new(blobs.clone()),
             signing: keys.signing(KeyKind::Promote),
             ring: keys.ring(),
             policy,
@@ -75,7 +76,7 @@ impl World {
             halt: halted,
             stop: CancellationToken::new(),
         };
-        Self { promote, keys, clock, halt, signs: 1, superuser, directory }
+        Self { promote, keys, clock, blobs, halt, signs: 1, superuser, directory }
     }
 
     /// Promote is given another policy, which is registered after the one before.
