@@ -66,6 +66,7 @@ pub struct TestMirrorBuilder {
     keys: TestKeys,
     log_dir: Option<PathBuf>,
     witness_dirs: Vec<PathBuf>,
+    witness_urls: Vec<Url>,
 }
 
 /// What the processes of one installation share.
@@ -127,6 +128,7 @@ impl TestMirror {
             keys: TestKeys::new(0),
             log_dir: None,
             witness_dirs: vec![],
+            witness_urls: vec![],
         }
     }
 
@@ -329,6 +331,13 @@ impl TestMirrorBuilder {
         self
     }
 
+    /// Sends the transparency log's checkpoints to one more witness.
+    #[must_use]
+    pub fn witness_url(mut self, url: Url) -> Self {
+        self.witness_urls.push(url);
+        self
+    }
+
     /// Starts everything.
     pub async fn start(self) -> TestMirror {
         let directory = tempfile::Builder::new().prefix("ts").tempdir_in("/tmp").expect("a directory");
@@ -361,7 +370,7 @@ impl TestMirrorBuilder {
                 dir: log_dir.clone(),
                 signer: self.keys.log_key(),
                 witness_dirs: self.witness_dirs.clone(),
-                witness_urls: vec![],
+                witness_urls: self.witness_urls.clone(),
                 period: Duration::from_millis(200),
             };
             let parts = PromoteParts {
