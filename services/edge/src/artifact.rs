@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use touchstone_blobs::ReadError;
 use touchstone_bus::ArtifactEvent;
 use touchstone_custody::PromotedArtifact;
-use touchstone_domain::{ArtifactId, CheckKind, Ecosystem, Refusal, Sha256};
+use touchstone_domain::{Admission, ArtifactId, CheckKind, Ecosystem, Refusal, Sha256};
 use touchstone_ecosystems::ArtifactRequest;
 use touchstone_store::{ArtifactStatus, IncidentKind, NewIncident, SumdbStop};
 
@@ -39,17 +39,11 @@ pub(crate) async fn respond(
 ) -> Result<Response<Body>, Refusal> {
     let id = &request.id;
     let deadline = Instant::now() + edge.hold(id.ecosystem);
-    let admission = edge.policy.admit_version(id.ecosystem, &id.package, &id.version);
-    if let Some(refusal) = words::admission(id.ecosystem, &id.to_string(), &admission) {
-        return Err(refusal);
-    }
+    admitted(id, &edge.policy.admit_version(id.ecosystem, &id.package, &id.version))?;
     for _ in 0..=HEALS_PER_REQUEST {
         let artifact = obtain(edge, request, deadline).await?;
         let sha256 = artifact.record().sha256();
-        let admission = edge.policy.admit(id, sha256);
-        if let Some(refusal) = words::admission(id.ecosystem, &id.to_string(), &admission) {
-            return Err(refusal);
-        }
+        admitted(id, &edge.policy.admit(id, sha256))?;
         match serve::response(edge, artifact, method, headers).await {
             Ok(response) => return Ok(response),
             Err(error @ (ReadError::Missing { .. } | ReadError::Damaged { .. })) => {
@@ -62,6 +56,11 @@ pub(crate) async fn respond(
         }
     }
     Err(words::unavailable("the stored copy is damaged again and again"))
+}
+
+/// Refuses what the policy does.
+fn admitted(id: &ArtifactId, admission: &Admission) -> Result<(), Refusal> {
+    words::admission(id.ecosystem, &id.to_string(), admission).map_or(Ok(()), Err)
 }
 
 /// The artifact once it may be served. Fetches it if nobody has, and waits for the decision until the deadline.
@@ -97,6 +96,8 @@ async fn obtain(
             fetch(edge, request, ingest::Mode::First, deadline).await?;
             continue;
         };
+        // Promote approves nothing that its policy does not admit either: there would be no decision to wait for.
+        admitted(id, &edge.policy.admit(id, status.gate.sha256))?;
         if status.state().is_servable() {
             // Promoted between the two queries, or by a row that nobody signed.
             looks += 1;
