@@ -69,6 +69,17 @@ async fn a_policy_has_one_number() {
     assert_eq!(db.store.policy_document(999).await.unwrap(), None);
 }
 
+/// A row in each table of what is signed and logged.
+async fn sign_history(db: &TestDb) {
+    db.store.record_refusals(&[(1, "signature".into(), "r".into())]).await.unwrap();
+    db.execute("INSERT INTO log_leaf (index, source, source_id, entry) VALUES (0, 'gate_log', 1, 'e');
+        INSERT INTO log_seal (size, root, note) VALUES (1, sha256(''), 'n');
+        INSERT INTO layout (required, tolerated, ring, key, envelope, pack, pack_offset, pack_size, expires_at)
+        SELECT 1, 0, key, key, envelope, pack, pack_offset, pack_size, now() FROM fetched")
+        .await
+        .unwrap();
+}
+
 #[tokio::test]
 async fn history_cannot_be_changed_whatever_the_session_says() {
     let db = TestDb::new().await;
@@ -93,13 +104,7 @@ async fn history_cannot_be_changed_whatever_the_session_says() {
     db.execute("INSERT INTO attempt (artifact_id, epoch, check_kind, delivery, class, detail, service) VALUES (1, 0, 'hash', 1, 'retry', '', 'hash')")
         .await
         .unwrap();
-    db.store.record_refusals(&[(1, "signature".into(), "r".into())]).await.unwrap();
-    db.execute("INSERT INTO log_leaf (index, source, source_id, entry) VALUES (0, 'gate_log', 1, 'e');
-        INSERT INTO log_seal (size, root, note) VALUES (1, sha256(''), 'n');
-        INSERT INTO layout (required, tolerated, ring, key, envelope, pack, pack_offset, pack_size, expires_at)
-        SELECT 1, 0, key, key, envelope, pack, pack_offset, pack_size, now() FROM fetched")
-        .await
-        .unwrap();
+    sign_history(&db).await;
     let head = || SumdbHead { size: 1, root: a.new.sha256, note: b"note".to_vec() };
     let fork = NewSumdbStop {
         kind: SumdbStopKind::Fork,
