@@ -69,6 +69,30 @@ async fn a_policy_has_one_number() {
     assert_eq!(db.store.policy_document(999).await.unwrap(), None);
 }
 
+/// The tables of history, and a column of each.
+const HISTORY: [(&str, &str); 20] = [
+    ("policy", "document"),
+    ("artifact", "file"),
+    ("claim", "value"),
+    ("evidence", "url"),
+    ("verdict", "service"),
+    ("promotion", "epoch"),
+    ("gate_log", "state"),
+    ("attempt", "detail"),
+    ("sighting", "version"),
+    ("recall", "reason"),
+    ("identity", "version"),
+    ("trust_material", "origin"),
+    ("sumdb_stop", "detail"),
+    ("sumdb_resume", "reason"),
+    ("fetched", "at"),
+    ("verdict_refusal", "reason"),
+    ("log_event", "event"),
+    ("log_leaf", "entry"),
+    ("log_seal", "note"),
+    ("layout", "ring"),
+];
+
 /// A row in each table of what is signed and logged.
 async fn sign_history(db: &TestDb) {
     db.store.record_refusals(&[(1, "signature".into(), "r".into())]).await.unwrap();
@@ -116,30 +140,8 @@ async fn history_cannot_be_changed_whatever_the_session_says() {
         assert!(db.store.stop_sumdb("sum.example+1", &fork).await.unwrap());
         assert!(db.store.resume_sumdb("sum.example+1", &[SumdbStopKind::Fork], "r", false).await.unwrap());
     }
-    let keys = [
-        ("policy", "document"),
-        ("artifact", "file"),
-        ("claim", "value"),
-        ("evidence", "url"),
-        ("verdict", "service"),
-        ("promotion", "epoch"),
-        ("gate_log", "state"),
-        ("attempt", "detail"),
-        ("sighting", "version"),
-        ("recall", "reason"),
-        ("identity", "version"),
-        ("trust_material", "origin"),
-        ("sumdb_stop", "detail"),
-        ("sumdb_resume", "reason"),
-        ("fetched", "at"),
-        ("verdict_refusal", "reason"),
-        ("log_event", "event"),
-        ("log_leaf", "entry"),
-        ("log_seal", "note"),
-        ("layout", "ring"),
-    ];
     let mut statements = vec!["DELETE FROM gate".to_owned(), "TRUNCATE gate".to_owned()];
-    for (table, column) in keys {
+    for (table, column) in HISTORY {
         statements.push(format!("UPDATE {table} SET {column} = {column}"));
         statements.push(format!("DELETE FROM {table}"));
         statements.push(format!("TRUNCATE {table} CASCADE"));
