@@ -4,5 +4,6 @@ mod exported;
 mod fetching;
 mod following;
 mod judges;
+mod log;
 mod serving;
 mod world;

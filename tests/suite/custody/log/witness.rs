@@ -1,0 +1,200 @@
+//! Witnesses: directories that somebody meddled with, and servers that are asked.
+
+use std::{
+    fs,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::{TcpListener, TcpStream},
+    task::JoinSet,
+};
+use touchstone_domain::Sha256;
+use touchstone_testkit::{Registry, TestMirror, eventually, npm_package};
+use touchstone_tlog::{TreeHead, proof::verify_consistency};
+use url::Url;
+
+use super::{copy, entries, incident, promoted, served, stop};
+use crate::custody::world::{path, published, sealed};
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_witness_that_went_back_is_brought_forward_and_one_that_lies_stops_nothing() {
+    let registry = Registry::start().await;
+    let [first, second, third] = ["first", "second", "third"].map(|name| npm_package(name, "1.0.0", &[], 10));
+    for package in [&first, &second, &third] {
+        registry.publish(package.clone());
+    }
+    let places = tempfile::tempdir().expect("a directory");
+    let (witness, old) = (places.path().join("witness"), places.path().join("old"));
+    let mirror = TestMirror::builder().registry(&registry).witness_dir(witness.clone()).start().await;
+    served(&mirror, &first).await;
+    sealed(&mirror).await;
+    eventually("the witness has it", || async {
+        let note = fs::read(witness.join("checkpoint")).ok()?;
+        (note == fs::read(mirror.log_dir.join("checkpoint")).ok()?).then_some(())
+    })
+    .await;
+    stop(&mirror).await;
+    copy(&witness, &old);
+    let start =
+        || TestMirror::builder().beside(&mirror).registry(&registry).witness_dir(witness.clone()).start();
+    let more = start().await;
+    served(&more, &second).await;
+    sealed(&more).await;
+    stop(&more).await;
+
+    fs::remove_dir_all(&witness).expect("removed");
+    copy(&old, &witness);
+    let back = start().await;
+    eventually("the witness is as far as the log", || async {
+        let note = fs::read(witness.join("checkpoint")).expect("a checkpoint");
+        (note == fs::read(back.log_dir.join("checkpoint")).expect("a checkpoint")).then_some(())
+    })
+    .await;
+    assert_eq!(promoted(&entries(&back, &witness)).len(), 2);
+    let quiet = |kinds: Vec<String>| {
+        !kinds.iter().any(|kind| kind.starts_with("log") || kind.starts_with("database"))
+    };
+    assert!(quiet(back.incidents().await));
+    stop(&back).await;
+
+    fs::write(witness.join("checkpoint"), "touchstone/test\n9999\nAAAA\n").expect("written");
+    let lied = start().await;
+    served(&lied, &third).await;
+    incident(&lied, "log_rollback", "the checkpoint in ").await;
+    assert_eq!(
+        fs::read_to_string(witness.join("checkpoint")).expect("kept"),
+        "touchstone/test\n9999\nAAAA\n"
+    );
+}
+
+/// A witness that speaks C2SP tlog-witness: it verifies consistency, and signs whatever is.
+#[derive(Clone)]
+struct Witness {
+    seen: Arc<Mutex<TreeHead>>,
+    url: Url,
+    _tasks: Arc<JoinSet<()>>,
+}
+
+impl Witness {
+    async fn start() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let url = format!("http://{}/w/", listener.local_addr().expect("bound")).parse().expect("an address");
+        let seen = Arc::new(Mutex::new(TreeHead { size: 0, root: touchstone_tlog::empty_root() }));
+        let mut tasks = JoinSet::new();
+        let shared = Arc::clone(&seen);
+        tasks.spawn(async move {
+            while let Ok((stream, _)) = listener.accept().await {
+                let _closed = answer(stream, &shared).await;
+            }
+        });
+        Self { seen, url, _tasks: Arc::new(tasks) }
+    }
+
+    fn size(&self) -> u64 {
+        self.seen.lock().expect("not poisoned").size
+    }
+}
+
+async fn answer(mut stream: TcpStream, seen: &Mutex<TreeHead>) -> std::io::Result<()> {
+    let mut request = vec![];
+    let body = loop {
+        let mut part = [0; 4096];
+        let n = stream.read(&mut part).await?;
+        request.extend(&part[..n]);
+        let text = String::from_utf8_lossy(&request).into_owned();
+        let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        let length = head.to_ascii_lowercase().lines().find_map(|line| {
+            line.strip_prefix("content-length: ").and_then(|length| length.parse::<usize>().ok())
+        });
+        if length.is_some_and(|length| body.len() >= length) || n == 0 {
+            assert!(head.starts_with("POST /w/add-checkpoint HTTP/1.1"), "{head}");
+            break body.to_owned();
+        }
+    };
+    let (status, said) = judge(&body, &mut seen.lock().expect("not poisoned"));
+    let answer =
+        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{said}", said.len());
+    stream.write_all(answer.as_bytes()).await
+}
+
+fn judge(body: &str, seen: &mut TreeHead) -> (&'static str, String) {
+    let (asked, note) = body.split_once("\n\n").expect("a proof and a checkpoint");
+    let mut lines = asked.lines();
+    let old: u64 = lines.next().and_then(|line| line.strip_prefix("old ")?.parse().ok()).expect("old");
+    if old != seen.size {
+        return ("409 Conflict", format!("{}\n", seen.size));
+    }
+    let hash = |line: &str| Sha256::from_slice(&STANDARD.decode(line).expect("base64")).expect("a hash");
+    let proof: Vec<Sha256> = lines.map(hash).collect();
+    let mut note = note.lines().skip(1);
+    let size = note.next().and_then(|line| line.parse().ok()).expect("a size");
+    let head = TreeHead { size, root: hash(note.next().expect("a root")) };
+    if verify_consistency(&head, seen, &proof).is_err() {
+        return ("422 Unprocessable Entity", String::new());
+    }
+    *seen = head;
+    ("200 OK", "\u{2014} witness.example AAAAAAAA\n".to_owned())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_cosigns_each_checkpoint_and_stops_promotion_when_it_saw_more() {
+    let registry = Registry::start().await;
+    let packages: Vec<_> = (0..4).map(|n| npm_package(&format!("package-{n}"), "1.0.0", &[], 10)).collect();
+    for package in &packages {
+        registry.publish(package.clone());
+    }
+    let witness = Witness::start().await;
+    let mirror = TestMirror::builder().registry(&registry).witness_url(witness.url.clone()).start().await;
+    for package in &packages[..3] {
+        served(&mirror, package).await;
+        sealed(&mirror).await;
+    }
+    let kept =
+        mirror.log_dir.join("witness").join(format!("127.0.0.1-{}", witness.url.port().expect("a port")));
+    eventually("the witness signed all", || async {
+        let cosigned = fs::read_to_string(&kept).ok()?;
+        let size = published(&mirror);
+        (witness.size() == size
+            && cosigned.starts_with(&format!("touchstone/test\n{size}\n"))
+            && cosigned.ends_with("\u{2014} witness.example AAAAAAAA\n"))
+        .then_some(())
+    })
+    .await;
+    stop(&mirror).await;
+    let size = published(&mirror);
+    assert!(mirror.incidents().await.is_empty());
+
+    // It saw more than there is, by a log that was lost with the database.
+    witness.seen.lock().expect("not poisoned").size = size + 5;
+    let start = || {
+        let builder = TestMirror::builder().beside(&mirror).registry(&registry);
+        builder.hold(Duration::from_millis(500)).witness_url(witness.url.clone()).start()
+    };
+    let again = start().await;
+    incident(&again, "database_rollback", &format!("saw {}", size + 5)).await;
+    assert_ne!(again.get(&path(&packages[3])).await.status(), 200);
+    stop(&again).await;
+
+    // It saw another log of the same size.
+    *witness.seen.lock().expect("not poisoned") = TreeHead { size, root: Sha256::of("another") };
+    let forked = start().await;
+    incident(&forked, "log_rollback", "saw another transparency log").await;
+    assert_ne!(forked.get(&path(&packages[3])).await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_does_not_answer_stops_nothing() {
+    let registry = Registry::start().await;
+    let package = npm_package("package", "1.0.0", &[], 10);
+    registry.publish(package.clone());
+    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url: Url = format!("http://{}/", closed.local_addr().expect("bound")).parse().expect("an address");
+    drop(closed);
+    let mirror = TestMirror::builder().registry(&registry).witness_url(url).start().await;
+    served(&mirror, &package).await;
+    sealed(&mirror).await;
+}
