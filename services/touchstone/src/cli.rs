@@ -53,8 +53,24 @@ enum Command {
     Promote,
     /// Answer operators: JSON API and metrics.
     Console,
-    /// Bring the database's schema up to date.
-    Migrate,
+    /// Bring the database's schema up to date, as its owner, and make a login for each role.
+    Migrate {
+        /// Also give roles their passwords: a TOML file with lines like: edge = "password". The database gets SCRAM verifiers only.
+        #[arg(long, value_name = "FILE")]
+        role_passwords: Option<PathBuf>,
+    },
+    /// Make the part of a nats-server configuration that says who may log in, and do what.
+    NatsConfig {
+        /// Print it with the passwords in this TOML file, which has a line for each role like: edge = "password".
+        #[arg(long, value_name = "FILE", required_unless_present = "generate")]
+        passwords: Option<PathBuf>,
+        /// Write nats.conf with random passwords, and ROLE.url for each role, into a directory; what is there is kept.
+        #[arg(long, value_name = "DIR", conflicts_with = "passwords", requires = "server")]
+        generate: Option<PathBuf>,
+        /// The server's address, for ROLE.url: nats://host:4222.
+        #[arg(long, value_name = "URL", requires = "generate")]
+        server: Option<String>,
+    },
     /// Show the effective configuration and test every connection.
     Doctor,
     /// Tell an artifact's story: state, claims, checks, reasons, and what to do.
@@ -89,7 +105,7 @@ enum Command {
     Records {
         /// A package URL; the version may be left out where only one is on record.
         purl: String,
-        /// Where to write them; made if it is not there. Files that are there already are not overwritten, unless they are the same.
+        /// Where to write them; made if it is not there. Nothing there is overwritten but an earlier export of the same artifact.
         #[arg(long, short)]
         output: PathBuf,
         /// Also write the artifact itself, so that in-toto-verify compares it with what was fetched.
@@ -280,6 +296,14 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         Box::pin(commands::discover::run(cli.config.as_deref().unwrap_or(Path::new(CONFIG)), *write)).await?;
         return Ok(ExitCode::SUCCESS);
     }
+    if let Command::NatsConfig { passwords, generate, server } = &cli.command {
+        match (passwords, generate, server) {
+            (Some(file), _, _) => commands::nats_config::print(file)?,
+            (None, Some(directory), Some(server)) => commands::nats_config::generate(directory, server)?,
+            (None, _, _) => bail!("name --passwords, or --generate and --server"),
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
     let file = existing(cli.config.as_deref())?;
     let config = Config::load(file, environment)?;
     match cli.command {
@@ -290,7 +314,9 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         Command::Sumdb => wiring::run_role(Role::Sumdb, config).await?,
         Command::Promote => wiring::run_role(Role::Promote, config).await?,
         Command::Console => wiring::run_role(Role::Console, config).await?,
-        Command::Migrate => commands::migrate::run(&config).await?,
+        Command::Migrate { role_passwords } => {
+            commands::migrate::run(&config, role_passwords.as_deref()).await?;
+        }
         Command::Doctor => return Box::pin(commands::doctor::run(&config, file)).await,
         Command::Why { purl, json } => return commands::why::run(&config, &purl, json).await,
         Command::Recall { target, reason } => return commands::recall::run(&config, &target, &reason).await,
@@ -310,7 +336,7 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         Command::Incidents { settle: Some(Incidents::Resolve { which }) } => {
             commands::incidents::resolve(&config, &which).await?;
         }
-        Command::Upstreams(Upstreams::Discover { .. }) => (),
+        Command::Upstreams(Upstreams::Discover { .. }) | Command::NatsConfig { .. } => (),
         Command::Trust(Trust::Show { json }) => return commands::trust::show(&config, json).await,
         Command::Trust(Trust::Import { directory }) => commands::trust::take(&config, &directory).await?,
         Command::Trust(Trust::Refresh) => commands::trust::renew(&config).await?,

@@ -3,6 +3,7 @@
 mod cli;
 mod commands;
 mod custody;
+mod logins;
 mod roles;
 mod standalone;
 mod wiring;

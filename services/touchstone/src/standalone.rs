@@ -3,6 +3,7 @@
 use anyhow::{Context as _, Result};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
+use touchstone_bus::Passwords;
 use touchstone_runtime::{
     Config, Environment, Secret, Shutdown,
     servers::{Nats, NatsOptions, Postgres, PostgresOptions, Search},
@@ -11,6 +12,7 @@ use touchstone_store::Store;
 
 use crate::{
     commands::{self, say},
+    logins::Logins,
     roles::Role,
     wiring::Wiring,
 };
@@ -21,15 +23,20 @@ pub(crate) async fn run(mut config: Config, environment: &Environment) -> Result
     // The servers are supervised until every role has left.
     let servers = Shutdown::new();
     let search = Search::new(environment);
-    let postgres = match config.database.url {
-        Some(_) => None,
-        None => Some(start_postgres(&mut config, &search, &servers).await?),
-    };
-    let nats = match config.nats.url {
-        Some(_) => None,
-        None => Some(start_nats(&mut config, &search, &servers).await?),
-    };
-    let result = roles(config, shutdown).await;
+    let mut logins = Logins::default();
+    let mut postgres = None;
+    if config.database.url.is_none() {
+        postgres = Some(start_postgres(&mut config, &search, &servers).await?);
+        logins.is_private_database = true;
+    }
+    let mut nats = None;
+    if config.nats.url.is_none() {
+        // New ones at each start: nobody else needs them.
+        let passwords = Passwords::generate();
+        nats = Some(start_nats(&mut config, &passwords, &search, &servers).await?);
+        logins.nats = Some(passwords);
+    }
+    let result = roles(config, logins, shutdown).await;
     servers.soft.cancel();
     if let Some(nats) = nats {
         nats.stop().await;
@@ -41,7 +48,7 @@ pub(crate) async fn run(mut config: Config, environment: &Environment) -> Result
 }
 
 /// Runs every role. Told to stop, the edge drains first, and the others stop when it has: they decide what still waits there.
-async fn roles(config: Config, shutdown: Shutdown) -> Result<()> {
+async fn roles(config: Config, logins: Logins, shutdown: Shutdown) -> Result<()> {
     let url = config.database.url.as_ref().context("a database address")?.reveal().to_owned();
     let report = Store::migrate(&url).await.context("cannot bring the schema up to date")?;
     if !report.applied.is_empty() {
@@ -53,7 +60,7 @@ async fn roles(config: Config, shutdown: Shutdown) -> Result<()> {
     say(&settings(&config));
     let others = Shutdown { soft: CancellationToken::new(), ..shutdown.clone() };
     let has_go = config.upstream.go.is_some();
-    let wiring = std::sync::Arc::new(Wiring::new(config, shutdown.soft.clone(), others)?);
+    let wiring = std::sync::Arc::new(Wiring::new(config, logins, shutdown.soft.clone(), others)?);
     let mut running = JoinSet::new();
     let roles = Role::ALL.into_iter().filter(|role| *role != Role::Sumdb || has_go);
     for role in roles {
@@ -86,10 +93,15 @@ async fn start_postgres(config: &mut Config, search: &Search, servers: &Shutdown
     Ok(postgres)
 }
 
-async fn start_nats(config: &mut Config, search: &Search, servers: &Shutdown) -> Result<Nats> {
+async fn start_nats(
+    config: &mut Config,
+    passwords: &Passwords,
+    search: &Search,
+    servers: &Shutdown,
+) -> Result<Nats> {
     let binary = search.nats_server()?;
     let data_dir = config.servers_dir().join("nats");
-    let nats = Nats::start(NatsOptions { data_dir, binary }).await?;
+    let nats = Nats::start_with_users(NatsOptions { data_dir, binary }, passwords.configuration()).await?;
     nats.supervise(servers);
     config.nats.url = Some(Secret::new(nats.url()));
     Ok(nats)

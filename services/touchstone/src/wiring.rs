@@ -13,7 +13,7 @@ use touchstone_blobs::BlobStore;
 use touchstone_bus::{Bus, BusOptions};
 use touchstone_console::{ConsoleConfig, ConsoleParts};
 use touchstone_custody::{KeyKind, KeyRing};
-use touchstone_domain::{CheckKind, Ecosystem, Policy};
+use touchstone_domain::{Ecosystem, Policy};
 use touchstone_ecosystems::adapter;
 use touchstone_edge::{EdgeConfig, EdgeParts, SumdbEdge};
 use touchstone_hash::{HashConfig, HashParts};
@@ -25,7 +25,7 @@ use touchstone_tlog::note::VerifierKey;
 use touchstone_upstream::{Limits, Secret, Upstream, UpstreamOptions};
 use url::Url;
 
-use crate::{custody, roles::Role};
+use crate::{custody, logins::Logins, roles::Role};
 
 /// How long to wait before asking a server that is away again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -38,7 +38,7 @@ pub(crate) struct Wiring {
     policy: Arc<Policy>,
     clock: Arc<dyn Clock>,
     metrics: Metrics,
-    bus: watch::Receiver<Option<Bus>>,
+    logins: Logins,
     /// The keys that count.
     ring: watch::Receiver<Arc<KeyRing>>,
     /// When the edge stops. In standalone that is before the others do: what waits at the edge needs their decisions.
@@ -55,25 +55,26 @@ pub(crate) async fn run_role(role: Role, config: Config) -> Result<()> {
         );
     }
     let shutdown = Shutdown::install(config.shutdown_grace)?;
-    let wiring = Wiring::new(config, shutdown.soft.clone(), shutdown)?;
+    let wiring = Wiring::new(config, Logins::default(), shutdown.soft.clone(), shutdown)?;
     wiring.run(role).await?;
     wiring.shutdown.drained().await;
     Ok(())
 }
 
 impl Wiring {
-    /// Reads the policy, and begins to connect to NATS.
-    pub(crate) fn new(config: Config, edge_stop: CancellationToken, shutdown: Shutdown) -> Result<Self> {
+    /// Reads the policy and the key ring.
+    pub(crate) fn new(
+        config: Config,
+        logins: Logins,
+        edge_stop: CancellationToken,
+        shutdown: Shutdown,
+    ) -> Result<Self> {
         let policy = Arc::new(policy(config.policy.file.as_deref())?);
         checksum_database(&config)?;
         let ring = custody::watch_ring(&config, &shutdown)?;
         let metrics = Metrics::install()?;
         metrics.keep_bounded(&shutdown);
-        let (sender, bus) = watch::channel(None);
-        let url = config.nats.url.as_ref().context("[nats] url is missing")?.reveal().to_owned();
-        let token = shutdown.soft.clone();
-        shutdown.tracker.spawn(async move { connect_bus(&url, &sender, &token).await });
-        Ok(Self { config, policy, clock: Arc::new(SystemClock), metrics, bus, ring, edge_stop, shutdown })
+        Ok(Self { config, policy, clock: Arc::new(SystemClock), metrics, logins, ring, edge_stop, shutdown })
     }
 
     /// Runs a role until it is told to stop; at the hard stage it is dropped where it stands.
@@ -116,7 +117,7 @@ impl Wiring {
             ring: self.ring.clone(),
             store,
             blobs: self.blobs().await?,
-            bus: self.bus.clone(),
+            bus: self.bus(Role::Edge)?,
             upstreams: upstreams(&self.config)?,
             policy: Arc::clone(&self.policy),
             clock: Arc::clone(&self.clock),
@@ -128,7 +129,7 @@ impl Wiring {
     }
 
     async fn hash(&self, store: Store) -> Result<()> {
-        let Some(bus) = self.connected().await else { return Ok(()) };
+        let Some(bus) = self.connected(Role::Hash).await? else { return Ok(()) };
         let parts = HashParts {
             config: HashConfig { concurrency: self.config.hash.concurrency, ..HashConfig::default() },
             store,
@@ -144,7 +145,7 @@ impl Wiring {
 
     async fn attest(&self, store: Store) -> Result<()> {
         let options = TrustOptions::load(&self.config)?;
-        let Some(bus) = self.connected().await else { return Ok(()) };
+        let Some(bus) = self.connected(Role::Attest).await? else { return Ok(()) };
         let trust = TrustParts {
             options,
             store: store.clone(),
@@ -172,7 +173,7 @@ impl Wiring {
             self.shutdown.soft.cancelled().await;
             return Ok(());
         };
-        let Some(bus) = self.connected().await else { return Ok(()) };
+        let Some(bus) = self.connected(Role::Sumdb).await? else { return Ok(()) };
         let sumdb = &self.config.sumdb;
         let config = SumdbConfig {
             concurrency: sumdb.concurrency,
@@ -197,11 +198,24 @@ impl Wiring {
         Ok(())
     }
 
-    /// NATS, once it is there; `None` when told to stop first.
-    async fn connected(&self) -> Option<Bus> {
-        let mut bus = self.bus.clone();
+    /// NATS, once it is there, as a role.
+    fn bus(&self, role: Role) -> Result<watch::Receiver<Option<Bus>>> {
+        let url = self.config.nats.url.as_ref().context("[nats] url is missing")?;
+        let options = BusOptions {
+            url: self.logins.nats(url.reveal(), role),
+            name: format!("touchstone-{}", role.as_str()),
+        };
+        let (sender, bus) = watch::channel(None);
+        let token = self.shutdown.soft.clone();
+        self.shutdown.tracker.spawn(async move { connect_bus(options, &sender, &token).await });
+        Ok(bus)
+    }
+
+    /// The same, waited for; `None` when told to stop first.
+    async fn connected(&self, role: Role) -> Result<Option<Bus>> {
+        let mut bus = self.bus(role)?;
         let connected = self.shutdown.soft.run_until_cancelled(bus.wait_for(Option::is_some)).await;
-        connected.and_then(Result::ok).and_then(|bus| bus.clone())
+        Ok(connected.and_then(Result::ok).and_then(|bus| bus.clone()))
     }
 
     async fn promote(&self, store: Store) -> Result<()> {
@@ -221,7 +235,7 @@ impl Wiring {
         let parts = PromoteParts {
             config,
             store,
-            bus: self.bus.clone(),
+            bus: self.bus(Role::Promote)?,
             blobs: self.blobs().await?,
             signing: custody::signing(&self.config, KeyKind::Promote)?,
             ring: self.ring.clone(),
@@ -262,7 +276,7 @@ impl Wiring {
             Role::Hash | Role::Attest | Role::Sumdb | Role::Promote | Role::Console => &self.shutdown.soft,
         };
         loop {
-            match store(&self.config, role.as_str()).await {
+            match store(&self.config, &self.logins, role).await {
                 Ok(store) => return Ok(Some(store)),
                 Err(error) if error.is_transient() => {
                     tracing::warn!(error = &error as &dyn std::error::Error, "waiting for the database");
@@ -287,10 +301,10 @@ fn attempts_max(config: &Config) -> i16 {
     i16::try_from(config.promote.attempts_max).unwrap_or(i16::MAX)
 }
 
-/// A pool with the name of a role.
-pub(crate) async fn store(config: &Config, name: &str) -> Result<Store, touchstone_store::StoreError> {
-    let url = config.database.url.as_ref().map(|url| url.reveal().to_owned()).unwrap_or_default();
-    let application_name = format!("touchstone-{name}");
+/// A pool with the name of a role, as that role.
+async fn store(config: &Config, logins: &Logins, role: Role) -> Result<Store, touchstone_store::StoreError> {
+    let url = config.database.url.as_ref().map(|url| logins.database(url.reveal(), role)).unwrap_or_default();
+    let application_name = format!("touchstone-{}", role.as_str());
     Store::connect(StoreOptions { url, pool_size: config.database.pool_size, application_name }).await
 }
 
@@ -368,12 +382,9 @@ fn root(ecosystem: Ecosystem, url: &Url) -> Url {
     root
 }
 
-/// Connects, and provisions streams and consumers, until it works; afterwards the client reconnects by itself.
-async fn connect_bus(url: &str, connected: &watch::Sender<Option<Bus>>, stop: &CancellationToken) {
-    let checks: Vec<CheckKind> = CheckKind::ALL.into_iter().filter(|check| check.is_available()).collect();
-    let options = BusOptions { url: url.to_owned(), name: "touchstone".to_owned() };
-    let connecting = Bus::connect_and_provision(options, &checks);
-    if let Some(bus) = stop.run_until_cancelled(connecting).await {
+/// Connects until it works; afterwards the client reconnects by itself.
+async fn connect_bus(options: BusOptions, connected: &watch::Sender<Option<Bus>>, stop: &CancellationToken) {
+    if let Some(bus) = stop.run_until_cancelled(Bus::connect_patiently(options)).await {
         connected.send_replace(Some(bus));
         stop.cancelled().await;
     }

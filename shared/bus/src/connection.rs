@@ -12,7 +12,6 @@ use tokio::{
     sync::watch,
     time::{sleep, timeout},
 };
-use touchstone_domain::CheckKind;
 
 use crate::{BusError, permissions::inbox_prefix};
 
@@ -116,16 +115,6 @@ impl Bus {
             }
             sleep(CONNECT_AGAIN).await;
         }
-    }
-
-    /// As [`Bus::connect_patiently`], and provisions.
-    pub async fn connect_and_provision(options: BusOptions, checks: &[CheckKind]) -> Self {
-        let bus = Self::connect_patiently(options).await;
-        while let Err(error) = bus.provision(checks).await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "cannot provision NATS");
-            sleep(CONNECT_AGAIN).await;
-        }
-        bus
     }
 
     /// Whether there is a connection now.

@@ -15,7 +15,7 @@ use std::{
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncWriteExt as _, BufReader},
     net::TcpStream,
 };
 use tokio_postgres::{NoTls, SimpleQueryMessage};
@@ -122,6 +122,47 @@ async fn nats_greets_with_jetstream_on_the_loopback_address() {
     let pid = nats.pid().unwrap();
     nats.stop().await;
     assert!(!runs(pid));
+}
+
+/// A user that logs in over the protocol itself; what the server says to that.
+async fn says(url: &str, login: &str) -> String {
+    let stream = TcpStream::connect(url.trim_start_matches("nats://")).await.unwrap();
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    stream.read_line(&mut line).await.unwrap();
+    stream.write_all(format!("CONNECT {{{login}}}\r\nPING\r\n").as_bytes()).await.unwrap();
+    line.clear();
+    stream.read_line(&mut line).await.unwrap();
+    line.trim_end().to_owned()
+}
+
+#[tokio::test]
+async fn nats_with_users_lets_nobody_else_in_also_after_a_restart() {
+    let directory = directory();
+    let users =
+        |password| format!("authorization {{ users = [ {{ user: edge, password: \"{password}\" }} ] }}");
+    let (edge, refused) = (r#""user":"edge","pass":"first""#, "-ERR 'Authorization Violation'");
+    let nats = Nats::start_with_users(nats_options(directory.path()), users("first")).await.unwrap();
+    assert_eq!(
+        (says(&nats.url(), edge).await.as_str(), says(&nats.url(), "").await.as_str()),
+        ("+OK", refused)
+    );
+    let file = directory.path().join("nats/nats.conf");
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    let shutdown = Shutdown::new();
+    nats.supervise(&shutdown);
+    let first = nats.pid().unwrap();
+    kill(first);
+    until("another nats-server", async || nats.pid().is_some_and(|pid| pid != first)).await;
+    assert_eq!(
+        (says(&nats.url(), edge).await.as_str(), says(&nats.url(), "").await.as_str()),
+        ("+OK", refused)
+    );
+    nats.stop().await;
+
+    let nats = Nats::start_with_users(nats_options(directory.path()), users("second")).await.unwrap();
+    assert_eq!(says(&nats.url(), edge).await, refused, "the password is another one");
+    nats.stop().await;
 }
 
 #[tokio::test]

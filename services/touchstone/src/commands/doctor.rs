@@ -92,13 +92,23 @@ async fn database(config: &Config) -> Result<Found> {
         return Ok(Found::Good("not configured; standalone starts a private one".to_owned()));
     }
     let store = super::store(config).await?;
+    let login = store.login().await?;
     let attempts_max = i16::try_from(config.promote.attempts_max).unwrap_or(i16::MAX);
     let counts = store.counts(attempts_max).await?;
     let artifacts: u64 = counts.artifacts.iter().map(|(_, _, number)| number).sum();
-    Ok(Found::Good(format!(
-        "{artifacts} artifact(s), {} stuck, {} dead letter(s), {} open incident(s)",
-        counts.stuck, counts.dead_letters, counts.incidents
-    )))
+    let found = format!(
+        "{artifacts} artifact(s), {} stuck, {} dead letter(s), {} open incident(s); logged in as {}",
+        counts.stuck, counts.dead_letters, counts.incidents, login.name
+    );
+    // Beside a standalone, commands have its socket, and with it everything; its roles do not.
+    Ok(if login.is_owner && config.database.url.is_some() {
+        Found::Warning(format!(
+            "{found}, who owns the tables: only `touchstone migrate` needs to; let each role log in as touchstone_ROLE, and \
+             doctor and an operator's commands as touchstone_console"
+        ))
+    } else {
+        Found::Good(found)
+    })
 }
 
 async fn nats(config: &Config) -> Result<Found> {

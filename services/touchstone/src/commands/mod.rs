@@ -6,6 +6,7 @@ pub(crate) mod incidents;
 pub(crate) mod keys;
 pub(crate) mod log;
 pub(crate) mod migrate;
+pub(crate) mod nats_config;
 pub(crate) mod policy;
 pub(crate) mod recall;
 pub(crate) mod recheck;
@@ -13,7 +14,9 @@ pub(crate) mod records;
 pub(crate) mod trust;
 pub(crate) mod why;
 
-use anyhow::{Context as _, Result};
+use std::{io::Read as _, path::Path};
+
+use anyhow::{Context as _, Result, ensure};
 use touchstone_runtime::{Config, Environment, servers::recorded_url};
 use touchstone_store::{Store, StoreOptions};
 
@@ -42,6 +45,16 @@ pub(crate) async fn store(config: &Config) -> Result<Store> {
         }
         connected => connected.context("the database is refused"),
     }
+}
+
+/// A file of passwords, if it is not too large.
+pub(crate) fn read_secret_file(file: &Path, bytes_max: u64) -> Result<String> {
+    let failed = || format!("cannot read {}", file.display());
+    let mut text = String::new();
+    let opened = std::fs::File::open(file).with_context(failed)?;
+    opened.take(bytes_max + 1).read_to_string(&mut text).with_context(failed)?;
+    ensure!(text.len() as u64 <= bytes_max, "{} is too large", file.display());
+    Ok(text)
 }
 
 /// Who gives a command, for the record.

@@ -1,8 +1,9 @@
 //! The directories of a private server, and who may enter them. Blocking; call it on the blocking pool.
 
 use std::{
-    fs, io,
-    os::unix::fs::{MetadataExt, PermissionsExt, chown},
+    fs,
+    io::{self, Write as _},
+    os::unix::fs::{MetadataExt, OpenOptionsExt as _, PermissionsExt, chown},
     path::{Path, PathBuf},
 };
 
@@ -49,6 +50,21 @@ pub(super) fn private_and_empty(path: &Path) -> Result<PathBuf, ServerError> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed(path)(error)),
         _ => private(path),
     }
+}
+
+/// Writes a file that only the servers' user reads, anew: it may hold passwords.
+pub(super) fn private_file(path: &Path, text: &str) -> Result<PathBuf, ServerError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(path)(error)),
+        _ => {}
+    }
+    let open = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
+    let mut file = open.map_err(failed(path))?;
+    file.write_all(text.as_bytes()).map_err(failed(path))?;
+    if is_root() {
+        chown(path, Some(SERVER_UID), Some(SERVER_UID)).map_err(failed(path))?;
+    }
+    Ok(path.to_owned())
 }
 
 /// Whether the servers' user may enter every directory above the path.

@@ -43,14 +43,23 @@ pub struct Nats(Server<NatsRecipe>);
 impl Nats {
     /// Starts it on a free port and waits until it greets.
     pub async fn start(options: NatsOptions) -> Result<Self, ServerError> {
-        let recipe =
-            tokio::task::spawn_blocking(move || NatsRecipe::prepare(options)).await.expect(NO_PANIC)?;
+        Self::launch(options, None).await
+    }
+
+    /// The same, with a configuration that says who may log in, and do what.
+    pub async fn start_with_users(options: NatsOptions, configuration: String) -> Result<Self, ServerError> {
+        Self::launch(options, Some(configuration)).await
+    }
+
+    async fn launch(options: NatsOptions, configuration: Option<String>) -> Result<Self, ServerError> {
+        let prepare = move || NatsRecipe::prepare(options, configuration.as_deref());
+        let recipe = tokio::task::spawn_blocking(prepare).await.expect(NO_PANIC)?;
         let server = Server::start(recipe).await?;
         directory::record_url(&server.recipe().base, &server.recipe().url())?;
         Ok(Self(server))
     }
 
-    /// `nats://127.0.0.1:port`; the port stays the same over restarts.
+    /// `nats://127.0.0.1:port`, without a user; the port stays the same over restarts.
     pub fn url(&self) -> String {
         self.0.recipe().url()
     }
@@ -79,6 +88,8 @@ struct NatsRecipe {
     store: PathBuf,
     ports: PathBuf,
     binary: PathBuf,
+    /// The file with its users, if it has any.
+    configuration: Option<PathBuf>,
     /// 0 until the first start; the kernel picks one then.
     port: AtomicU16,
 }
@@ -90,12 +101,17 @@ struct Ports {
 }
 
 impl NatsRecipe {
-    fn prepare(NatsOptions { data_dir, binary }: NatsOptions) -> Result<Self, ServerError> {
+    fn prepare(
+        NatsOptions { data_dir, binary }: NatsOptions,
+        configuration: Option<&str>,
+    ) -> Result<Self, ServerError> {
         directory::reachable(&binary)?;
         let base = directory::private(&data_dir)?;
         let store = directory::private(&base.join("jetstream"))?;
         let ports = directory::private_and_empty(&base.join("ports"))?;
-        Ok(Self { base, store, ports, binary, port: AtomicU16::new(0) })
+        let configuration =
+            configuration.map(|text| directory::private_file(&base.join("nats.conf"), text)).transpose()?;
+        Ok(Self { base, store, ports, binary, configuration, port: AtomicU16::new(0) })
     }
 
     fn url(&self) -> String {
@@ -109,6 +125,9 @@ impl NatsRecipe {
         };
         let mut arguments: Vec<OsString> = vec!["-js".into(), "-sd".into(), self.store.clone().into()];
         arguments.extend(["-a".into(), Ipv4Addr::LOCALHOST.to_string().into(), "-p".into(), port.into()]);
+        if let Some(file) = &self.configuration {
+            arguments.extend(["-c".into(), file.clone().into()]);
+        }
         arguments.extend(["--ports_file_dir".into(), self.ports.clone().into()]);
         Program { file: self.binary.clone(), arguments, stop: Stop::Terminate }
     }
