@@ -1,6 +1,7 @@
 //! `touchstone records`: the signed records of promoted artifacts as files, for whoever verifies them without us.
 //!
-//! *Invariant:* what is there already is not changed. Records that do not verify are not written.
+//! *Invariant:* what is there already is not changed, unless it is an earlier export of the same artifact. Records that do not verify
+//! are not written.
 
 use std::{
     collections::BTreeSet,
@@ -91,44 +92,67 @@ fn done(records: &Records, into: &Path) -> String {
     )
 }
 
-/// Writes files that are not there yet. First all are looked at, so that a refusal leaves the directory as it is.
+/// Writes files that are not there yet, and those of an earlier export of the same artifact anew. First all are looked at, so that
+/// a refusal leaves the directory as it is.
 fn write(directory: &Path, files: &[ExportedFile]) -> Result<()> {
-    let mut missing = Vec::with_capacity(files.len());
-    for (name, bytes) in files {
+    let is_again = is_export(directory, files);
+    for (name, bytes) in files.iter().filter(|_| !is_again) {
         let path = directory.join(name);
-        match fs::File::open(&path) {
-            Err(error) if error.kind() == ErrorKind::NotFound => missing.push((path, bytes)),
-            opened => {
-                let mut found = Vec::new();
-                let limit = bytes.len() as u64 + 1;
-                opened
-                    .and_then(|file| file.take(limit).read_to_end(&mut found))
-                    .with_context(|| format!("cannot read {}, which is there already", path.display()))?;
-                if found != *bytes {
-                    bail!(
-                        "{} is there already, and is something else; nothing was written. Name another directory",
-                        path.display()
-                    );
-                }
-            }
+        if !is_missing_or(&path, bytes)? {
+            bail!(
+                "{} is there already, and is something else; nothing was written. Name another directory",
+                path.display()
+            );
         }
     }
-    for (path, bytes) in missing {
-        place(&path, |file| file.write_all(bytes))?;
+    for (name, bytes) in files {
+        let path = directory.join(name);
+        if is_again || !path.exists() {
+            let file = made(&path, |file| file.write_all(bytes))?;
+            let placed = if is_again { file.persist(&path) } else { file.persist_noclobber(&path) };
+            placed
+                .map_err(|error| error.error)
+                .with_context(|| format!("cannot write {}", path.display()))?;
+        }
     }
     Ok(())
 }
 
-/// Makes a file that is whole or not there.
-fn place(path: &Path, contents: impl FnOnce(&mut fs::File) -> std::io::Result<()>) -> Result<()> {
+/// Whether the directory has records of the same artifact already: the first two lines of its page for people say so.
+fn is_export(directory: &Path, files: &[ExportedFile]) -> bool {
+    let Some((name, page)) = files.iter().find(|(name, _)| name == README_FILE) else { return false };
+    let subject: Vec<u8> = page.split_inclusive(|byte| *byte == b'\n').take(2).flatten().copied().collect();
+    let mut found = Vec::new();
+    let limit = subject.len() as u64;
+    let read = fs::File::open(directory.join(name)).and_then(|file| file.take(limit).read_to_end(&mut found));
+    read.is_ok() && found == subject
+}
+
+/// Whether a file is not there, or has these bytes.
+fn is_missing_or(path: &Path, bytes: &[u8]) -> Result<bool> {
+    let mut found = Vec::new();
+    let limit = bytes.len() as u64 + 1;
+    match fs::File::open(path).and_then(|file| file.take(limit).read_to_end(&mut found)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+        Err(error) => {
+            Err(error).with_context(|| format!("cannot read {}, which is there already", path.display()))
+        }
+        Ok(_) => Ok(found == bytes),
+    }
+}
+
+/// Makes a file that is to be put into its place when it is whole.
+fn made(
+    path: &Path,
+    contents: impl FnOnce(&mut fs::File) -> std::io::Result<()>,
+) -> Result<tempfile::NamedTempFile> {
     let failed = || format!("cannot write {}", path.display());
     let directory = path.parent().expect("a file is in a directory");
     fs::create_dir_all(directory).with_context(failed)?;
     let mut file = tempfile::Builder::new().tempfile_in(directory).with_context(failed)?;
     contents(file.as_file_mut()).with_context(failed)?;
     readable(file.path()).with_context(failed)?;
-    file.persist_noclobber(path).map_err(|error| error.error).with_context(failed)?;
-    Ok(())
+    Ok(file)
 }
 
 /// Temporary files are their owner's alone; records are for everybody.
@@ -152,10 +176,12 @@ async fn write_artifact(blobs: &BlobStore, records: &Records, directory: &Path) 
             let stored = blobs.file(sha256).await;
             let mut stored =
                 stored.with_context(|| format!("the bytes of {} cannot be had", records.purl))?;
-            place(&path, |into| {
+            let file = made(&path, |into| {
                 let whole = copied(&mut stored, into)? == sha256;
                 whole.then_some(()).ok_or_else(|| Error::other("the stored bytes are damaged"))
-            })
+            })?;
+            let placed = file.persist_noclobber(&path).map_err(|error| error.error);
+            placed.map(drop).with_context(|| format!("cannot write {}", path.display()))
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", path.display())),
     }
@@ -191,6 +217,18 @@ mod tests {
         fs::remove_file(out.join("root.layout")).expect("removed");
         fs::write(out.join("keys/a.pub"), "tw0").expect("written");
         let error = write(&out, &files).expect_err("something else").to_string();
+        // Records of the same artifact, as they were, are written anew.
+        let page = |sha256: &str| {
+            (README_FILE.to_owned(), format!("Signed records of x\nsha256 {sha256}\nand more").into_bytes())
+        };
+        let again = directory.path().join("again");
+        write(&again, &[page("1"), ("root.layout".to_owned(), b"old".to_vec())]).expect("written");
+        let newer = ("root.layout".to_owned(), b"new".to_vec());
+        assert!(write(&again, &[page("2"), newer.clone()]).is_err(), "records of something else");
+        assert_eq!(fs::read(again.join("root.layout")).expect("a file"), b"old");
+        write(&again, &[page("1"), newer]).expect("written anew");
+        assert_eq!(fs::read(again.join("root.layout")).expect("a file"), b"new");
+
         let named = format!("{} is there already, and is something else", out.join("keys/a.pub").display());
         assert!(error.starts_with(&named), "{error}");
         assert!(!out.join("root.layout").exists(), "nothing is written where something is refused");

@@ -112,7 +112,6 @@ fn tell_check(lines: &mut Lines, story: &Story, check: CheckKind) {
     let (outcome, service, software) = (&verdict.outcome, &verdict.service, &verdict.software);
     lines.add(&label, format!("{}: {} ({service} {software}, {recorded_at})", outcome.kind, outcome.reason));
     lines.add("", asked.as_str());
-    lines.add("", format!("{}, {}", signer(check, recorded.signed), standing(story, recorded)));
     for digest in &verdict.evidence {
         let known = story.facts.evidence.iter().find(|evidence| evidence.sha256 == *digest);
         let bare = |digest: &Sha256| format!("sha256:{digest}");
@@ -121,6 +120,7 @@ fn tell_check(lines: &mut Lines, story: &Story, check: CheckKind) {
     for digest in &verdict.trust {
         lines.add("", format!("trusting sha256:{digest}"));
     }
+    lines.add("", format!("{}, {}", signer(check, recorded.signed), standing(story, recorded)));
     for other in refused(story, check).filter(|other| *other != recorded) {
         let outcome = other.verdict.outcome.kind;
         let (by, standing) = (signer(check, other.signed), standing(story, other));
