@@ -187,9 +187,13 @@ impl Sealer {
         }
         self.bring_copies().await?;
         self.unpublished = None;
-        self.seal_rows().await?;
+        let is_busy = self.seal_rows().await?;
         self.ask_witnesses().await?;
         self.raise_floors().await?;
+        if is_busy {
+            self.audit.put_off(&audited);
+            return Ok(());
+        }
         self.audit_rows(audited).await
     }
 

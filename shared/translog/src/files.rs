@@ -4,7 +4,7 @@ use std::{
     fs::File,
     io::{self, Read as _, Write as _},
     os::unix::fs::PermissionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use rustix::fs::{Mode, OFlags, open};
@@ -37,8 +37,9 @@ pub(crate) fn read(dir: &Path, name: &str, bytes_max: u64) -> Result<Option<Vec<
     Ok(Some(bytes))
 }
 
-/// Writes a file as a whole: temporary file, fsync, rename, fsync of the directory.
-pub(crate) fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), LogError> {
+/// Writes a file as a whole: temporary file, fsync, rename. A crash may lose it until its directory, which is returned, was handed
+/// to [`sync`].
+pub(crate) fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf, LogError> {
     let path = dir.join(name);
     let failed = |source| LogError::Io { path: path.clone(), source };
     let parent = path.parent().expect("a file is in a directory");
@@ -49,7 +50,12 @@ pub(crate) fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), LogError
     file.write_all(bytes).map_err(failed)?;
     file.as_file().sync_all().map_err(failed)?;
     file.persist(&path).map_err(|refused| failed(refused.error))?;
-    sync_dir(parent).map_err(failed)
+    Ok(parent.to_owned())
+}
+
+/// Makes sure that a crash does not lose what was written in a directory.
+pub(crate) fn sync(dir: &Path) -> Result<(), LogError> {
+    sync_dir(dir).map_err(|source| LogError::Io { path: dir.to_owned(), source })
 }
 
 /// Creates the directories between `dir`, which exists, and `wanted`, so that a crash does not lose them.

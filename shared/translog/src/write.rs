@@ -1,6 +1,7 @@
 //! Publishing a log: bundles and tiles first, the checkpoint last.
 
 use std::{
+    collections::BTreeSet,
     fs::File,
     io,
     path::{Path, PathBuf},
@@ -34,6 +35,8 @@ pub struct LogWriter {
     last_entries: Vec<Vec<u8>>,
     /// The checkpoint that is published, and its size.
     published: Option<(Vec<u8>, u64)>,
+    /// Directories with files that a crash may still lose.
+    unsynced: BTreeSet<PathBuf>,
     /// Directories of partial files that full ones stand for once the next checkpoint is published.
     outgrown: Vec<PathBuf>,
 }
@@ -69,6 +72,7 @@ impl LogWriter {
             frontier: Frontier::empty(),
             last_entries: vec![],
             published: published.map(|head| (head.note().to_vec(), head.head().size)),
+            unsynced: BTreeSet::new(),
             outgrown: vec![],
         })
     }
@@ -134,7 +138,10 @@ impl LogWriter {
             }
             self.write(TilePath::Hashes(tile), &hashes)?;
         }
-        files::write(self.reader.dir(), C2SP_CHECKPOINT, head.note())?;
+        while let Some(directory) = self.unsynced.pop_first() {
+            files::sync(&directory)?;
+        }
+        write_beside(self.reader.dir(), C2SP_CHECKPOINT, head.note())?;
         self.published = Some((head.note().to_vec(), head.head().size));
         for directory in self.outgrown.drain(..) {
             // Readers with an older checkpoint cut theirs out of the full one.
@@ -162,7 +169,8 @@ impl LogWriter {
                 return Err(LogError::Published(name));
             }
         }
-        files::write(self.reader.dir(), &name, bytes)
+        self.unsynced.insert(files::write(self.reader.dir(), &name, bytes)?);
+        Ok(())
     }
 
     /// Waits for the other writers. Where the file system has no locks, there is none.
@@ -179,5 +187,5 @@ impl LogWriter {
 
 /// Writes a file beside the log in its directory, such as what a witness said of its checkpoint.
 pub fn write_beside(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), LogError> {
-    files::write(dir, name, bytes)
+    files::sync(&files::write(dir, name, bytes)?)
 }

@@ -7,8 +7,11 @@ mod witness;
 
 use std::{fs, path::Path, process::Command};
 
-use touchstone_custody::LogEntry;
-use touchstone_testkit::{Package, Registry, TestMirror, eventually, npm_package, touchstone_binary};
+use touchstone_custody::{KeyKind, LogEntry};
+use touchstone_runtime::SystemClock;
+use touchstone_testkit::{
+    Package, Registry, TestMirror, custody::TestKeys, eventually, npm_package, touchstone_binary,
+};
 use touchstone_translog::{LogKeys, LogReader};
 
 use super::world::{Owner, path, published, sealed};
@@ -239,4 +242,30 @@ async fn a_copy_verifies_by_itself_and_a_changed_one_does_not() {
     assert!(problem.contains("does not verify"), "{problem}");
     fs::write(&checkpoint, note).expect("written");
     assert_eq!(verify().0, Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_log_key_signs_again_what_a_revoked_one_had_signed() {
+    let registry = Registry::start().await;
+    let (first, second) = (npm_package("first", "1.0.0", &[], 10), npm_package("second", "1.0.0", &[], 10));
+    registry.publish(first.clone());
+    registry.publish(second.clone());
+    let mirror = TestMirror::builder().registry(&registry).start().await;
+    served(&mirror, &first).await;
+    sealed(&mirror).await;
+    stop(&mirror).await;
+    let size = published(&mirror);
+    let keys = TestKeys::new(1);
+    for kind in KeyKind::ALL {
+        keys.add(kind, 0);
+    }
+    keys.revoke(mirror.keys.id(KeyKind::Log), "stolen", &SystemClock);
+    let again = TestMirror::builder().registry(&registry).beside(&mirror).keys(keys).start().await;
+    served(&again, &first).await;
+    served(&again, &second).await;
+    sealed(&again).await;
+    assert!(published(&again) > size);
+    assert_eq!(promoted(&entries(&again, &again.log_dir)).len(), 2);
+    let (code, _, problem) = touchstone(&again, &["log", "verify"]);
+    assert_eq!(code, Some(0), "{problem}");
 }

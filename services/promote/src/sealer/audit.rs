@@ -36,6 +36,14 @@ impl Progress {
         Self { next: 0, round: period * PERIODS_PER_ROUND, begun: None, again: false }
     }
 
+    /// Goes back to leaves whose rows there was no time for.
+    pub(super) fn put_off(&mut self, leaves: &Range<u64>) {
+        if !leaves.is_empty() {
+            self.next = leaves.start;
+            self.begun = None;
+        }
+    }
+
     /// Whether there is something to read now, of a log of this size.
     fn is_due(&mut self, size: u64) -> bool {
         if self.again || (self.next > 0 && self.next < size) {
@@ -204,15 +212,8 @@ fn restored_recall(audited: &AuditedLeaf) -> Option<RecallTarget> {
 /// The promotion that an entry is of, if its row is there.
 fn promotion(audited: &AuditedLeaf) -> Option<(&AuditedLeaf, i64)> {
     audited.record?;
-    match audited.today.as_ref()? {
-        LogEntry::Promoted { serial, .. } => Some((audited, *serial)),
-        LogEntry::Ended { .. }
-        | LogEntry::Recalled { .. }
-        | LogEntry::Incident { .. }
-        | LogEntry::Key { .. }
-        | LogEntry::Policy { .. }
-        | LogEntry::Recovered { .. } => None,
-    }
+    let Some(LogEntry::Promoted { serial, .. }) = &audited.today else { return None };
+    Some((audited, *serial))
 }
 
 /// What records rest on. Those whose key does not count any more are out of service already.

@@ -12,8 +12,8 @@ use super::{SealError, Sealer, blocking};
 const BATCHES_PER_CYCLE: usize = 16;
 
 impl Sealer {
-    /// Seals what happened since the last time.
-    pub(super) async fn seal_rows(&mut self) -> Result<(), SealError> {
+    /// Seals what happened since the last time. Returns whether more is waiting.
+    pub(super) async fn seal_rows(&mut self) -> Result<bool, SealError> {
         let store = self.promote.store.clone();
         for _ in 0..BATCHES_PER_CYCLE {
             let cursor = match self.cursor {
@@ -23,7 +23,7 @@ impl Sealer {
             let (rows, next) = store.log_rows(cursor, LOG_ROWS_MAX).await?;
             self.cursor = Some(next);
             if rows.is_empty() {
-                break;
+                return Ok(false);
             }
             let (count, keys, signer) = (rows.len(), self.keys()?, Arc::clone(&self.signer));
             let frontier =
@@ -43,17 +43,17 @@ impl Sealer {
             if !store.append_leaves(from, &leaves, &seal).await? {
                 tracing::debug!("somebody else sealed the log in the meantime");
                 self.forget();
-                break;
+                return Ok(true);
             }
             self.last = Some(*head.head());
             metrics::counter!("touchstone_log_entries").increment(count as u64);
             let entries = leaves.into_iter().map(|leaf| leaf.entry).collect();
             self.publish(from, Arc::new(entries), &head).await?;
             if count < LOG_ROWS_MAX {
-                break;
+                return Ok(false);
             }
         }
-        Ok(())
+        Ok(true)
     }
 }
 

@@ -23,7 +23,7 @@ async fn backup(mirror: &TestMirror) -> String {
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(connection);
     let run = async |sql: String| {
-        client.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"))
+        client.batch_execute(&sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     };
     run(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await;
     let copy = format!("{name}_backup");
@@ -55,7 +55,10 @@ async fn a_restored_backup_promotes_nothing_until_it_has_what_was_published_and_
     served(&mirror, &kept).await;
     sealed(&mirror).await;
     let restored = backup(&mirror).await;
-    // What the backup knows nothing of.
+    // What the backup knows nothing of; one epoch of it ended.
+    served(&mirror, &later).await;
+    let of_later = "pkg:npm/later".parse().expect("a purl");
+    mirror.store.recheck(&of_later, &touchstone_domain::Policy::default(), true).await.expect("reopened");
     served(&mirror, &later).await;
     let target = touchstone_store::RecallTarget::Purl("pkg:npm/early".parse().expect("a purl"));
     mirror.store.recall(&target, "stolen token", "ada").await.expect("recalled");

@@ -7,6 +7,7 @@ use indicatif::ProgressBar;
 use tokio::task::spawn_blocking;
 use touchstone_blobs::BlobStore;
 use touchstone_custody::{KeyRing, LogEntry, RecallTarget, Refused, ServeRecord};
+use touchstone_domain::EnvelopeRef;
 use touchstone_records::{RecordError, RecordStore};
 use touchstone_runtime::Config;
 use touchstone_store::{AuditedLeaf, LOG_SOURCE_RESTORED, RecordInput, Store};
@@ -203,15 +204,12 @@ impl Compared {
 
     /// Reads the serve records of promotions, and looks for the rows that they rest on.
     async fn promotions(&self, leaves: &[AuditedLeaf]) -> Result<()> {
-        let promoted: Vec<(u64, i64, touchstone_domain::EnvelopeRef)> = leaves
-            .iter()
-            .filter_map(|audited| match (audited.today.as_ref()?, audited.record?) {
-                (LogEntry::Promoted { serial, .. }, record) => {
-                    Some((audited.leaf.index, *serial, record.envelope))
-                }
-                _ => None,
-            })
-            .collect();
+        let promotion = |audited: &AuditedLeaf| {
+            let place = audited.record?.envelope;
+            let Some(LogEntry::Promoted { serial, .. }) = &audited.today else { return None };
+            Some((audited.leaf.index, *serial, place))
+        };
+        let promoted: Vec<(u64, i64, EnvelopeRef)> = leaves.iter().filter_map(promotion).collect();
         let places: Vec<_> = promoted.iter().map(|(_, _, place)| *place).collect();
         let mut inputs = Vec::new();
         for ((index, serial, _), envelope) in promoted.iter().zip(self.records.read(&places).await) {
