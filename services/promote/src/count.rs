@@ -127,7 +127,7 @@ async fn round(
         return Ok(vec![]);
     }
     let wanted = match look {
-        Look::Decided => Wanted::New,
+        Look::Decided => Wanted::Decided,
         Look::All => Wanted::All,
     };
     let mut cases = promote.store.cases(artifacts, wanted).await?;

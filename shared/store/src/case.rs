@@ -16,6 +16,9 @@ use crate::{
 pub enum Wanted {
     /// Those with a verdict of the gate's epoch that the gate does not know of.
     New,
+    /// Those that may be decided by such verdicts, as far as rows say: one has failed them, or all required checks have answered.
+    /// Of the others only the gate and the masks of the verdicts are read, since each answer of each check asks about them.
+    Decided,
     /// All that are named.
     All,
 }
@@ -31,6 +34,17 @@ WITH named AS MATERIALIZED (
                   WHERE fetched.artifact_id = gate.artifact_id ORDER BY id DESC LIMIT 4) AS latest) AS fetches
     FROM gate JOIN artifact ON artifact.id = gate.artifact_id
     WHERE gate.artifact_id = ANY ($1)
+      AND ($2 OR (
+          SELECT failed & ~deny <> 0
+                 OR (required & ~answered = 0 AND (passed & ~ok <> 0 OR answered & ~(ok | deny | undecided) <> 0))
+          FROM (
+              SELECT coalesce(bit_or(check_mask), 0) AS answered,
+                     coalesce(bit_or(check_mask) FILTER (WHERE outcome = 'fail'), 0) AS failed,
+                     coalesce(bit_or(check_mask) FILTER (
+                         WHERE outcome = 'pass' OR (outcome = 'not_offered' AND check_mask & tolerated <> 0)), 0) AS passed
+              FROM verdict WHERE verdict.artifact_id = gate.artifact_id AND verdict.epoch = gate.epoch
+          ) AS claimed
+      ))
 )
 SELECT named.artifact_id, ecosystem, package, version, file, named.sha256, named.chunk_root, sha512, size, upstream_url,
        named.epoch, gate_policy_epoch, required, veto, tolerated, ok, deny, undecided, hold, fetches, id,
@@ -59,7 +73,7 @@ impl Store {
     /// left out.
     pub async fn cases(&self, artifacts: &[ArtifactDbId], wanted: Wanted) -> Result<Vec<Case>, StoreError> {
         within("artifacts", artifacts.len(), ARTIFACTS_MAX)?;
-        let rows = self.query(CASES, &[&numbers(artifacts)]).await?;
+        let rows = self.query(CASES, &[&numbers(artifacts), &(wanted != Wanted::Decided)]).await?;
         let mut cases = Vec::new();
         for rows in rows.chunk_by(|a, b| a.get::<_, i64>("artifact_id") == b.get::<_, i64>("artifact_id")) {
             let mut fresh = wanted == Wanted::All;

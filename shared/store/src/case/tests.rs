@@ -62,6 +62,50 @@ async fn with_one_new_verdict_the_whole_case_comes_along() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_decided_yet_is_left_out_if_so_wanted() {
+    let db = TestDb::new().await;
+    let [a, b, tolerant] =
+        [db.artifact("a", BOTH).await, db.artifact("b", BOTH).await, db.tolerant("tolerant").await];
+    let decided = async |facts: &Facts| match &cases(&db, &[facts], Wanted::Decided).await[..] {
+        [] => vec![],
+        [case] => told(case),
+        more => panic!("{more:?}"),
+    };
+    let record = async |verdict: Verdict| {
+        assert_eq!(db.store.record_verdicts(&sign(&[verdict])).await.unwrap().inserted, 1);
+    };
+    assert_eq!(decided(&a).await, []);
+    record(a.pass(CheckKind::Hash)).await;
+    assert_eq!(decided(&a).await, [], "the attest check has not answered");
+    record(a.verdict(CheckKind::Attest, OutcomeKind::Inconclusive)).await;
+    let answers = [(CheckKind::Hash, OutcomeKind::Pass), (CheckKind::Attest, OutcomeKind::Inconclusive)];
+    assert_eq!(decided(&a).await, answers);
+    db.execute("UPDATE gate SET ok = 1, undecided = 2 WHERE artifact_id = 1").await.unwrap();
+    assert_eq!(decided(&a).await, [], "the gate knows");
+    record(Verdict { check_revision: 9, ..a.pass(CheckKind::Attest) }).await;
+    assert_eq!(decided(&a).await.len(), 3, "it approves after all");
+    db.execute("UPDATE gate SET ok = 3 WHERE artifact_id = 1").await.unwrap();
+    assert_eq!(decided(&a).await, []);
+    record(a.verdict(CheckKind::Hash, OutcomeKind::Fail)).await;
+    assert_eq!(decided(&a).await.len(), 4, "a failure counts at any time");
+    db.execute("UPDATE gate SET deny = 1 WHERE artifact_id = 1").await.unwrap();
+    assert_eq!(decided(&a).await, []);
+
+    record(b.verdict(CheckKind::Attest, OutcomeKind::Fail)).await;
+    assert_eq!(
+        decided(&b).await,
+        [(CheckKind::Attest, OutcomeKind::Fail)],
+        "nobody waits for the other check"
+    );
+    record(tolerant.pass(CheckKind::Hash)).await;
+    assert_eq!(decided(&tolerant).await, []);
+    record(tolerant.verdict(CheckKind::Attest, OutcomeKind::NotOffered)).await;
+    assert_eq!(decided(&tolerant).await.len(), 2);
+    db.execute("UPDATE gate SET ok = 3").await.unwrap();
+    assert_eq!(decided(&tolerant).await, [], "that was an approval");
+}
+
+#[tokio::test]
 async fn the_latest_fetches_of_this_artifact_are_told() {
     let db = TestDb::new().await;
     let [a, b] = [db.artifact("a", BOTH).await, db.artifact("b", BOTH).await];
