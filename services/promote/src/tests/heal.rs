@@ -49,7 +49,9 @@ async fn bits_that_a_superuser_set_are_worth_nothing() {
     let artifact = world.fetched("1.0.0").await;
     world.superuser("UPDATE gate SET ok = 1").await;
     world.answer(artifact, CheckKind::Attest, OutcomeKind::Pass).await;
-    assert_eq!(world.rung(artifact).await, ArtifactState::Fetched);
+    assert_eq!(world.rung(artifact).await, ArtifactState::Verifying);
+    world.swept(artifact).await;
+    assert_eq!(world.state(artifact).await, ArtifactState::Fetched);
     assert_eq!(world.facts(artifact).await.epoch, 1, "the hash check would never be asked otherwise");
     assert_eq!(world.incidents().await, [("gate_without_record".into(), String::new())]);
 }
