@@ -5,5 +5,6 @@ mod fetching;
 mod following;
 mod judges;
 mod log;
+mod privileges;
 mod serving;
 mod world;
