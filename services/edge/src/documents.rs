@@ -3,10 +3,14 @@
 //! The bytes are blobs, verified when they are read; Postgres holds the pointer, shared by every edge.
 //!
 //! *Invariant:* the pointer never moves to an answer that cannot be understood.
+//!
+//! *Invariant:* what this process did not receive itself is used only when the upstream was asked for the whole of it and failed, or no
+//! longer has it. Others write the rows: one of them could point at other bytes under the upstream's own validators.
 
 use std::{borrow::Cow, sync::Arc, time::Duration};
 
 use bytes::Bytes;
+use tokio::time::Instant;
 use touchstone_domain::{Ecosystem, Refusal, RefusalKind, Sha256};
 use touchstone_store::{CachedDocument, NewDocument};
 use touchstone_upstream::{FetchError, MetadataDocument, MetadataReply, Validators};
@@ -18,6 +22,45 @@ use crate::{state::Edge, words};
 pub(crate) const DOCUMENT_BYTES_MAX: u64 = 256 * 1024 * 1024;
 /// Longer addresses are kept under their digest: the column takes 1,024 bytes.
 const KEY_BYTES_MAX: usize = 900;
+
+/// The bytes of memory for what is known of documents.
+const OWN_BYTES_MAX: u64 = 64 * 1024 * 1024;
+/// What each takes beside its texts, about.
+const OWN_BYTES_EACH: usize = 256;
+
+/// The documents that this process received itself, as long as there is room: what is forgotten is fetched once more.
+pub(crate) struct OwnDocuments {
+    known: moka::sync::Cache<(Ecosystem, String), Own>,
+}
+
+/// A document that this process received.
+#[derive(Clone)]
+struct Own {
+    document: Arc<NewDocument>,
+    /// When the upstream last confirmed it, to this process.
+    confirmed: Instant,
+}
+
+impl OwnDocuments {
+    pub(crate) fn new() -> Self {
+        let weigh = |(_, key): &(Ecosystem, String), own: &Own| {
+            let NewDocument { url, content_type, etag, last_modified, .. } = &*own.document;
+            let validators = [etag, last_modified].into_iter().flatten().map(String::len).sum::<usize>();
+            let bytes = OWN_BYTES_EACH + key.len() + url.len() + content_type.len() + validators;
+            u32::try_from(bytes).unwrap_or(u32::MAX)
+        };
+        Self { known: moka::sync::Cache::builder().max_capacity(OWN_BYTES_MAX).weigher(weigh).build() }
+    }
+
+    fn find(&self, ecosystem: Ecosystem, key: &str) -> Option<Own> {
+        self.known.get(&(ecosystem, key.to_owned()))
+    }
+
+    /// The upstream has just sent it, or said that it is current.
+    fn confirmed(&self, ecosystem: Ecosystem, key: &str, document: Arc<NewDocument>) {
+        self.known.insert((ecosystem, key.to_owned()), Own { document, confirmed: Instant::now() });
+    }
+}
 
 /// Which document, where it is and how it is asked for.
 pub(crate) struct Wanted<'a> {
@@ -75,45 +118,76 @@ pub(crate) async fn get<T, F: Future<Output = Result<T, Refusal>>>(
     read: impl Fn(Kept) -> F,
 ) -> Result<T, Refusal> {
     let key = key(&wanted.url);
-    let row = edge.store.document(wanted.ecosystem, &key).await.map_err(|e| words::store(&e))?;
-    let cached = match row {
-        Some(row) => load(edge, row).await,
-        None if wanted.absence == Absence::Remembered && edge.absent.status(&wanted.url).is_some() => {
-            return Err(words::unknown(&wanted.what));
-        }
-        None => None,
+    let Some((kept, own)) = cached(edge, wanted, &key).await? else {
+        return whole(edge, wanted, &key, &read).await;
     };
-    let Some((row, kept)) = cached else {
-        let fetched = refresh(edge, wanted, &key, &Validators::default(), &read).await?;
-        let problem = "the upstream says that nothing changed, and nothing is stored";
-        return fetched.ok_or_else(|| words::broken(&wanted.what, problem));
+    let replaced = match wanted.renewal {
+        Renewal::Revalidated => false,
+        Renewal::Replaced => true,
     };
-    let (validators, replaced) = match wanted.renewal {
-        Renewal::Revalidated => (validators(&row), false),
-        Renewal::Replaced => (Validators::default(), true),
-    };
-    if row.age < wanted.max_age {
+    if own.is_some() && kept.age < wanted.max_age {
         let value = read(kept.clone()).await;
         if value.is_ok() || !replaced {
             return value;
         }
     }
-    match refresh(edge, wanted, &key, &validators, &read).await {
-        Ok(Some(fetched)) => Ok(fetched),
-        Ok(None) => {
+    let renewed = match own.filter(|_| !replaced) {
+        None => whole(edge, wanted, &key, &read).await.map(Ok),
+        Some(own) => {
+            let changed = refresh(edge, wanted, &key, &validators(&own), &read).await;
+            changed.map(|changed| changed.ok_or(own))
+        }
+    };
+    match renewed {
+        Ok(Ok(fetched)) => Ok(fetched),
+        Ok(Err(unchanged)) => {
             let touched = edge.store.touch_document(wanted.ecosystem, &key, kept.sha256).await;
             touched.map_err(|e| words::store(&e))?;
+            edge.own_documents.confirmed(wanted.ecosystem, &key, unchanged);
             read(Kept { age: Duration::ZERO, ..kept }).await
         }
         Err(refusal) if replaced && refusal.kind != RefusalKind::UpstreamUnreachable => Err(refusal),
         // Also when the upstream no longer has it: what is approved stays installable.
         Err(refusal) => {
-            tracing::warn!(document = wanted.what, ecosystem = %wanted.ecosystem, age = ?row.age, problem = refusal.detail, "using an old copy of a document");
+            tracing::warn!(document = wanted.what, ecosystem = %wanted.ecosystem, age = ?kept.age, problem = refusal.detail, "using an old copy of a document");
             metrics::counter!("touchstone_stale_documents", "ecosystem" => wanted.ecosystem.as_str())
                 .increment(1);
             read(Kept { stale: Some(refusal), ..kept }).await
         }
     }
+}
+
+/// What is kept, and what this process itself received of it: nothing, if it is only a row's word.
+async fn cached(
+    edge: &Edge,
+    wanted: &Wanted<'_>,
+    key: &str,
+) -> Result<Option<(Kept, Option<Arc<NewDocument>>)>, Refusal> {
+    if let Some(Own { document, confirmed }) = edge.own_documents.find(wanted.ecosystem, key) {
+        let kept = load(edge, &document, confirmed.elapsed()).await;
+        return Ok(kept.map(|kept| (kept, Some(document))));
+    }
+    match edge.store.document(wanted.ecosystem, key).await.map_err(|e| words::store(&e))? {
+        Some(CachedDocument { document, age, .. }) => {
+            Ok(load(edge, &document, age).await.map(|kept| (kept, None)))
+        }
+        None if wanted.absence == Absence::Remembered && edge.absent.status(&wanted.url).is_some() => {
+            Err(words::unknown(&wanted.what))
+        }
+        None => Ok(None),
+    }
+}
+
+/// Asks the upstream for all of a document.
+async fn whole<T, F: Future<Output = Result<T, Refusal>>>(
+    edge: &Edge,
+    wanted: &Wanted<'_>,
+    key: &str,
+    read: impl Fn(Kept) -> F,
+) -> Result<T, Refusal> {
+    let fetched = refresh(edge, wanted, key, &Validators::default(), read).await?;
+    let problem = "the upstream says that nothing changed, and was not asked that";
+    fetched.ok_or_else(|| words::broken(&wanted.what, problem))
 }
 
 /// The same for a document of which the bytes are wanted: one request to the upstream for all who ask at once, which goes on
@@ -173,6 +247,7 @@ async fn refresh<T, F: Future<Output = Result<T, Refusal>>>(
     let (age, stale) = (Duration::ZERO, None);
     let value = read(Kept { body, sha256: stored.sha256, url, content_type, age, stale }).await?;
     edge.store.put_document(wanted.ecosystem, key, &new).await.map_err(|e| words::store(&e))?;
+    edge.own_documents.confirmed(wanted.ecosystem, key, Arc::new(new));
     Ok(Some(value))
 }
 
@@ -183,28 +258,26 @@ fn failed(edge: &Edge, wanted: &Wanted<'_>, error: &FetchError) -> Refusal {
     words::fetch(&wanted.what, error)
 }
 
-/// The bytes of a cached row, if they are still what was stored.
-async fn load(edge: &Edge, row: CachedDocument) -> Option<(CachedDocument, Kept)> {
-    match edge.blobs.read(row.document.sha256, DOCUMENT_BYTES_MAX).await {
+/// The bytes of a document, if they are still what was stored.
+async fn load(edge: &Edge, document: &NewDocument, age: Duration) -> Option<Kept> {
+    match edge.blobs.read(document.sha256, DOCUMENT_BYTES_MAX).await {
         Ok(body) => {
-            let document = &row.document;
             let url = Url::parse(&document.url).ok()?;
             let content_type = document.content_type.clone();
-            let kept = Kept { body, sha256: document.sha256, url, content_type, age: row.age, stale: None };
-            Some((row, kept))
+            Some(Kept { body, sha256: document.sha256, url, content_type, age, stale: None })
         }
         Err(error) => {
-            tracing::warn!(blob.sha256 = %row.document.sha256, %error, "a stored document is unusable; it is fetched again");
+            tracing::warn!(blob.sha256 = %document.sha256, %error, "a stored document is unusable; it is fetched again");
             if matches!(error, touchstone_blobs::ReadError::Damaged { .. }) {
-                let _moved = edge.blobs.set_aside(row.document.sha256).await;
+                let _moved = edge.blobs.set_aside(document.sha256).await;
             }
             None
         }
     }
 }
 
-fn validators(row: &CachedDocument) -> Validators {
-    Validators { etag: row.document.etag.clone(), last_modified: row.document.last_modified.clone() }
+fn validators(document: &NewDocument) -> Validators {
+    Validators { etag: document.etag.clone(), last_modified: document.last_modified.clone() }
 }
 
 /// The name that a document is kept under.

@@ -1,6 +1,7 @@
 //! Fetching one artifact: locate, receive, compare, store, sign, record, announce, in this order.
 //!
-//! *Invariant:* every fetch is signed with the edge's key, and counts with that signature only.
+//! *Invariant:* every fetch is signed with the edge's key, and counts with that signature only. Nothing is fetched that could not be
+//! signed so that it counts, but for bytes that were lost.
 //!
 //! *Invariant:* blob first, row second, event third: a row never points at nothing, an event never names a row that is not there.
 //!
@@ -65,6 +66,11 @@ pub(crate) async fn run(edge: &Arc<Edge>, request: &ArtifactRequest, mode: Mode)
         // Recorded meanwhile, by a fetch that had just ended or by another edge.
         return Ok(());
     }
+    match mode {
+        Mode::First | Mode::Heal { cause: Cause::Record, .. } => record::can_sign(edge, id)?,
+        // What was promoted is served by the record that it has; only its bytes are missing.
+        Mode::Heal { cause: Cause::Copy, .. } => {}
+    }
     fetched(edge, id, mode).await.map_err(|refusal| match mode {
         // Not 404, which makes clients look elsewhere: it exists, and was lost here.
         Mode::Heal { cause, .. } if refusal.kind == RefusalKind::Unknown => {
@@ -91,15 +97,22 @@ async fn fetched(edge: &Arc<Edge>, id: &ArtifactId, mode: Mode) -> Result<(), Re
     let (staged, url) = receive(edge, id, &found, &link, &declared).await?;
     on_record(edge, id, mode, staged.contents().sha256).await?;
     let contents = staged.commit().await.map_err(|e| storage(&e))?;
-    let signed = record::signed(edge, id, &found, &url, &contents).await?;
     match mode {
-        Mode::First => record::record(edge, id, found, url, (contents, signed)).await,
+        Mode::First => {
+            let signed = record::signed(edge, id, &found, &url, &contents).await?;
+            record::record(edge, id, found, url, (contents, signed)).await
+        }
         Mode::Heal { sha256, cause } => {
             tracing::info!(artifact.id = %id, blob.sha256 = %sha256, ?cause, "an artifact was fetched again");
             if cause == Cause::Copy {
                 let facts = json!({ "sha256": sha256.to_string() });
                 record_incident(edge, &NewIncident::about(IncidentKind::BlobHealed, id, None, facts)).await;
+                if let Err(refusal) = record::can_sign(edge, id) {
+                    tracing::warn!(artifact.id = %id, problem = refusal.detail, "the bytes are back, and the fetch is not put on record");
+                    return Ok(());
+                }
             }
+            let signed = record::signed(edge, id, &found, &url, &contents).await?;
             record::record_again(edge, id, sha256, &signed.fetch).await
         }
     }

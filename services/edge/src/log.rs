@@ -2,27 +2,38 @@
 //!
 //! *Invariant:* what the log has ended stays ended, whatever the database says: entries are only ever added to what is known.
 //!
+//! *Invariant:* nothing is served before all entries count that were seen of the log, also before this process was started: an
+//! edge that is started without its log serves again when the log is back. One that has read it goes on with what it knows.
+//!
 //! *Invariant:* nothing is known from a log before it led to the root of a checkpoint that a log key of the ring signed, and that
 //! begins with every head seen before, also before this process was started.
 //!
 //! What is kept in memory of the log is bounded by it: one entry for each coordinate that ended and one for each recall.
 
+mod behind;
 mod files;
 mod follower;
 mod seen;
 
 use std::{
     path::PathBuf,
-    sync::{Arc, PoisonError, RwLock},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-use serde_json::json;
-use tokio::{sync::watch, time::MissedTickBehavior};
+use serde_json::{Value, json};
+use tokio::{
+    sync::watch,
+    time::{Instant, MissedTickBehavior},
+};
 use tokio_util::sync::CancellationToken;
 use touchstone_custody::{KeyRing, Revocations};
 use touchstone_store::{IncidentKind, NewIncident, Store};
 
+use behind::{BEHIND_MAX, Behind};
 pub(crate) use files::respond;
 pub use follower::FollowError;
 pub(crate) use follower::Follower;
@@ -47,6 +58,8 @@ pub(crate) struct Log {
     origin: Arc<str>,
     standing: watch::Receiver<Standing>,
     revocations: Arc<RwLock<Revocations>>,
+    /// The entries that Postgres has, as it said last.
+    sealed: Arc<AtomicU64>,
 }
 
 impl Log {
@@ -63,6 +76,11 @@ impl Log {
     /// Looks at what it has ended. Must not take long: new entries wait.
     pub(crate) fn with_revocations<T>(&self, look: impl FnOnce(&Revocations) -> T) -> T {
         look(&self.revocations.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes note of how many entries Postgres has sealed.
+    pub(crate) fn sealed(&self, entries: u64) {
+        self.sealed.store(entries, Ordering::Relaxed);
     }
 
     /// Waits until the log was read, or found to be out of reach, but not for longer than `patience`.
@@ -84,7 +102,7 @@ pub(crate) async fn follow(
 ) {
     let mut ticks = tokio::time::interval(PERIOD);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let standing = follower.standing.clone();
+    let (log, standing, mut behind) = (follower.log(), follower.standing.clone(), Behind::default());
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         let (keys, token) = (Arc::clone(&ring.borrow()), stop.clone());
         let looking = tokio::task::spawn_blocking(move || {
@@ -103,21 +121,43 @@ pub(crate) async fn follow(
         if let Step::Halted(halt) = looked {
             tell(&store, follower.origin(), &halt).await;
         }
+        let (sealed, taken) = (log.sealed.load(Ordering::Relaxed), follower.taken);
+        if behind.look(sealed, taken, Instant::now()) {
+            frozen(&store, log.origin(), sealed, taken).await;
+        }
     }
 }
 
-/// Puts on record that the log contradicts what was seen of it.
+/// Puts on record that the log contradicts what was seen of it, or that what was seen cannot be read.
 async fn tell(store: &Store, origin: &str, halt: &Halt) {
-    let Halt { problem, seen, note } = halt;
+    let Halt { kind, problem, seen, note } = halt;
     tracing::error!(
         log.origin = origin,
         problem,
-        "the transparency log is not the one that was seen; nothing is served"
+        "the transparency log cannot be relied on; nothing is served"
     );
-    metrics::counter!("touchstone_incidents", "kind" => IncidentKind::LogRollback.as_str()).increment(1);
     let seen = seen.map(|seen| json!({ "size": seen.size, "root": seen.root.to_string() }));
     let facts = json!({ "problem": problem, "seen": seen, "checkpoint": note });
-    let incident = NewIncident::about_log(IncidentKind::LogRollback, origin, facts);
+    record(store, *kind, origin, facts).await;
+}
+
+/// Puts on record that the log stays behind Postgres.
+async fn frozen(store: &Store, origin: &str, sealed: u64, taken: u64) {
+    tracing::warn!(
+        log.origin = origin,
+        sealed,
+        followed = taken,
+        "the transparency log stays behind Postgres: it is frozen, or withheld from this edge; serving goes on with what is known of it"
+    );
+    let minutes = BEHIND_MAX.as_secs() / 60;
+    let problem = format!("entries that Postgres sealed more than {minutes} minutes ago cannot be read");
+    let facts = json!({ "problem": problem, "sealed": sealed, "followed": taken });
+    record(store, IncidentKind::LogFrozen, origin, facts).await;
+}
+
+async fn record(store: &Store, kind: IncidentKind, origin: &str, facts: Value) {
+    metrics::counter!("touchstone_incidents", "kind" => kind.as_str()).increment(1);
+    let incident = NewIncident::about_log(kind, origin, facts);
     if let Err(error) = store.record_incident(&incident).await {
         tracing::error!(error = &error as &dyn std::error::Error, "cannot record an incident");
     }

@@ -81,6 +81,7 @@ async fn bound(
     row: ServedRow,
     standing: &Standing,
 ) -> Result<PromotedArtifact, NotPermitted> {
+    edge.log.sealed(row.sealed);
     if row.sealed < standing.size {
         let facts = json!({ "entries": row.sealed });
         let incident = NewIncident::about_log(IncidentKind::DatabaseRollback, edge.log.origin(), facts);

@@ -7,6 +7,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     server::graceful::GracefulShutdown,
 };
+use jiff::Timestamp;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::{OwnedSemaphorePermit, Semaphore},
@@ -58,7 +59,7 @@ pub enum EdgeError {
 
 /// Serves until told to stop. `bound` hears the address, which matters when the kernel chose the port.
 pub async fn run(parts: EdgeParts, bound: impl FnOnce(SocketAddr)) -> Result<(), EdgeError> {
-    check_key(&parts.signing, &parts.ring.borrow())?;
+    check_key(&parts.signing, &parts.ring.borrow(), parts.clock.now())?;
     let (tracker, stop) = (parts.tracker.clone(), parts.stop.clone());
     let (log_dir, state_dir) = (&parts.config.log_dir, &parts.config.state_dir);
     let follower = Follower::new(&parts.signing.environment, log_dir, state_dir);
@@ -82,16 +83,20 @@ pub async fn run(parts: EdgeParts, bound: impl FnOnce(SocketAddr)) -> Result<(),
 }
 
 /// An edge must not be able to sign more than what it fetched, whatever its configuration calls the key.
-fn check_key(signing: &Signing, ring: &KeyRing) -> Result<(), EdgeError> {
+fn check_key(signing: &Signing, ring: &KeyRing, now: Timestamp) -> Result<(), EdgeError> {
     let (key, kind) = (signing.signer.key_id(), signing.signer.kind());
     let listed = ring.entry(key).map(|entry| entry.kind);
-    if listed.is_none() {
-        tracing::warn!(%key, "the key that signs fetches is not in the key ring, so that nothing new can be promoted");
+    if let Some(found) = [Some(kind), listed].into_iter().flatten().find(|kind| *kind != KeyKind::Fetch) {
+        return Err(EdgeError::Key { key, found });
     }
-    match [Some(kind), listed].into_iter().flatten().find(|kind| *kind != KeyKind::Fetch) {
-        Some(found) => Err(EdgeError::Key { key, found }),
-        None => Ok(()),
+    if let Err(problem) = ring.accept(key, KeyKind::Fetch, now) {
+        tracing::warn!(
+            %key,
+            %problem,
+            "the key that signs fetches does not count, so that nothing new is fetched until it does: run `touchstone keys rotate fetch`, and start again"
+        );
     }
+    Ok(())
 }
 
 /// Names the policy in force, once the database answers; `None` when told to stop first.
@@ -205,10 +210,13 @@ mod tests {
                 Err(other) => panic!("{other}"),
             };
             let expected = (kind != KeyKind::Fetch).then_some(kind);
-            assert_eq!(refused(check_key(&signing(kind), &KeyRing::default())), expected);
-            assert_eq!(refused(check_key(&signing(kind), &ring(kind))), expected);
             assert_eq!(
-                refused(check_key(&signing(KeyKind::Fetch), &ring(kind))),
+                refused(check_key(&signing(kind), &KeyRing::default(), Timestamp::UNIX_EPOCH)),
+                expected
+            );
+            assert_eq!(refused(check_key(&signing(kind), &ring(kind), Timestamp::UNIX_EPOCH)), expected);
+            assert_eq!(
+                refused(check_key(&signing(KeyKind::Fetch), &ring(kind), Timestamp::UNIX_EPOCH)),
                 expected,
                 "called another name"
             );

@@ -18,7 +18,7 @@ use url::Url;
 use crate::{
     absent::Absent,
     decisions::Decisions,
-    documents::Kept,
+    documents::{Kept, OwnDocuments},
     flight::Flights,
     index::{IndexCache, Listing},
     log::Log,
@@ -144,6 +144,8 @@ pub(crate) struct Edge {
     pub(crate) listings: Listings,
     /// Documents of which the bytes are passed on, being fetched.
     pub(crate) documents: Arc<Flights<String, Result<Kept, Refusal>>>,
+    /// What this process received of them.
+    pub(crate) own_documents: OwnDocuments,
     pub(crate) absent: Absent,
     pub(crate) indexes: IndexCache,
 }
@@ -172,6 +174,7 @@ impl Edge {
             announcements: Flights::new(parts.tracker.clone(), FLIGHTS_MAX),
             listings: Flights::new(parts.tracker.clone(), FLIGHTS_MAX),
             documents: Flights::new(parts.tracker, FLIGHTS_MAX),
+            own_documents: OwnDocuments::new(),
             absent: Absent::new(),
             indexes: IndexCache::new(),
         })

@@ -12,7 +12,7 @@ use touchstone_domain::{
 use touchstone_store::{ArtifactStatus, Finding, StoreError, SumdbStop, SumdbStopKind};
 use touchstone_upstream::FetchError;
 
-pub(crate) use custody::{database_behind, log_stopped, record_missing, record_refused};
+pub(crate) use custody::{cannot_sign, database_behind, log_stopped, record_missing, record_refused};
 
 /// What the policy says before anything is looked up; `None` when it has no objection.
 pub(crate) fn admission(ecosystem: Ecosystem, what: &str, admission: &Admission) -> Option<Refusal> {

@@ -1,4 +1,4 @@
-//! From rows to records that verify.
+//! From rows to records that verify. Signatures are verified off the async threads.
 
 use std::sync::Arc;
 
@@ -83,7 +83,7 @@ impl Sources {
     ) -> Option<ServeRecord> {
         let what = "the serve record";
         let envelope = records.found(what, self.read(signed).await)?;
-        let verified = ServeRecord::verify(&envelope, &self.ring);
+        let verified = self.verify(&envelope, ServeRecord::verify).await;
         let record = records.verified(what, verified)?;
         let fits = record.environment() == self.environment
             && *record.id() == chain.id
@@ -110,7 +110,8 @@ impl Sources {
             return;
         };
         let Some(envelope) = records.found(&what, self.read(*signed).await) else { return };
-        let subject = self.subject(approver, &envelope);
+        let check = approver.check;
+        let subject = self.verify(&envelope, move |envelope, ring| subject(check, envelope, ring)).await;
         let Some((environment, id, sha256, key)) = records.verified(&what, subject) else { return };
         if environment != self.environment || id != chain.id || sha256 != chain.sha256 || key != approver.key
         {
@@ -120,24 +121,6 @@ impl Sources {
         let Some(envelope) = records.json(&what, &envelope) else { return };
         records.links.insert(link_file_name(step, key), envelope);
         self.key(key, records);
-    }
-
-    /// What a link is about, and who signed it.
-    fn subject(
-        &self,
-        approver: &Approver,
-        envelope: &[u8],
-    ) -> Result<(String, ArtifactId, Sha256, KeyId), Refused> {
-        match approver.check {
-            None => FetchStatement::verify(envelope, &self.ring).map(|signed| {
-                let FetchStatement { environment, id, sha256, .. } = signed.statement().clone();
-                (environment, id, sha256, signed.key())
-            }),
-            Some(_) => VerdictStatement::verify(envelope, &self.ring).map(|signed| {
-                let VerdictStatement { environment, id, verdict, .. } = signed.statement().clone();
-                (environment, id, verdict.sha256, signed.key())
-            }),
-        }
     }
 
     /// Adds the layout of what was required, if it names these signers.
@@ -160,9 +143,8 @@ impl Sources {
             return Ok(());
         };
         let Some(envelope) = records.found(what, self.read(signed).await) else { return Ok(()) };
-        let Some(layout) = records.verified(what, Layout::verify(&envelope, &self.ring)) else {
-            return Ok(());
-        };
+        let verified = self.verify(&envelope, Layout::verify).await;
+        let Some(layout) = records.verified(what, verified) else { return Ok(()) };
         let statement = layout.statement();
         if !statement.is_for(&self.environment, requirement) || statement.expires != expires_at {
             records.misses(format!("{what} on record is that of something else"));
@@ -182,6 +164,23 @@ impl Sources {
 
     async fn read(&self, signed: SignedBy) -> Result<Bytes, RecordError> {
         self.records.read(&[signed.envelope]).await.pop().unwrap_or(Err(RecordError::Missing))
+    }
+
+    /// Runs what verifies an envelope with the ring on the blocking pool; its panic is the caller's.
+    async fn verify<T: Send + 'static>(
+        &self,
+        envelope: &Bytes,
+        work: impl FnOnce(&[u8], &KeyRing) -> T + Send + 'static,
+    ) -> T {
+        let (envelope, ring) = (envelope.clone(), Arc::clone(&self.ring));
+        match tokio::task::spawn_blocking(move || work(&envelope, &ring)).await {
+            Ok(verified) => verified,
+            Err(error) => match error.try_into_panic() {
+                Ok(panic) => std::panic::resume_unwind(panic),
+                // The process is being stopped, and nobody waits any more.
+                Err(_stopped) => std::future::pending().await,
+            },
+        }
     }
 
     /// Adds a key that has signed; the name of its file.
@@ -214,6 +213,24 @@ impl Records {
     fn json(&mut self, what: &str, envelope: &Bytes) -> Option<Box<RawValue>> {
         let read = serde_json::from_slice(envelope);
         read.map_err(|error| self.misses(format!("{what} is no JSON: {error}"))).ok()
+    }
+}
+
+/// What a link is about, and who signed it; without a check, it is that of a fetch.
+fn subject(
+    check: Option<CheckKind>,
+    envelope: &[u8],
+    ring: &KeyRing,
+) -> Result<(String, ArtifactId, Sha256, KeyId), Refused> {
+    match check {
+        None => FetchStatement::verify(envelope, ring).map(|signed| {
+            let FetchStatement { environment, id, sha256, .. } = signed.statement().clone();
+            (environment, id, sha256, signed.key())
+        }),
+        Some(_) => VerdictStatement::verify(envelope, ring).map(|signed| {
+            let VerdictStatement { environment, id, verdict, .. } = signed.statement().clone();
+            (environment, id, verdict.sha256, signed.key())
+        }),
     }
 }
 

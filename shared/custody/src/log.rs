@@ -19,6 +19,15 @@ pub const LOG_ENTRY_BYTES_MAX: usize = 16 * 1024;
 /// The most characters of a reason that makes an entry too long; JSON needs at most six bytes for each.
 const REASON_CHARS_MAX: usize = 512;
 
+/// The events that are known, by the word in [`LogEntry`]'s JSON.
+const EVENTS: [&str; 7] = ["promoted", "ended", "recalled", "incident", "key", "policy", "recovered"];
+
+/// The only thing that is asked of an entry of a newer version.
+#[derive(Deserialize)]
+struct Named {
+    event: String,
+}
+
 /// What a recall names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RecallTarget {
@@ -191,6 +200,21 @@ impl LogEntry {
             Self::Incident { .. } | Self::Key { .. } | Self::Policy { .. } | Self::Recovered { .. } => {}
         }
         Ok(entry)
+    }
+
+    /// As [`LogEntry::parse`], for whoever only follows the log: `None` is an event that a newer version wrote.
+    pub fn read(bytes: &[u8]) -> Result<Option<Self>, StatementError> {
+        let refused = match Self::parse(bytes) {
+            Ok(entry) => return Ok(Some(entry)),
+            Err(refused) => refused,
+        };
+        if bytes.len() > LOG_ENTRY_BYTES_MAX || !bytes.starts_with(b"{") {
+            return Err(refused);
+        }
+        match serde_json::from_slice::<Named>(bytes) {
+            Ok(Named { event }) if !EVENTS.contains(&event.as_str()) => Ok(None),
+            Ok(_) | Err(_) => Err(refused),
+        }
     }
 
     /// What it recalls, if it is a recall and names one thing.

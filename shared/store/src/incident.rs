@@ -53,6 +53,8 @@ pub enum IncidentKind {
     RecordMissing,
     /// The published transparency log is not the one that was seen before: rolled back, forked, or signed by nobody known.
     LogRollback,
+    /// The published transparency log does not follow what Postgres sealed, or is withheld from whoever follows it.
+    LogFrozen,
     /// The database is older than the transparency log: a backup was restored, or rows were deleted.
     DatabaseRollback,
     /// A row says something else than what was sealed in the transparency log, or is gone.
@@ -81,6 +83,7 @@ impl IncidentKind {
             Self::ServeRecordRefused => "serve_record_refused",
             Self::RecordMissing => "record_missing",
             Self::LogRollback => "log_rollback",
+            Self::LogFrozen => "log_frozen",
             Self::DatabaseRollback => "database_rollback",
             Self::HistoryRewritten => "history_rewritten",
         }

@@ -28,17 +28,31 @@ pub(crate) async fn needed_again(edge: &Edge, status: &ArtifactStatus) -> Option
     if !edge.blobs.contains(status.gate.sha256).await.unwrap_or(true) {
         return Some(Cause::Copy);
     }
-    let own = edge.signing.signer.key_id();
-    needs_record(&edge.ring.borrow(), &status.fetch_keys, own).then_some(Cause::Record)
+    let dates = (status.fetched_at, edge.clock.now());
+    needs_record(&edge.ring.borrow(), &status.fetch_keys, dates).then_some(Cause::Record)
 }
 
-/// Whether none of the keys that signed fetches counts any more, and our own, which signs the next, does. Whether what they signed is
-/// dated within their windows is promote's to say.
-fn needs_record(ring: &KeyRing, signed: &[KeyId], own: KeyId) -> bool {
+/// Whether none of the keys that signed fetches counts. `fetch_keys` has none of those that promote refused. The rest was dated
+/// between the first fetch and now, more or less: a key whose window has nothing of that time does not count. What is dated outside its
+/// window otherwise is promote's to refuse.
+fn needs_record(ring: &KeyRing, signed: &[KeyId], (first, now): (Timestamp, Timestamp)) -> bool {
     let counts = |key: &KeyId| {
-        ring.entry(*key).is_some_and(|entry| entry.kind == KeyKind::Fetch && entry.revoked.is_none())
+        ring.entry(*key).is_some_and(|entry| {
+            let begun = entry.not_before <= now && entry.not_after.is_none_or(|end| end >= first);
+            entry.kind == KeyKind::Fetch && entry.revoked.is_none() && begun
+        })
     };
-    !signed.iter().any(counts) && counts(&own)
+    !signed.iter().any(counts)
+}
+
+/// Refuses to fetch what could not be signed so that it counts: no promotion could rest on it.
+pub(super) fn can_sign(edge: &Edge, id: &ArtifactId) -> Result<(), Refusal> {
+    let own = edge.signing.signer.key_id();
+    let accepted = edge.ring.borrow().accept(own, KeyKind::Fetch, edge.clock.now()).map(drop);
+    accepted.map_err(|problem| {
+        tracing::error!(artifact.id = %id, %problem, "nothing is fetched, since it could not be signed so that it counts");
+        words::cannot_sign(id, &problem)
+    })
 }
 
 /// What is known of a fetch once it is signed.
@@ -56,6 +70,8 @@ pub(super) async fn signed(
     url: &Url,
     contents: &Contents,
 ) -> Result<Signed, Refusal> {
+    // Again: it may have ended, or been revoked, while the bytes came.
+    can_sign(edge, id)?;
     let now = edge.clock.now();
     let first_seen = first_seen(edge, id, found.listing).await?.unwrap_or(now);
     let Found { located, document, .. } = found;
@@ -178,31 +194,46 @@ mod tests {
     }
 
     #[test]
-    fn an_artifact_is_fetched_again_when_no_key_that_signed_a_fetch_counts_any_more() {
+    fn an_artifact_is_fetched_again_when_no_key_that_signed_a_fetch_counts() {
+        let second = |second| Timestamp::from_second(second).expect("a date");
         let revoked = Revoked { at: Timestamp::UNIX_EPOCH, reason: "lost".into() };
+        let within = |seed, from, until| KeyEntry {
+            not_before: second(from),
+            not_after: Some(second(until)),
+            ..entry(KeyKind::Fetch, seed, None)
+        };
         let ring = vec![
             entry(KeyKind::Fetch, 1, None),
             entry(KeyKind::Fetch, 2, None),
             entry(KeyKind::Fetch, 3, Some(revoked)),
             entry(KeyKind::Hash, 4, None),
+            within(6, 0, 99),
+            within(7, 0, 100),
+            within(8, 200, 300),
+            within(9, 201, 300),
         ];
         let ring = KeyRing::new(ring).expect("a ring");
         let id = |seed| LocalSigner::from_seed(KeyKind::Fetch, [seed; 32]).expect("a key").key_id();
-        for (signed, own, needed) in [
-            (&[][..], 1, true),
-            (&[1][..], 1, false),
-            (&[2][..], 1, false),
-            (&[3, 2][..], 1, false),
-            (&[3][..], 1, true),
-            (&[4][..], 1, true),
-            (&[5][..], 1, true),
-            // another fetch would be of no use either
-            (&[][..], 3, false),
-            (&[3][..], 4, false),
-            (&[5][..], 5, false),
+        for (signed, needed) in [
+            (&[][..], true),
+            (&[1][..], false),
+            (&[2][..], false),
+            (&[3, 2][..], false),
+            (&[3][..], true),
+            (&[4][..], true),
+            (&[5][..], true),
+            (&[3, 4, 5][..], true),
+            // ended before the first fetch, and with it
+            (&[6][..], true),
+            (&[7][..], false),
+            // begins now, and later
+            (&[8][..], false),
+            (&[9][..], true),
+            (&[6, 9][..], true),
+            (&[6, 7][..], false),
         ] {
             let keys: Vec<_> = signed.iter().map(|seed| id(*seed)).collect();
-            assert_eq!(needs_record(&ring, &keys, id(own)), needed, "{signed:?} {own}");
+            assert_eq!(needs_record(&ring, &keys, (second(100), second(200))), needed, "{signed:?}");
         }
     }
 }

@@ -11,6 +11,7 @@ use std::{
 
 use tokio::sync::watch;
 use touchstone_custody::{KeyRing, LogEntry};
+use touchstone_store::IncidentKind;
 use touchstone_tlog::{
     SignedHead, TileError, TreeHead,
     note::{KeyError, VerifierKey},
@@ -49,7 +50,9 @@ pub(crate) struct Follower {
     /// The largest head that was verified and found consistent with those before it.
     seen: Option<TreeHead>,
     /// The entries that count already: the first so many.
-    taken: u64,
+    pub(super) taken: u64,
+    /// Those among them that a newer version wrote, and say nothing here.
+    unknown: u64,
     /// Whether a checkpoint that counts was found since the start: from then on its entries must be read.
     found: bool,
     /// Whether all entries counted once.
@@ -58,6 +61,8 @@ pub(crate) struct Follower {
     looked_at: Option<(Vec<u8>, Arc<KeyRing>)>,
     /// Why the log is out of reach, which is said once.
     away: Option<String>,
+    /// Whether it contradicts what was seen of it: that does not end by taking it away.
+    contradicted: bool,
 }
 
 /// What came of a look.
@@ -72,6 +77,8 @@ pub(super) enum Step {
 /// Why nothing is served.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Halt {
+    /// That the log is another one, or that it is withheld.
+    pub(super) kind: IncidentKind,
     pub(super) problem: String,
     /// The head that was seen before.
     pub(super) seen: Option<TreeHead>,
@@ -83,7 +90,7 @@ pub(super) struct Halt {
 enum Trouble {
     /// The log contradicts itself or what was seen of it.
     Contradiction(String),
-    /// It cannot be read; what is known still counts.
+    /// It cannot be read; once all that was seen of it counts, that counts on.
     Away(String),
 }
 
@@ -104,11 +111,23 @@ impl Follower {
             origin: origin.into(),
             standing: standing.subscribe(),
             revocations: Arc::new(RwLock::default()),
+            sealed: Arc::default(),
         };
         let environment = Arc::clone(environment);
-        let (taken, found, caught_up) = (0, false, false);
-        let (looked_at, away) = (None, None);
-        Ok(Self { environment, log, standing, seen_file, seen, taken, found, caught_up, looked_at, away })
+        Ok(Self {
+            environment,
+            log,
+            standing,
+            seen_file,
+            seen,
+            taken: 0,
+            unknown: 0,
+            found: false,
+            caught_up: false,
+            looked_at: None,
+            away: None,
+            contradicted: false,
+        })
     }
 
     /// What requests see.
@@ -125,8 +144,8 @@ impl Follower {
         let checkpoint = LogReader::open(&self.log.dir).and_then(|reader| Ok((reader.checkpoint()?, reader)));
         let (note, reader) = match checkpoint {
             Ok((Some(note), reader)) => (note, reader),
-            Ok((None, _)) => return self.gone(format!("{} has no checkpoint", self.log.dir.display())),
-            Err(error) => return self.gone(chain(&error)),
+            Ok((None, _)) => return self.absent(format!("{} has no checkpoint", self.log.dir.display())),
+            Err(error) => return self.absent(chain(&error)),
         };
         if let Some((bytes, keys)) = &self.looked_at
             && *bytes == note
@@ -141,8 +160,11 @@ impl Follower {
             }
             // Interrupted: it is stopping.
             Ok(false) => Step::Going,
-            Err(Trouble::Away(problem)) if self.caught_up || !self.found => self.gone(problem),
-            Err(Trouble::Away(problem) | Trouble::Contradiction(problem)) => self.halt(problem, &note),
+            Err(Trouble::Away(problem)) => self.gone(problem, &note),
+            Err(Trouble::Contradiction(problem)) => {
+                self.contradicted = true;
+                self.halt(IncidentKind::LogRollback, problem, &note)
+            }
         }
     }
 
@@ -182,25 +204,43 @@ impl Follower {
             if interrupted() {
                 return Ok(false);
             }
-            let mut parsed = Vec::with_capacity(ENTRIES_AT_ONCE);
+            let (mut parsed, mut read) = (Vec::with_capacity(ENTRIES_AT_ONCE), 0);
             for entry in entries.by_ref().take(ENTRIES_AT_ONCE) {
                 let (index, bytes) = entry?;
                 let not_understood =
                     |e| Trouble::Contradiction(format!("entry {index} is not understood: {e}"));
-                parsed.push(LogEntry::parse(&bytes).map_err(not_understood)?);
+                parsed.extend(LogEntry::read(&bytes).map_err(not_understood)?);
+                read += 1;
             }
+            self.skipped(read - parsed.len() as u64);
             let mut revocations = self.log.revocations.write().unwrap_or_else(PoisonError::into_inner);
             for entry in &parsed {
                 revocations.add(entry);
             }
-            self.taken += parsed.len() as u64;
+            self.taken += read;
         }
         self.caught_up = true;
         Ok(true)
     }
 
+    /// Counts entries of a newer version.
+    fn skipped(&mut self, entries: u64) {
+        if entries == 0 {
+            return;
+        }
+        if self.unknown == 0 {
+            tracing::warn!(
+                log.origin = self.origin(),
+                "the transparency log has events that this version does not know; they are skipped: bring this edge up to date"
+            );
+        }
+        self.unknown += entries;
+        metrics::counter!("touchstone_log_unknown_entries").increment(entries);
+    }
+
     /// All that there is of the log counts.
     fn going(&mut self) -> Step {
+        self.contradicted = false;
         if self.away.take().is_some() {
             tracing::info!(log.dir = %self.log.dir.display(), "the transparency log is followed again");
         }
@@ -208,8 +248,28 @@ impl Follower {
         Step::Going
     }
 
-    /// The log is out of reach: what is known counts on.
-    fn gone(&mut self, problem: String) -> Step {
+    /// Whether there are entries that were seen, also before the start, and do not count yet.
+    fn is_behind(&self) -> bool {
+        !self.caught_up && (self.found || self.seen.is_some_and(|seen| seen.size > 0))
+    }
+
+    /// There is nothing of the log. That explains no contradiction away.
+    fn absent(&mut self, problem: String) -> Step {
+        if self.contradicted { Step::Going } else { self.gone(problem, &[]) }
+    }
+
+    /// The log is out of reach. What is known counts on, but only once all that was seen is: what it ended may be in the rest.
+    fn gone(&mut self, problem: String, note: &[u8]) -> Step {
+        self.contradicted = false;
+        if self.is_behind() {
+            let problem = match self.seen {
+                Some(TreeHead { size, .. }) => format!(
+                    "{problem}. {size} entries of it were seen before, and nothing is served until they can be read again"
+                ),
+                None => problem,
+            };
+            return self.halt(IncidentKind::LogFrozen, problem, note);
+        }
         if self.away.is_none() {
             tracing::warn!(problem, "the transparency log cannot be read; what is known of it counts on");
         }
@@ -219,7 +279,7 @@ impl Follower {
         Step::Going
     }
 
-    fn halt(&mut self, problem: String, note: &[u8]) -> Step {
+    fn halt(&mut self, kind: IncidentKind, problem: String, note: &[u8]) -> Step {
         self.looked_at = None;
         let known = self.standing.borrow().halted.as_deref() == Some(&*problem);
         self.stand(Some(&problem));
@@ -227,7 +287,7 @@ impl Follower {
             return Step::Going;
         }
         let note = String::from_utf8_lossy(note).into_owned();
-        Step::Halted(Halt { problem, seen: self.seen, note })
+        Step::Halted(Halt { kind, problem, seen: self.seen, note })
     }
 
     fn stand(&self, halted: Option<&str>) {
@@ -255,8 +315,10 @@ impl From<LogError> for Trouble {
             | LogError::Entry { .. }
             | LogError::Tile(TileError::Root { .. } | TileError::Mismatch(_)) => Self::Contradiction(problem),
             // A checkpoint of a key that was revoked since counts for nothing, neither for nor against.
-            LogError::Checkpoint(CheckpointError::Revoked(_))
-            | LogError::Io { .. }
+            LogError::Checkpoint(CheckpointError::Revoked(_)) => Self::Away(format!(
+                "{problem}: rotate the log key (`touchstone keys rotate log`), and let promote seal once"
+            )),
+            LogError::Io { .. }
             | LogError::Missing(_)
             | LogError::File(_)
             | LogError::Tile(_)

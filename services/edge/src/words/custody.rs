@@ -1,5 +1,6 @@
 //! What is said when signatures do not permit what the database says.
 
+use touchstone_custody::KeyProblem;
 use touchstone_domain::{ArtifactId, Refusal, RefusalKind};
 
 /// The serve record does not permit what is on record, by the field that is named.
@@ -18,6 +19,18 @@ pub(crate) fn record_refused(id: &ArtifactId, field: &str, kind: RefusalKind, pr
         "the mirror's database says that {id} may be served, and no signed record permits that: {problem}. {next}"
     );
     Refusal::new(kind, &title, detail)
+}
+
+/// What this edge signs does not count, so that it fetches nothing.
+pub(crate) fn cannot_sign(id: &ArtifactId, problem: &KeyProblem) -> Refusal {
+    Refusal::new(
+        RefusalKind::Unavailable,
+        "Mirror's fetch key does not count, tell the operators",
+        format!(
+            "{id} waits for a signed fetch, and what this part of the mirror signs does not count: {problem}. Nothing is fetched until \
+             an operator runs `touchstone keys rotate fetch` and starts the edge again; what was promoted before is served."
+        ),
+    )
 }
 
 /// The serve record cannot be read.

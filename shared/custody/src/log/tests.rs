@@ -132,3 +132,45 @@ fn what_ended_is_only_permitted_in_a_later_epoch() {
     let other = id("requests", "2.0", "requests-2.0.whl");
     assert_eq!(revocations.check_promotion(&other, digest, 1), Ok(()));
 }
+
+#[test]
+fn an_event_of_a_newer_version_is_told_from_a_known_one_that_is_malformed() {
+    let read = |text: &str| LogEntry::read(text.as_bytes());
+    let known = ended(&id("requests", "2.0", "requests-2.0.tar.gz"), 3);
+    let text = String::from_utf8(known.to_bytes()).unwrap();
+    assert_eq!(read(&text), Ok(Some(known)));
+    for newer in [
+        text.replace("\"ended\"", "\"begun\""),
+        r#"{"event":"begun"}"#.to_owned(),
+        r#"{"more":{"a":[1]},"event":"Ended"}"#.to_owned(),
+    ] {
+        assert_eq!(read(&newer), Ok(None), "{newer}");
+    }
+    for malformed in [
+        text.replace("\"epoch\":3", "\"epoch\":-3"),
+        text.replace("\"epoch\":3", "\"epoch\":3,\"more\":1"),
+        format!("{text}\n"),
+        r#"{"event":"ended"}"#.to_owned(),
+        r#"{"event":"begun","event":"ended"}"#.to_owned(),
+        r#"{"event":7}"#.to_owned(),
+        r#"{"begun":"event"}"#.to_owned(),
+        r#"["begun"]"#.to_owned(),
+        r#"{"event":"begun"} {}"#.to_owned(),
+        r#"{"event":"begun""#.to_owned(),
+        String::new(),
+        format!(r#"{{"event":"begun","more":"{}"}}"#, "x".repeat(LOG_ENTRY_BYTES_MAX)),
+    ] {
+        assert_eq!(read(&malformed), Err(LogEntry::parse(malformed.as_bytes()).unwrap_err()), "{malformed}");
+    }
+}
+
+#[test]
+fn every_event_is_known_by_its_word() {
+    for event in EVENTS {
+        let refused = refusal(&format!(r#"{{"event":"{event}"}}"#));
+        assert!(refused.contains("missing field"), "{refused}");
+    }
+    let words = refusal(r#"{"event":"begun"}"#);
+    let expected = EVENTS.map(|event| format!("`{event}`")).join(", ");
+    assert!(words.contains(&format!("expected one of {expected} at")), "{words}");
+}

@@ -102,9 +102,30 @@ fn look(follower: &mut Follower, ring: &Arc<KeyRing>) -> Step {
 /// The problem of a step that is halted by something new.
 fn halted(step: Step) -> String {
     match step {
-        Step::Halted(halt) => halt.problem,
+        Step::Halted(halt) => {
+            assert_eq!(halt.kind, IncidentKind::LogRollback, "{}", halt.problem);
+            halt.problem
+        }
         Step::Going => panic!("it goes on"),
     }
+}
+
+/// The same of one that is halted since what was seen cannot be read.
+fn withheld(step: Step) -> String {
+    match step {
+        Step::Halted(halt) => {
+            assert_eq!(halt.kind, IncidentKind::LogFrozen, "{}", halt.problem);
+            halt.problem
+        }
+        Step::Going => panic!("it goes on"),
+    }
+}
+
+/// What is said when so many entries were seen and cannot be read.
+fn unread(problem: &str, entries: u64) -> String {
+    format!(
+        "{problem}. {entries} entries of it were seen before, and nothing is served until they can be read again"
+    )
 }
 
 fn standing(follower: &Follower) -> (u64, Option<String>) {
@@ -205,25 +226,47 @@ fn a_checkpoint_that_no_key_of_the_ring_signed_halts_and_one_of_a_revoked_key_co
 }
 
 #[test]
-fn a_log_that_is_out_of_reach_is_no_halt_but_one_whose_entries_are_is_until_it_was_read() {
+fn a_log_that_is_out_of_reach_halts_whoever_did_not_read_all_that_was_seen_and_nobody_else() {
     let mut world = World::new();
     let mut follower = world.follower();
     look(&mut follower, &honest());
     assert_eq!(standing(&follower), (0, None), "there is no log yet");
     world.publish(3, 1);
     look(&mut follower, &honest());
-    std::fs::rename(world.log_dir(), world.root.path().join("away")).unwrap();
-    look(&mut follower, &honest());
-    assert_eq!(standing(&follower), (3, None));
+    let away = world.root.path().join("away");
+    std::fs::rename(world.log_dir(), &away).unwrap();
+    assert_eq!(look(&mut follower, &honest()), Step::Going);
+    assert_eq!(standing(&follower), (3, None), "it has read the log, and goes on");
     assert!(knows(&follower, "reason 2"));
-    std::fs::rename(world.root.path().join("away"), world.log_dir()).unwrap();
+
+    // Whoever starts now knows that there were entries, and not what they say.
+    let mut again = world.follower();
+    let problem = withheld(look(&mut again, &honest()));
+    let missing =
+        format!("{} cannot be used: No such file or directory (os error 2)", world.log_dir().display());
+    assert_eq!(problem, unread(&missing, 3));
+    assert_eq!(standing(&again), (3, Some(problem)));
+    assert_eq!(look(&mut again, &honest()), Step::Going, "it is told once");
+    std::fs::create_dir(world.log_dir()).unwrap();
+    let problem = withheld(look(&mut again, &honest()));
+    assert_eq!(problem, unread(&format!("{} has no checkpoint", world.log_dir().display()), 3));
+    assert_eq!(standing(&again), (3, Some(problem)), "nothing is mounted there");
+    std::fs::remove_dir(world.log_dir()).unwrap();
+    std::fs::rename(&away, world.log_dir()).unwrap();
+    look(&mut again, &honest());
+    assert_eq!(standing(&again), (3, None));
+    assert!(knows(&again, "reason 2"));
+    std::fs::rename(world.log_dir(), &away).unwrap();
+    look(&mut again, &honest());
+    assert_eq!(standing(&again), (3, None), "and again it has read it");
+    std::fs::rename(&away, world.log_dir()).unwrap();
 
     let bundle = world.log_dir().join("tile/entries/000.p/3");
     let bytes = std::fs::read(&bundle).unwrap();
     std::fs::remove_file(&bundle).unwrap();
     let mut again = world.follower();
-    let problem = halted(look(&mut again, &honest()));
-    assert_eq!(problem, "tile/entries/000 is missing");
+    let problem = withheld(look(&mut again, &honest()));
+    assert_eq!(problem, unread("tile/entries/000 is missing", 3));
     let mut changed = bytes.clone();
     let last = changed.len() - 5;
     changed[last] ^= 1;
@@ -242,7 +285,7 @@ fn what_cannot_be_kept_over_a_restart_does_not_count() {
     let mut follower = world.follower();
     let in_the_way = world.state_dir().join("log-head.json");
     std::fs::create_dir(&in_the_way).unwrap();
-    let problem = halted(look(&mut follower, &honest()));
+    let problem = withheld(look(&mut follower, &honest()));
     assert!(problem.contains("log-head.json cannot be written: "), "{problem}");
     assert!(!knows(&follower, "reason 0"));
     std::fs::remove_dir(in_the_way).unwrap();
@@ -251,14 +294,80 @@ fn what_cannot_be_kept_over_a_restart_does_not_count() {
 }
 
 #[test]
-fn an_entry_that_is_not_understood_halts() {
+fn a_known_event_that_is_malformed_halts_and_one_of_a_newer_version_is_skipped_and_counted() {
     let mut world = World::new();
     world.publish(2, 1);
-    let writer = world.writer.as_mut().unwrap();
-    writer.append(2, &[br#"{"event":"unheard_of"}"#.to_vec()]).unwrap();
-    writer.publish(&signed(writer.head(), 1)).unwrap();
-    let problem = halted(look(&mut world.follower(), &honest()));
-    assert!(problem.starts_with("entry 2 is not understood: "), "{problem}");
+    let add = |world: &mut World, entries: &[&str]| {
+        let entries: Vec<Vec<u8>> = entries.iter().map(|entry| entry.as_bytes().to_vec()).collect();
+        let writer = world.writer.as_mut().unwrap();
+        writer.append(world.size, &entries).unwrap();
+        writer.publish(&signed(writer.head(), 1)).unwrap();
+        world.size += entries.len() as u64;
+    };
+    add(&mut world, &[r#"{"event":"unheard_of","of":["anything"]}"#, r#"{"event":"unheard_of"}"#]);
+    world.publish(1, 1);
+    let mut follower = world.follower();
+    assert_eq!(look(&mut follower, &honest()), Step::Going);
+    assert_eq!((standing(&follower), follower.taken, follower.unknown), ((5, None), 5, 2));
+    assert!(knows(&follower, "reason 4"), "what follows them counts");
+
+    add(&mut world, &[r#"{"event":"recalled"}"#]);
+    let problem = halted(look(&mut follower, &honest()));
+    assert!(problem.starts_with("entry 5 is not understood: "), "{problem}");
+    assert_eq!((standing(&follower), follower.taken), ((6, Some(problem)), 5));
+}
+
+#[test]
+fn a_revoked_log_key_opens_no_window() {
+    let mut world = World::new();
+    world.publish(3, 1);
+    let mut follower = world.follower();
+    look(&mut follower, &honest());
+    let revoked = ring(&[(1, true), (2, false)]);
+    assert_eq!(look(&mut follower, &revoked), Step::Going);
+    assert_eq!(standing(&follower), (3, None), "it has read the log, and goes on");
+    assert!(knows(&follower, "reason 2"));
+
+    let mut again = world.follower();
+    let problem = withheld(look(&mut again, &revoked));
+    let words = "which was revoked: rotate the log key (`touchstone keys rotate log`), and let promote seal once. 3 entries of it";
+    assert!(
+        problem.starts_with("the checkpoint is signed by touchstone/test+") && problem.contains(words),
+        "{problem}"
+    );
+    assert_eq!(standing(&again), (3, Some(problem)));
+    assert!(!knows(&again, "reason 2"));
+    let mut first =
+        Follower::new(&ENVIRONMENT.into(), &world.log_dir(), &world.root.path().join("other")).unwrap();
+    look(&mut first, &revoked);
+    assert_eq!(standing(&first), (0, None), "who has never seen the log is no worse off than without one");
+
+    world.publish(1, 2);
+    for follower in [&mut follower, &mut again, &mut first] {
+        assert_eq!(look(follower, &revoked), Step::Going);
+        assert_eq!(standing(follower), (4, None));
+        assert!(knows(follower, "reason 2") && knows(follower, "reason 3"));
+    }
+}
+
+#[test]
+fn a_contradiction_does_not_end_by_taking_the_log_away() {
+    let mut world = World::new();
+    world.publish(3, 1);
+    let mut follower = world.follower();
+    look(&mut follower, &honest());
+    let checkpoint = std::fs::read(world.checkpoint()).unwrap();
+    std::fs::write(world.checkpoint(), "nothing of the kind").unwrap();
+    let problem = halted(look(&mut follower, &honest()));
+    std::fs::remove_file(world.checkpoint()).unwrap();
+    assert_eq!(look(&mut follower, &honest()), Step::Going);
+    assert_eq!(standing(&follower), (3, Some(problem)));
+    std::fs::write(world.checkpoint(), checkpoint).unwrap();
+    look(&mut follower, &honest());
+    assert_eq!(standing(&follower), (3, None));
+    std::fs::remove_file(world.checkpoint()).unwrap();
+    look(&mut follower, &honest());
+    assert_eq!(standing(&follower), (3, None), "out of reach is no contradiction");
 }
 
 #[test]
