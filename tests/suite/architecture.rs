@@ -149,6 +149,7 @@ fn sql_is_said_only_in_store_and_migrations() {
         if ["shared/store/", "tests/", "shared/testkit/", "shared/runtime/src/servers"]
             .iter()
             .any(|p| place.starts_with(p))
+            || place.contains("/src/tests")
         {
             continue;
         }

@@ -49,10 +49,10 @@ impl Export {
         names.sort();
         names
     }
+}
 
-    fn key(&self, kind: KeyKind) -> String {
-        format!("keys/{kind}.{}.pub", &made::signer(kind).id[..8])
-    }
+fn key_file(kind: KeyKind) -> String {
+    format!("keys/{kind}.{}.pub", &made::signer(kind).id[..8])
 }
 
 /// Changes a file, sees it refused, and puts it back.
@@ -132,8 +132,8 @@ fn a_chain_without_one_of_its_parts_is_rejected() {
 #[test]
 fn another_key_is_rejected() {
     let export = Export::new(&Chain::honest());
-    let promote = export.key(KeyKind::Promote);
-    let other = fs::read(export.path().join(export.key(KeyKind::Hash))).expect("our file");
+    let promote = key_file(KeyKind::Promote);
+    let other = fs::read(export.path().join(key_file(KeyKind::Hash))).expect("our file");
     let said = refuses(&export, &promote, |_| Some(other.clone()));
     assert!(said.contains("SignatureVerificationError"), "{said}");
     let path = export.path().join(&promote);
