@@ -1,10 +1,12 @@
 //! `./dev bench`: the figures of design.md section 9, measured on this machine, with its load beside each.
 //!
-//! Names as arguments choose some: `flood`, `latency`, `cold`, `warm`, `memory`, `readers`, `attestation`, `sumdb`. Nothing is judged
-//! here; goals are printed beside what was measured, since a shared machine says little about a quiet one.
+//! Names as arguments choose some: `flood`, `latency`, `signatures`, `cold`, `warm`, `memory`, `readers`, `attestation`, `sumdb`.
+//! Nothing is judged here; goals are printed beside what was measured, since a shared machine says little about a quiet one.
 
 mod attestation;
 mod cold;
+mod cpu;
+mod custody;
 mod http;
 mod memory;
 mod pipeline;
@@ -67,6 +69,9 @@ async fn main() -> ExitCode {
     say("", "measured", "goal");
     if wanted("flood") {
         pipeline::flood().await;
+    }
+    if !wanted("flood") && wanted("signatures") {
+        custody::signatures();
     }
     if wanted("latency") {
         pipeline::latency().await;
