@@ -65,7 +65,7 @@ pub(crate) fn ring(file: &Path) -> Result<KeyRing> {
     KeyRing::parse(text.as_bytes()).with_context(|| format!("the key ring {} is refused", file.display()))
 }
 
-/// The ring, read again whenever its file changes.
+/// The ring, read again whenever its file changes, for as long as somebody looks at it.
 pub(crate) fn watch_ring(config: &Config, shutdown: &Shutdown) -> Result<watch::Receiver<Arc<KeyRing>>> {
     let file = config.keyring();
     let first = Arc::new(ring(&file)?);
@@ -73,17 +73,17 @@ pub(crate) fn watch_ring(config: &Config, shutdown: &Shutdown) -> Result<watch::
         tracing::info!(%key, reason = revoked.reason, "the key ring has a revoked key");
     }
     let (sender, receiver) = watch::channel(first);
-    let stop = shutdown.hard.clone();
-    shutdown.tracker.spawn(async move {
-        stop.run_until_cancelled(follow(file, sender)).await;
-    });
+    shutdown.tracker.spawn(follow(file, sender));
     Ok(receiver)
 }
 
 async fn follow(file: PathBuf, sender: watch::Sender<Arc<KeyRing>>) {
     let mut complained = false;
     loop {
-        tokio::time::sleep(RING_PERIOD).await;
+        tokio::select! {
+            () = tokio::time::sleep(RING_PERIOD) => {}
+            () = sender.closed() => return,
+        }
         let path = file.clone();
         let found = tokio::task::spawn_blocking(move || ring(&path)).await;
         match found.map_err(anyhow::Error::from).and_then(|found| found) {

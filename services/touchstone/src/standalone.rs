@@ -80,6 +80,8 @@ async fn roles(config: Config, logins: Logins, shutdown: Shutdown) -> Result<()>
         }
     }
     shutdown.soft.cancel();
+    // The key ring is followed for as long as somebody looks at it.
+    drop(wiring);
     shutdown.drained().await;
     result
 }

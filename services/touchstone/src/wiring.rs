@@ -55,9 +55,11 @@ pub(crate) async fn run_role(role: Role, config: Config) -> Result<()> {
         );
     }
     let shutdown = Shutdown::install(config.shutdown_grace)?;
-    let wiring = Wiring::new(config, Logins::default(), shutdown.soft.clone(), shutdown)?;
+    let wiring = Wiring::new(config, Logins::default(), shutdown.soft.clone(), shutdown.clone())?;
     wiring.run(role).await?;
-    wiring.shutdown.drained().await;
+    // The key ring is followed for as long as somebody looks at it.
+    drop(wiring);
+    shutdown.drained().await;
     Ok(())
 }
 

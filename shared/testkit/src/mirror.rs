@@ -65,6 +65,7 @@ pub struct TestMirrorBuilder {
     shared: Option<Shared>,
     keys: TestKeys,
     log_dir: Option<PathBuf>,
+    state_dir: Option<PathBuf>,
     witness_dirs: Vec<PathBuf>,
     witness_urls: Vec<Url>,
 }
@@ -127,6 +128,7 @@ impl TestMirror {
             shared: None,
             keys: TestKeys::new(0),
             log_dir: None,
+            state_dir: None,
             witness_dirs: vec![],
             witness_urls: vec![],
         }
@@ -158,6 +160,12 @@ impl TestMirror {
     pub async fn incidents(&self) -> Vec<String> {
         let incidents = self.store.latest_incidents(100).await.expect("incidents");
         incidents.into_iter().map(|incident| incident.kind).collect()
+    }
+
+    /// Stops the roles, and waits until they have ended. The database, the blobs and the log stay, for a mirror beside this one.
+    pub async fn stop(&self) {
+        self.shutdown.soft.cancel();
+        self.shutdown.drained().await;
     }
 
     /// Where a blob is on disk.
@@ -324,6 +332,13 @@ impl TestMirrorBuilder {
         self
     }
 
+    /// Keeps there what the edge has seen of the log, for another edge to be started with.
+    #[must_use]
+    pub fn state_dir(mut self, directory: PathBuf) -> Self {
+        self.state_dir = Some(directory);
+        self
+    }
+
     /// Gives the transparency log to one more directory.
     #[must_use]
     pub fn witness_dir(mut self, directory: PathBuf) -> Self {
@@ -395,7 +410,8 @@ impl TestMirrorBuilder {
         let clock = Arc::clone(&self.clock);
         let (attestation_upstreams, trust) = (self.attestation_upstreams(), self.trusted(&directory));
         let keys = self.keys.clone();
-        let places = Places { database_url: &database_url, log_dir: &log_dir, state_dir: &directory.path().join("edge") };
+        let state_dir = self.state_dir.clone().unwrap_or_else(|| directory.path().join("edge"));
+        let places = Places { database_url: &database_url, log_dir: &log_dir, state_dir: &state_dir };
         let address = self.edge(&places, &blobs, connected, policy, &shutdown).await;
         let client =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_gzip().no_proxy();

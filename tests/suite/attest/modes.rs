@@ -80,7 +80,8 @@ async fn require_serves_nothing_without() {
     get(&mirror, &world.release("name", "1.0.0", &publisher())).await.attested();
 }
 
-/// A change of policy decides what is fetched afterwards, and what is stored when it is checked again.
+/// A change of policy decides what is fetched afterwards, and what is stored when it is checked again. Promote judges by its own
+/// policy, so the one before is stopped.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn from_ratchet_to_require() {
     let world = World::new().await;
@@ -90,6 +91,7 @@ async fn from_ratchet_to_require() {
     get(&ratchet, &plain).await.served();
     get(&ratchet, &attested).await.attested();
 
+    ratchet.stop().await;
     let require = world.mirror().policy(&npm("require")).beside(&ratchet).start().await;
     get(&require, &plain).await.served();
     let fetched_afterwards = world.publish("plain", "1.0.1", "org/plain");
@@ -105,12 +107,14 @@ async fn from_ratchet_to_require() {
     get(&require, &attested).await.attested();
 
     // And back.
-    require
-        .store
+    require.stop().await;
+    let back = world.mirror().beside(&ratchet).start().await;
+    back.store
         .recheck(&purl(&plain).parse().expect("a purl"), &Policy::default(), true)
         .await
         .expect("begun");
-    rechecked(&require, &plain, ArtifactState::Servable).await;
+    rechecked(&back, &plain, ArtifactState::Servable).await;
+    get(&back, &plain).await.served();
 }
 
 async fn rechecked(mirror: &TestMirror, package: &Package, state: ArtifactState) {

@@ -143,6 +143,9 @@ async fn a_configuration_that_could_mean_something_else_is_refused() {
     let directory = tempfile::tempdir().expect("a directory");
     let database = fresh_database().await;
     let servers = format!("[database]\nurl = \"{database}\"\n[nats]\nurl = \"nats://127.0.0.1:1\"\n");
+    fs::write(directory.path().join("touchstone.toml"), "").expect("written");
+    let (code, _, problem) = run(directory.path(), &["keys", "init"]);
+    assert_eq!(code, Some(0), "{problem}");
     for (document, arguments, expected) in [
         ("[edge]\nlistne = \"127.0.0.1:1\"\n", vec!["doctor"], "unknown key `edge.listne` in "),
         ("[edges]\n", vec!["why", "pkg:npm/a"], "unknown key `edges` in "),
@@ -169,7 +172,12 @@ async fn a_configuration_that_could_mean_something_else_is_refused() {
             vec!["console"],
             "the console's token has fewer than 16 characters",
         ),
-        ("[policy]\nfile = \"absent.toml\"\n", vec!["console"], "cannot read "),
+        ("[policy]\nfile = \"absent.toml\"\n", vec!["console"], "/absent.toml: No such file or directory"),
+        (
+            "[custody]\nkeyring = \"absent.json\"\n",
+            vec!["console"],
+            "/absent.json; `touchstone keys init` makes one: No such file or directory",
+        ),
     ] {
         fs::write(directory.path().join("token"), "short\n").expect("written");
         let roles = if arguments == ["console"] { servers.as_str() } else { "" };

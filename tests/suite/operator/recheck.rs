@@ -2,6 +2,7 @@
 
 use std::{fmt::Write as _, fs};
 
+use touchstone_domain::Policy;
 use touchstone_testkit::{Fault, MirrorProcesses, Registry, Role, eventually, npm_package};
 
 use super::{http, said};
@@ -41,7 +42,7 @@ async fn what_is_held_is_served_after_the_policy_was_changed_and_it_was_rechecke
     let mut config = fs::read_to_string(&mirror.config).expect("read");
     writeln!(config, "\n[policy]\nfile = \"{}\"", policy.display()).expect("appended");
     fs::write(&mirror.config, config).expect("written");
-    for role in [Role::Hash(0), Role::Hash(1), Role::Edge] {
+    for role in [Role::Hash(0), Role::Hash(1), Role::Promote, Role::Edge] {
         mirror.kill(role);
         mirror.spawn(role);
     }
@@ -54,7 +55,13 @@ async fn what_is_held_is_served_after_the_policy_was_changed_and_it_was_rechecke
     eventually("it is served", || async { (status(&mirror).await == 200).then_some(()) }).await;
     let (code, story, _) = said(mirror.command(&["why", "pkg:npm/weak-pad@1.0.0"]));
     assert_eq!(code, Some(0));
-    assert!(story.contains("policy      number 2, epoch 1\n"), "{story}");
+    let digest = Policy::parse(&fs::read_to_string(&policy).expect("read")).expect("a policy").digest();
+    for words in [
+        "promoted    number 1 under policy 2, ".to_owned(),
+        format!("policy      number 2, sha256:{digest}; epoch 1 of the gate\n"),
+    ] {
+        assert!(story.contains(&words), "{words}: {story}");
+    }
     assert!(recheck(&mirror, "pkg:npm/weak-pad").1.starts_with("nothing to recheck"));
 }
 

@@ -238,10 +238,10 @@ fn next_step(story: &Story, is_stopped: bool) -> String {
     match story.state() {
         ArtifactState::Servable => "it is served".to_owned(),
         ArtifactState::Fetched | ArtifactState::Verifying if is_stopped => {
-            format!("waiting for {}; the checksum database is stopped, see below", story.gate.missing())
+            format!("waiting for {}; the checksum database is stopped, see below", awaited(story))
         }
         ArtifactState::Fetched | ArtifactState::Verifying => {
-            format!("waiting for {}; try again in a few seconds", story.gate.missing())
+            format!("waiting for {}; try again in a few seconds", awaited(story))
         }
         ArtifactState::Held => match story.eligible_at {
             Some(at) if story.gate.hold.contains(touchstone_domain::HoldReason::Age) => {
@@ -257,6 +257,14 @@ fn next_step(story: &Story, is_stopped: bool) -> String {
             format!("recalled: {}", story.recalls.first().map_or("no reason is on record", String::as_str))
         }
     }
+}
+
+/// What a pending artifact waits for: the required checks without an answer on record, or else promote, which has to count them.
+fn awaited(story: &Story) -> String {
+    let answered = |check: &CheckKind| answer(story, *check).is_some_and(|found| found.refused.is_none());
+    let unanswered: Vec<&str> =
+        story.gate.missing().iter().filter(|check| !answered(check)).map(CheckKind::as_str).collect();
+    if unanswered.is_empty() { "promote".to_owned() } else { unanswered.join(", ") }
 }
 
 #[cfg(test)]
