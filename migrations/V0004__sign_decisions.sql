@@ -93,6 +93,15 @@ CREATE TABLE log_seal (
     at   timestamptz NOT NULL DEFAULT now()
 );
 
+-- turn: what one promote process does at a time. Rows, since any role could take an advisory lock. `log`: adding leaves, locked for
+-- that long. `log_leader`: sealing, by the connection with this number and beginning, for as long as there is one.
+CREATE TABLE turn (
+    name  text        COLLATE "C" PRIMARY KEY,
+    pid   integer,
+    since timestamptz
+);
+INSERT INTO turn (name) VALUES ('log'), ('log_leader');
+
 -- With the owner's rights: whoever recalls, reports or registers needs none on `log_event`, and writes what happened, nothing else.
 CREATE FUNCTION log_recall() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS $$
 BEGIN

@@ -92,8 +92,6 @@ GRANT INSERT (artifact_id, epoch, check_kind, delivery, class, detail, service) 
     TO touchstone_hash, touchstone_attest, touchstone_sumdb;
 GRANT INSERT (stream, consumer, stream_seq, deliveries, check_kind, artifact_id, epoch, detail, resolved_at) ON dead_letter
     TO touchstone_hash, touchstone_attest, touchstone_sumdb, touchstone_promote;
--- lets a gate be held still, and nothing of it be changed: the column is generated
-GRANT UPDATE (pending) ON gate TO touchstone_hash, touchstone_attest, touchstone_sumdb;
 
 ALTER TABLE verdict ENABLE ROW LEVEL SECURITY;
 ALTER TABLE attempt ENABLE ROW LEVEL SECURITY;
@@ -193,6 +191,7 @@ GRANT INSERT (verdict_id, code, reason) ON verdict_refusal TO touchstone_promote
 GRANT INSERT (event) ON log_event TO touchstone_promote;
 GRANT INSERT (index, source, source_id, entry) ON log_leaf TO touchstone_promote;
 GRANT INSERT (size, root, note) ON log_seal TO touchstone_promote;
+GRANT SELECT, UPDATE (pid, since) ON turn TO touchstone_promote;
 
 -- console, and an operator's commands: reads everything, recalls, rechecks, settles.
 DO $$

@@ -20,11 +20,12 @@ const BATCH: i64 = 500;
 /// Queries per sweep, so that a backlog does not keep the other duties waiting.
 const BATCHES_PER_SWEEP: usize = 20;
 
-/// Failures that are looked for in every sweep; all others at the start, after trouble, and in every [`FAILURES_ALL_EVERY`]th.
-const FAILURES_RECENT: Duration = Duration::from_mins(10);
+/// Failures and recalls that are looked for in every sweep; all others at the start, after trouble, and in every
+/// [`FAILURES_ALL_EVERY`]th and [`GATES_ALL_EVERY`]th.
+const RECENT: Duration = Duration::from_mins(10);
 /// How many sweeps lie between looks at all failures: an hour's, at one a second.
 const FAILURES_ALL_EVERY: u32 = 3600;
-/// How many sweeps lie between looks at all servable gates: a minute's.
+/// How many sweeps lie between looks at all servable gates, and all recalls: a minute's.
 const GATES_ALL_EVERY: u32 = 60;
 
 /// Sweeps until told to stop.
@@ -33,28 +34,61 @@ pub(crate) async fn run(promote: &Promote) {
     let mut sweeps: u32 = 0;
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     while promote.stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        match once(promote, sweeps).await {
-            Ok(()) => sweeps = sweeps.wrapping_add(1),
-            Err(error) => {
-                sweeps = 0;
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "a sweep did not finish; the next one goes on"
-                );
-            }
-        }
+        sweeps = if once(promote, sweeps).await { sweeps.wrapping_add(1) } else { 0 };
     }
 }
 
-pub(crate) async fn once(promote: &Promote, sweeps: u32) -> Result<(), CountError> {
+/// One sweep; whether all of it was done. What fails keeps nothing else from being done.
+pub(crate) async fn once(promote: &Promote, sweeps: u32) -> bool {
     if promote.is_halted() {
-        return Ok(());
+        return true;
     }
+    let mut all = is_done("recalls", recalled(promote, sweeps).await);
     if sweeps.is_multiple_of(GATES_ALL_EVERY) {
-        release::unpromoted(promote, BATCH).await?;
+        all &= is_done("gates without a promotion", release::unpromoted(promote, BATCH).await);
+        all &= is_done("answered dead letters", answered(promote).await);
     }
+    all &= is_done("waivers", waived(promote).await);
+    all &= is_done("unsigned gates", unsigned(promote).await);
+    all &= is_done("due gates", due(promote).await);
+    all &= is_done("failures", failures(promote, sweeps).await);
+    all & is_done("ages", release::aged(promote, BATCH).await)
+}
+
+fn is_done(what: &'static str, done: Result<(), CountError>) -> bool {
+    if let Err(error) = &done {
+        tracing::warn!(
+            what,
+            error = error as &dyn std::error::Error,
+            "a part of a sweep did not finish; the next one goes on"
+        );
+    }
+    done.is_ok()
+}
+
+/// Holds what recalls name, where they could not.
+async fn recalled(promote: &Promote, sweeps: u32) -> Result<(), CountError> {
+    let newer_than = if sweeps.is_multiple_of(GATES_ALL_EVERY) { Duration::MAX } else { RECENT };
+    let held = promote.store.hold_recalled(newer_than, BATCH).await?;
+    if !held.is_empty() {
+        tracing::info!(artifacts = held.len(), "held what was recalled");
+    }
+    promote.tell(&held).await;
+    Ok(())
+}
+
+async fn answered(promote: &Promote) -> Result<(), CountError> {
+    promote.store.settle_dead_letters().await?;
+    Ok(())
+}
+
+async fn waived(promote: &Promote) -> Result<(), CountError> {
     let reopened = promote.store.reopen_waived(BATCH).await?;
     promote.tell(&reopened).await;
+    Ok(())
+}
+
+async fn unsigned(promote: &Promote) -> Result<(), CountError> {
     for _ in 0..BATCHES_PER_SWEEP {
         let reopened = promote.store.reopen_unsigned(BATCH).await?;
         promote.tell(&reopened).await;
@@ -66,6 +100,10 @@ pub(crate) async fn once(promote: &Promote, sweeps: u32) -> Result<(), CountErro
             "artifacts from before decisions were signed are judged anew"
         );
     }
+    Ok(())
+}
+
+async fn due(promote: &Promote) -> Result<(), CountError> {
     for _ in 0..BATCHES_PER_SWEEP {
         let due = promote.store.due(BATCH, promote.config.attempts_max).await?;
         dispatch(promote, &due).await?;
@@ -73,10 +111,14 @@ pub(crate) async fn once(promote: &Promote, sweeps: u32) -> Result<(), CountErro
             break;
         }
     }
-    let newer_than = if sweeps.is_multiple_of(FAILURES_ALL_EVERY) { Duration::MAX } else { FAILURES_RECENT };
+    Ok(())
+}
+
+async fn failures(promote: &Promote, sweeps: u32) -> Result<(), CountError> {
+    let newer_than = if sweeps.is_multiple_of(FAILURES_ALL_EVERY) { Duration::MAX } else { RECENT };
     let failures = promote.store.uncounted_failures(newer_than, BATCH).await?;
     count::verdicts(promote, &failures, Look::All).await?;
-    release::aged(promote, BATCH).await
+    Ok(())
 }
 
 /// Counts what is there already, and asks again for the checks that are missing, and only those.

@@ -108,15 +108,12 @@ VALUES ($1, $2, $3, $4, $5, $6, $7)";
     }
 
     /// Puts a dead letter on record. False when it is there already: advisories may come twice. One about an artifact
-    /// that is decided needs nobody, and is settled from the start; others are settled when their artifact is decided.
+    /// that is decided needs nobody, and is settled from the start; others are settled when their artifact is decided, or by
+    /// [`Store::settle_dead_letters`] if that happens at this moment.
     pub async fn record_dead_letter(&self, new: &NewDeadLetter) -> Result<bool, StoreError> {
-        // the lock lets whoever decides at this moment come first, or see the row
         const RECORD: &str = r"-- dead_letter.record
-WITH gate AS MATERIALIZED (
-    SELECT pending FROM gate WHERE artifact_id = $6 FOR SHARE
-)
 INSERT INTO dead_letter (stream, consumer, stream_seq, deliveries, check_kind, artifact_id, epoch, detail, resolved_at)
-SELECT $1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN NOT (SELECT pending FROM gate) THEN now() END
+SELECT $1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN NOT (SELECT pending FROM gate WHERE gate.artifact_id = $6) THEN now() END
 ON CONFLICT DO NOTHING
 RETURNING true";
         let NewDeadLetter { stream, consumer, stream_seq, deliveries, check, artifact, epoch, detail } = new;
@@ -127,6 +124,16 @@ RETURNING true";
             .query(RECORD, &[stream, consumer, stream_seq, deliveries, &check, &artifact, epoch, &detail])
             .await?;
         Ok(!rows.is_empty())
+    }
+
+    /// Settles the open dead letters about artifacts that are decided. Returns how many.
+    pub async fn settle_dead_letters(&self) -> Result<usize, StoreError> {
+        const SETTLE: &str = r"-- dead_letter.settle
+UPDATE dead_letter SET resolved_at = now()
+FROM gate
+WHERE resolved_at IS NULL AND gate.artifact_id = dead_letter.artifact_id AND NOT pending
+RETURNING id";
+        self.query(SETTLE, &[]).await.map(|rows| rows.len())
     }
 
     /// The latest dead letters that nobody has settled, the newest first.
@@ -245,6 +252,9 @@ mod tests {
         assert_eq!(db.store.counts(8).await.unwrap().dead_letters, 3);
         db.judge(&[b.verdict(CheckKind::Hash, touchstone_domain::OutcomeKind::NotOffered)]).await.unwrap();
         assert_eq!(open().await, [3]);
+        db.execute("UPDATE dead_letter SET resolved_at = NULL").await.unwrap();
+        assert_eq!(db.store.settle_dead_letters().await.unwrap(), 4);
+        assert_eq!(open().await, [3], "nobody knows whether it is answered");
         let number = db.store.dead_letters(1).await.unwrap()[0].id;
         assert_eq!(db.store.resolve_dead_letters(Some(number)).await.unwrap(), 1);
         assert_eq!(db.store.resolve_dead_letters(None).await.unwrap(), 0);

@@ -18,7 +18,6 @@ use crate::{
     ARTIFACTS_MAX, NewPromotion, Store, StoreError,
     error::within,
     pool::{Params, query_in},
-    recall,
     row::Columns,
 };
 
@@ -58,8 +57,8 @@ impl Store {
         deltas: &[GateDelta],
         promotions: &[NewPromotion],
     ) -> Result<Applied, StoreError> {
-        // `locked` shows the newest version of each row, also if it had to wait for it; so do the recalls, since the lock
-        // on them was taken before this statement began
+        // `locked` shows the newest version of each row, also if it had to wait for it; for recalls that this statement does not see
+        // yet, see `crate::recall`
         const APPLY: &str = r"-- gate.apply
 WITH locked AS MATERIALIZED (
     SELECT gate.artifact_id, gate.epoch, required, veto, tolerated, gate.ok, gate.deny, gate.undecided, gate.hold,
@@ -111,12 +110,7 @@ FROM target";
             Box::pin(async move {
                 let params: Params<'_> =
                     &[&bits.artifact, &bits.epoch, &bits.ok, &bits.deny, &bits.undecided, &bits.approved];
-                // pipelined, in this order: one round trip
-                let ((), rows) = tokio::try_join!(
-                    biased;
-                    recall::hold_still(transaction),
-                    query_in(transaction, APPLY, params),
-                )?;
+                let rows = query_in(transaction, APPLY, params).await?;
                 let changes = settle(transaction, &rows, Cause::Verdict, promotions).await?;
                 let mut unapproved = vec![];
                 for row in &rows {

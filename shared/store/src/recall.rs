@@ -1,11 +1,17 @@
 //! Recalls: an operator's word that artifacts must not be served, now or when they come.
 //!
-//! A recall holds the gates that exist. Those that come later are held by the first verdict that is applied to them,
-//! since [`crate::Store::apply`] looks recalls up. An advisory lock lies between the two, so that none slips through:
-//! whoever applies holds it shared and looks after taking it; whoever recalls holds it alone.
+//! A recall is on record, and committed, before the gates that exist are held: whatever keeps a gate locked delays the hold alone,
+//! and the sweeper holds what is left ([`Store::hold_recalled`]). Gates that come later are held by the first verdict that is
+//! applied to them, since [`crate::Store::apply`] looks recalls up.
+//!
+//! *Invariant:* no gate slips through, and no lock is needed for it. A gate that the hold sees, it locks: whoever applies to it comes
+//! before, and is overruled, or waits and finds it held. A gate that the hold does not see is committed later than the recall, so
+//! whoever applies to it sees the recall.
 
 use deadpool_postgres::Transaction;
+use tokio_postgres::Row;
 pub use touchstone_custody::RecallTarget;
+use touchstone_domain::{FileName, Version};
 
 use crate::{
     Change, Store, StoreError,
@@ -13,27 +19,70 @@ use crate::{
     pool::query_in,
 };
 
-/// Keeps recalls away until the transaction ends.
-pub(crate) async fn hold_still(transaction: &Transaction<'_>) -> Result<(), StoreError> {
-    const SHARE: &str = r"-- recall.share
-SELECT pg_advisory_xact_lock_shared(hashtextextended('touchstone.recall', 0))";
-    query_in(transaction, SHARE, &[]).await.map(drop)
-}
-
 impl Store {
-    /// Puts the recall on record and revokes what it names. Returns the changes of state; none is not an error, since
-    /// the artifacts may come later.
+    /// Puts the recall on record, and revokes what it names. Returns the changes of state; none is not an error, since the artifacts
+    /// may come later. After an error the recall may be on record; the sweeper holds its gates then.
     pub async fn recall(
         &self,
         target: &RecallTarget,
         reason: &str,
         actor: &str,
     ) -> Result<Vec<Change>, StoreError> {
-        const LOCK: &str = r"-- recall.lock
-SELECT pg_advisory_xact_lock(hashtextextended('touchstone.recall', 0))";
+        self.record_recall(target, reason, actor).await?;
+        self.hold(target).await
+    }
+
+    /// Puts the recall on record: committed when this returns, whoever holds what.
+    pub async fn record_recall(
+        &self,
+        target: &RecallTarget,
+        reason: &str,
+        actor: &str,
+    ) -> Result<(), StoreError> {
         const INSERT: &str = r"-- recall.insert
 INSERT INTO recall (ecosystem, package, version, file, sha256, reason, actor) VALUES ($1, $2, $3, $4, $5, $6, $7)";
-        const HOLD_PURL: &str = r"-- recall.hold_purl
+        let Named { ecosystem, package, version, file, sha256 } = Named::of(target);
+        self.query(INSERT, &[&ecosystem, &package, &version, &file, &sha256, &reason, &actor]).await.map(drop)
+    }
+
+    /// Holds the gates that a recall on record names.
+    pub async fn hold(&self, target: &RecallTarget) -> Result<Vec<Change>, StoreError> {
+        self.transaction("recall", &Named::of(target), |named, transaction| {
+            Box::pin(async move {
+                let Named { ecosystem, package, version, file, sha256 } = named;
+                let rows = if sha256.is_none() {
+                    query_in(transaction, HOLD_PURL, &[ecosystem, package, version, file]).await?
+                } else {
+                    query_in(transaction, HOLD_DIGEST, &[sha256]).await?
+                };
+                held(transaction, &rows).await
+            })
+        })
+        .await
+    }
+
+    /// Holds at most `limit` gates that recalls name and that are not held: those whose hold did not come about, and those that came
+    /// later. With `newer_than` only recalls since then are looked at. A gate that somebody has locked is left to the next call.
+    pub async fn hold_recalled(
+        &self,
+        newer_than: std::time::Duration,
+        limit: i64,
+    ) -> Result<Vec<Change>, StoreError> {
+        let seconds = newer_than.min(RECALLS_AGE_MAX).as_secs_f64();
+        self.transaction("recall.sweep", &(seconds, limit), |(seconds, limit), transaction| {
+            Box::pin(async move {
+                let rows = query_in(transaction, HOLD_LEFT, &[seconds, limit]).await?;
+                held(transaction, &rows).await
+            })
+        })
+        .await
+    }
+}
+
+/// Longer ago than any recall, and within what Postgres can subtract.
+const RECALLS_AGE_MAX: std::time::Duration = std::time::Duration::from_hours(24 * 366 * 100);
+
+const HOLD_PURL: &str = r"-- recall.hold_purl
 WITH locked AS MATERIALIZED (
     SELECT artifact_id, gate.epoch, required, veto, tolerated, ok, deny, undecided, hold, ecosystem, sha256, chunk_root
     FROM artifact JOIN gate ON gate.artifact_id = artifact.id
@@ -47,7 +96,7 @@ WITH locked AS MATERIALIZED (
 SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold,
        ok AS ok_now, deny AS deny_now, undecided AS undecided_now, hold | 2 AS hold_now
 FROM locked";
-        const HOLD_DIGEST: &str = r"-- recall.hold_digest
+const HOLD_DIGEST: &str = r"-- recall.hold_digest
 WITH locked AS MATERIALIZED (
     SELECT artifact_id, gate.epoch, required, veto, tolerated, ok, deny, undecided, hold, ecosystem, sha256, chunk_root
     FROM artifact JOIN gate ON gate.artifact_id = artifact.id
@@ -60,39 +109,58 @@ WITH locked AS MATERIALIZED (
 SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold,
        ok AS ok_now, deny AS deny_now, undecided AS undecided_now, hold | 2 AS hold_now
 FROM locked";
-        let (purl, digest) = match target {
+// each recall finds its artifacts by an index of its own
+const HOLD_LEFT: &str = r"-- recall.hold_left
+WITH named AS MATERIALIZED (
+    SELECT artifact.id FROM recall JOIN artifact ON artifact.sha256 = recall.sha256
+    WHERE recall.at > now() - make_interval(secs => $1)
+    UNION
+    SELECT artifact.id
+    FROM recall JOIN artifact ON artifact.ecosystem = recall.ecosystem AND artifact.package = recall.package
+        AND (recall.version IS NULL OR artifact.version = recall.version)
+        AND (recall.file IS NULL OR artifact.file = recall.file)
+    WHERE recall.at > now() - make_interval(secs => $1)
+), locked AS MATERIALIZED (
+    SELECT artifact_id, gate.epoch, required, veto, tolerated, ok, deny, undecided, hold, ecosystem, sha256, chunk_root
+    FROM named JOIN gate ON gate.artifact_id = named.id JOIN artifact ON artifact.id = named.id
+    WHERE (hold & 2) = 0
+    ORDER BY gate.artifact_id
+    LIMIT $2
+    FOR NO KEY UPDATE OF gate SKIP LOCKED
+), held AS (
+    UPDATE gate SET hold = gate.hold | 2 FROM locked WHERE gate.artifact_id = locked.artifact_id
+)
+SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolerated, ok, deny, undecided, hold,
+       ok AS ok_now, deny AS deny_now, undecided AS undecided_now, hold | 2 AS hold_now
+FROM locked";
+
+/// What follows from gates that were held.
+async fn held(transaction: &Transaction<'_>, rows: &[Row]) -> Result<Vec<Change>, StoreError> {
+    settle(transaction, rows, Cause::Recall, &Promotions::default()).await
+}
+
+/// What a recall names, as the columns of `recall`.
+struct Named<'t> {
+    ecosystem: Option<&'t str>,
+    package: Option<&'t str>,
+    version: Option<&'t str>,
+    file: Option<&'t str>,
+    sha256: Option<&'t [u8]>,
+}
+
+impl<'t> Named<'t> {
+    fn of(target: &'t RecallTarget) -> Self {
+        let (purl, sha256) = match target {
             RecallTarget::Purl(purl) => (Some(purl), None),
             RecallTarget::Digest(sha256) => (None, Some(sha256.0.as_slice())),
         };
-        let ecosystem = purl.map(|p| p.ecosystem.as_str());
-        let package = purl.map(|p| p.package.as_str());
-        let version = purl.and_then(|p| p.version.as_ref()).map(touchstone_domain::Version::as_str);
-        let file = purl.and_then(|p| p.file.as_ref()).map(touchstone_domain::FileName::as_str);
-        let named = (ecosystem, package, version, file);
-        let arguments = (named, digest, reason, actor);
-        self.transaction(
-            "recall",
-            &arguments,
-            |((ecosystem, package, version, file), digest, reason, actor), transaction| {
-                Box::pin(async move {
-                    query_in(transaction, LOCK, &[]).await?;
-                    query_in(
-                        transaction,
-                        INSERT,
-                        &[ecosystem, package, version, file, digest, reason, actor],
-                    )
-                    .await?;
-                    let rows = match digest {
-                        None => {
-                            query_in(transaction, HOLD_PURL, &[ecosystem, package, version, file]).await?
-                        }
-                        Some(_) => query_in(transaction, HOLD_DIGEST, &[digest]).await?,
-                    };
-                    settle(transaction, &rows, Cause::Recall, &Promotions::default()).await
-                })
-            },
-        )
-        .await
+        Self {
+            ecosystem: purl.map(|purl| purl.ecosystem.as_str()),
+            package: purl.map(|purl| purl.package.as_str()),
+            version: purl.and_then(|purl| purl.version.as_ref()).map(Version::as_str),
+            file: purl.and_then(|purl| purl.file.as_ref()).map(FileName::as_str),
+            sha256,
+        }
     }
 }
 

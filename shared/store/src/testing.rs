@@ -169,6 +169,12 @@ impl TestDb {
         self.raw.get().await.expect("connection")
     }
 
+    /// A connection as another user.
+    pub(crate) async fn login(&self, user: &str) -> deadpool_postgres::Client {
+        let url = self.url.replacen("postgres@", &format!("{user}@"), 1);
+        pool::pool(&url, 1, user, Duration::from_secs(30)).expect("pool").get().await.expect("connection")
+    }
+
     pub(crate) async fn query(&self, sql: &str) -> Vec<Row> {
         self.raw().await.query(sql, &[]).await.expect(sql)
     }

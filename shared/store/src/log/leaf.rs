@@ -62,7 +62,7 @@ impl LogTip {
 /// Keeps other writers of the log away until the transaction ends, and tells whether there are so many leaves.
 pub(super) async fn hold_at(transaction: &Transaction<'_>, size: i64) -> Result<bool, StoreError> {
     const LOCK: &str = r"-- log.lock
-SELECT pg_advisory_xact_lock(hashtextextended('touchstone.log', 0))";
+SELECT name FROM turn WHERE name = 'log' FOR UPDATE";
     const SIZE: &str = r"-- log.size
 SELECT coalesce(max(index) + 1, 0) = $1::bigint AS is_size FROM log_leaf";
     query_in(transaction, LOCK, &[]).await?;

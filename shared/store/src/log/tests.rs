@@ -64,24 +64,24 @@ async fn what_happened_is_told_in_the_order_of_commits_and_once() {
     db.store.recall(&target, "stolen token", "ada").await.expect("recalled");
 
     let all = seal(&db, 5).await;
-    assert_eq!(kinds(&all), ["policy", "promoted", "ended", "ended", "recalled"]);
+    assert_eq!(kinds(&all), ["policy", "promoted", "ended", "recalled", "ended"]);
     let LogEntry::Promoted { purl: of, sha256, epoch, serial, record, .. } = &all[1].entry else { panic!() };
     assert_eq!((of, *sha256, *epoch), (&purl(&served), served.new.sha256, 0));
     let promotion = db.query("SELECT serial, envelope FROM promotion").await;
     assert_eq!((*serial, &record.0[..]), (promotion[0].get(0), promotion[0].get(1)));
     let LogEntry::Ended { purl: of, epoch: 0, state, cause, .. } = &all[2].entry else { panic!() };
     assert_eq!((of, state.as_str(), cause.as_str()), (&purl(&failed), "rejected", "verdict"));
-    let LogEntry::Ended { purl: of, epoch: 0, state, cause, .. } = &all[3].entry else { panic!() };
+    let LogEntry::Ended { purl: of, epoch: 0, state, cause, .. } = &all[4].entry else { panic!() };
     assert_eq!((of, state.as_str(), cause.as_str()), (&purl(&served), "revoked", "recall"));
-    let LogEntry::Recalled { reason, actor, .. } = &all[4].entry else { panic!() };
+    let LogEntry::Recalled { reason, actor, .. } = &all[3].entry else { panic!() };
     assert_eq!((reason.as_str(), actor.as_str()), ("stolen token", "ada"));
-    assert_eq!(all[4].entry.recalled(), Some(target));
+    assert_eq!(all[3].entry.recalled(), Some(target));
 
     assert_eq!(rows(&db, 0).await, []);
     assert_eq!(db.store.log_index_of(*serial).await.expect("asked"), Some(1));
     assert_eq!(db.store.log_index_of(serial + 1).await.expect("asked"), None);
     let cursor = db.store.log_cursor().await.expect("a cursor");
-    assert_eq!((cursor.gate.1, cursor.event.1), (all[3].id, all[4].id));
+    assert_eq!((cursor.gate.1, cursor.event.1), (all[4].id, all[3].id));
     promoted(&db, "later").await;
     assert_eq!(kinds(&seal(&db, 1).await), ["promoted"]);
     assert!(db.store.log_cursor().await.expect("a cursor").gate > cursor.gate);
@@ -141,7 +141,7 @@ async fn leaves_are_added_by_one_at_a_time() {
             return;
         }
     }
-    panic!("the lock outlives its connection");
+    panic!("the right outlives its connection");
 }
 
 #[tokio::test]

@@ -73,33 +73,80 @@ async fn what_comes_after_its_recall_is_never_served() {
     }
 }
 
-/// A recall that is not committed yet is not visible: whoever applies waits for it, and looks afterwards.
+/// Whoever has a gate locked delays its hold, and neither the record nor, once he lets go, the hold.
 #[tokio::test]
-async fn an_application_waits_for_a_recall_under_way() {
+async fn a_recall_is_on_record_while_its_gates_are_locked_and_is_swept_up() {
     let db = TestDb::new().await;
-    let a = db.artifact("a", HASH).await;
-    db.store.record_verdicts(&sign(&[a.pass(CheckKind::Hash)])).await.unwrap();
-    let pass = deltas(&db.store.cases(&[a.artifact], Wanted::New).await.unwrap());
+    let [a, b] = [db.artifact("a", HASH).await, db.artifact("b", HASH).await];
+    db.judge(&[a.pass(CheckKind::Hash), b.pass(CheckKind::Hash)]).await.unwrap();
     let mut other = db.raw().await;
-    let recall = other.transaction().await.unwrap();
-    recall
-        .batch_execute(
-            "SELECT pg_advisory_xact_lock(hashtextextended('touchstone.recall', 0));
-             INSERT INTO recall (ecosystem, package, reason, actor) VALUES ('npm', 'a', 'r', 'ops')",
-        )
+    let lock = other.transaction().await.unwrap();
+    lock.batch_execute(&format!("SELECT FROM gate WHERE artifact_id = {} FOR UPDATE", a.artifact))
         .await
         .unwrap();
-    let commit = async {
-        let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
-                         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
-        while db.number(waiting).await == 0 {
-            tokio::task::yield_now().await;
-        }
-        recall.commit().await.unwrap();
+    let sweep = async || db.store.hold_recalled(std::time::Duration::from_mins(1), 9).await.unwrap();
+    let meanwhile = async {
+        while db.number("SELECT count(*) FROM recall").await == 0 {}
+        assert_eq!(db.number("SELECT count(*) FROM log_event WHERE event ->> 'event' = 'recalled'").await, 1);
+        assert_eq!(sweep().await, [], "it does not wait");
+        lock.commit().await.unwrap();
     };
-    let (changes, ()) = tokio::join!(db.store.apply(&pass, &[]), commit);
-    assert_eq!(changes.unwrap().changes[0].state, ArtifactState::Revoked);
-    assert_eq!(db.number("SELECT count(*) FROM promotion").await, 0);
+    let target = purl("pkg:npm/a");
+    let (held, ()) = tokio::join!(db.store.recall(&target, "r", "ops"), meanwhile);
+    assert_eq!(held.unwrap().len(), 1);
+    for (facts, state) in [(&a, ArtifactState::Revoked), (&b, ArtifactState::Servable)] {
+        let found = db.store.states(&[facts.artifact]).await.unwrap();
+        assert_eq!(found, [(facts.artifact, state)]);
+    }
+    assert_eq!(sweep().await, []);
+}
+
+#[tokio::test]
+async fn a_sweep_holds_what_recalls_name_and_looks_as_far_back_as_it_is_told() {
+    let db = TestDb::new().await;
+    let all = [db.artifact("a", HASH).await, db.artifact("b", HASH).await, db.artifact("c", HASH).await];
+    for facts in &all {
+        db.judge(&[facts.pass(CheckKind::Hash)]).await.unwrap();
+    }
+    let [a, b, c] = all;
+    db.store.record_recall(&RecallTarget::Digest(a.new.sha256), "r", "ops").await.unwrap();
+    db.store.record_recall(&purl("pkg:npm/b@1.0.0"), "r", "ops").await.unwrap();
+    db.store.record_recall(&purl("pkg:npm/c@2.0.0"), "r", "ops").await.unwrap();
+    let sweep = async |age| db.store.hold_recalled(age, 1).await.unwrap();
+    assert_eq!(sweep(std::time::Duration::ZERO).await, []);
+    let mut held = vec![];
+    for age in [std::time::Duration::from_mins(10), std::time::Duration::MAX] {
+        held.extend(sweep(age).await);
+    }
+    let (was, state) = (ArtifactState::Servable, ArtifactState::Revoked);
+    let change = |artifact| Change { artifact, ecosystem: touchstone_domain::Ecosystem::Npm, was, state };
+    assert_eq!(held, [change(a.artifact), change(b.artifact)]);
+    assert_eq!(sweep(std::time::Duration::MAX).await, []);
+    assert!(db.store.serve_record(&c.new.id).await.unwrap().is_some());
+}
+
+/// A role that may take any advisory lock, and read gates, keeps nobody waiting.
+#[tokio::test]
+async fn a_worker_cannot_lock_promotion_recalls_and_the_log_away() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", HASH).await;
+    let hash = db.login("touchstone_hash").await;
+    for name in ["touchstone.recall", "touchstone.log", "touchstone.log.leader"] {
+        let lock = format!("SELECT pg_advisory_lock(hashtextextended('{name}', 0))");
+        hash.batch_execute(&lock).await.unwrap();
+    }
+    for lock in ["FOR UPDATE", "FOR NO KEY UPDATE", "FOR SHARE", "FOR KEY SHARE"] {
+        for table in ["gate", "turn", "artifact", "verdict", "recall"] {
+            let refused = hash.batch_execute(&format!("SELECT FROM {table} {lock}")).await.unwrap_err();
+            assert_eq!(refused.code().unwrap().code(), "42501", "{table} {lock}");
+        }
+    }
+    assert_eq!(db.judge(&[a.pass(CheckKind::Hash)]).await.unwrap()[0].state, ArtifactState::Servable);
+    assert_eq!(db.store.recall(&purl("pkg:npm/a"), "r", "ops").await.unwrap().len(), 1);
+    assert!(db.store.lead_log().await.unwrap().is_some());
+    let leaf = crate::NewLogLeaf { source: "log_event", source_id: 1, entry: b"{}".to_vec() };
+    let seal = crate::LogSeal { size: 1, root: Sha256::of("root"), note: b"note".to_vec() };
+    assert!(db.store.append_leaves(0, &[leaf], &seal).await.unwrap());
 }
 
 /// Ingest, verdict, application and recall of the same package, all at once: whatever the order, it ends revoked.

@@ -304,7 +304,11 @@ async fn promote_judges_promotes_reopens_and_seals() {
 
     assert!(s.record_key_event(key("hash"), "hash", "revoked", Some("r")).await.unwrap());
     s.record_recovery(1, "r").await.unwrap();
-    let _leader = s.lead_log().await.unwrap().unwrap();
+    s.hold_recalled(Duration::MAX, 9).await.unwrap();
+    s.settle_dead_letters().await.unwrap();
+    let leader = s.lead_log().await.unwrap().unwrap();
+    assert!(leader.is_held().await);
+    assert!(s.lead_log().await.unwrap().is_none());
     let cursor = s.log_cursor().await.unwrap();
     s.log_rows(cursor, 9).await.unwrap();
     let leaf = NewLogLeaf { source: LogSource::Event.as_str(), source_id: 1, entry: b"{}".to_vec() };
