@@ -1,5 +1,7 @@
 //! The command line.
 
+mod keys;
+
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
@@ -7,15 +9,9 @@ use std::{
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use jiff::SignedDuration;
-use touchstone_custody::KeyKind;
 use touchstone_runtime::{Config, Environment};
 
-use crate::{
-    commands::{self, keys::NewKey},
-    roles::Role,
-    standalone, wiring,
-};
+use crate::{commands, roles::Role, standalone, wiring};
 
 /// A verifying mirror for npm, PyPI, Cargo and Go: nothing is served that its checks did not approve.
 #[derive(Parser)]
@@ -113,8 +109,13 @@ enum Command {
         with_artifact: bool,
     },
     /// The keys that decisions are signed with, and the ring of those that count.
+    ///
+    /// Every role signs what it decides with a key of its own, and a key is good for one kind of step. Which keys count is said by
+    /// the key ring, a file that every role is given and reads again within a second when it changes; the database has no say in it.
+    /// To start: `keys init`. Once in a while: `keys rotate KIND`, then start the role again. When a key may be in other hands: `keys
+    /// revoke ID`, then `keys rotate KIND`, and start the role again.
     #[command(subcommand)]
-    Keys(Keys),
+    Keys(keys::Keys),
     /// The transparency log of all that was decided: show it, verify it, recover the database by it.
     #[command(subcommand)]
     Log(Log),
@@ -143,8 +144,6 @@ enum Incidents {
     },
 }
 
-/// Every role signs what it decides with a key of its own. Which keys count is said by the key ring, a file that every role is
-/// given and re-reads when it changes; the database has no say in it.
 #[derive(Subcommand)]
 enum Log {
     /// Show how far the log goes: in the database, where it is published, and at each witness.
@@ -165,59 +164,6 @@ enum Log {
     /// Recalls are recalled again, and whatever ended must pass its checks again, before promotion goes on. Refused when the
     /// published log does not verify, or contradicts the database.
     Recover {
-        /// Why, for the record.
-        #[arg(long)]
-        reason: String,
-    },
-}
-
-#[derive(Subcommand)]
-enum Keys {
-    /// Make a key: its private half as a file that only its owner can read, its public half in the key ring.
-    ///
-    /// Nothing is overwritten: `keys rotate` replaces the key in use.
-    New {
-        /// What it signs: fetch (edges), hash, attest, sumdb, peer (the workers), promote (serve records) or log (checkpoints).
-        kind: KeyKind,
-        /// Where the private half goes; KIND.pem in `[custody]` keys_dir if absent.
-        #[arg(long)]
-        out: Option<PathBuf>,
-        /// A file with the password that the private half is encrypted with; `[custody]` password_file if absent, and no
-        /// encryption without either.
-        #[arg(long)]
-        password_file: Option<PathBuf>,
-        /// The key ring; `[custody]` keyring if absent.
-        #[arg(long)]
-        ring: Option<PathBuf>,
-    },
-    /// Make a key of every kind that has none, and the key ring. Changes nothing where nothing is missing.
-    ///
-    /// For one machine. On several, give each role the private key of its own kind, and all of them the same ring.
-    Init,
-    /// Show every key of the ring: what it signs, whether it counts, since and until when, and why it was revoked.
-    List {
-        /// Print JSON.
-        #[arg(long)]
-        json: bool,
-    },
-    /// Replace the key in use by a new one, without an interruption.
-    ///
-    /// The new key counts at once; the old ones count for what is signed until the overlap has passed. Start the role again before
-    /// then. The old private key is kept beside the new one as KIND.NUMBER.pem.
-    Rotate {
-        /// What the key signs.
-        kind: KeyKind,
-        /// For how long the old keys still sign.
-        #[arg(long, default_value = "24h")]
-        overlap: SignedDuration,
-    },
-    /// Take a key out of use, for ever: nothing that it ever signed counts.
-    ///
-    /// Within a second edges stop serving what rests on it, and promote sends all of that back to its checks; it is served again
-    /// once another key has signed. For a key that may be in other hands. To replace one that is not, use `keys rotate`.
-    Revoke {
-        /// Its number, or the first eight or more digits of it.
-        id: String,
         /// Why, for the record.
         #[arg(long)]
         reason: String,
@@ -324,7 +270,7 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         Command::Records { purl, output, with_artifact } => {
             return Box::pin(commands::records::run(&config, &purl, &output, with_artifact)).await;
         }
-        Command::Keys(command) => keys(&config, command)?,
+        Command::Keys(command) => keys::run(&config, command)?,
         Command::Log(Log::Show) => return commands::log::show(&config).await,
         Command::Log(Log::Verify { dir, offline }) => {
             return Box::pin(commands::log::verify(&config, dir.as_deref(), offline)).await;
@@ -348,18 +294,6 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn keys(config: &Config, command: Keys) -> Result<()> {
-    match command {
-        Keys::New { kind, out, password_file, ring } => {
-            commands::keys::new(config, kind, &NewKey { out, password_file, ring })
-        }
-        Keys::Init => commands::keys::init(config),
-        Keys::List { json } => commands::keys::list(config, json),
-        Keys::Rotate { kind, overlap } => commands::keys::rotate(config, kind, overlap),
-        Keys::Revoke { id, reason } => commands::keys::revoke(config, &id, &reason),
-    }
 }
 
 /// The configuration file that there is. Whoever names one means it: to go on with the defaults would be a surprise.
