@@ -9,7 +9,9 @@ use serde::Deserialize;
 use serde_yaml_ng::Value;
 use touchstone_runtime::{Config, Environment};
 
-const ROLES: [&str; 7] = ["attest", "console", "edge", "hash", "migrate", "promote", "sumdb"];
+const ROLES: [&str; 6] = ["attest", "console", "edge", "hash", "promote", "sumdb"];
+/// What runs to its end before any role starts.
+const BEFORE: [&str; 2] = ["init", "migrate"];
 
 #[derive(Deserialize)]
 struct Compose {
@@ -21,6 +23,8 @@ struct Compose {
 struct Service {
     image: String,
     build: Option<Build>,
+    #[serde(default)]
+    entrypoint: Vec<String>,
     #[serde(default)]
     command: Vec<String>,
     #[serde(default)]
@@ -79,26 +83,112 @@ fn interpolate(text: &str) -> String {
     format!("{before}{value}{}", interpolate(after))
 }
 
-fn environment(service: &Service) -> Environment {
-    service.environment.iter().map(|(name, value)| (name.clone(), interpolate(value))).collect()
+/// The environment of a service, with what `init` writes for it in this directory.
+fn environment(service: &Service, own: &Path) -> Environment {
+    let value = |value: &String| interpolate(value).replace("/data/own", own.to_str().unwrap());
+    service.environment.iter().map(|(name, text)| (name.clone(), value(text))).collect()
+}
+
+/// The volume that a service mounts at a place, and whether it may write there.
+fn volume<'s>(service: &'s Service, place: &str) -> Option<(&'s str, Access)> {
+    service.volumes.iter().find_map(|mount| match mount {
+        Mount::Long { r#type, source, target, read_only } if r#type == "volume" && target == place => {
+            Some((source.as_str(), if *read_only { Access::Reads } else { Access::Writes }))
+        }
+        Mount::Short(_) | Mount::Long { .. } => None,
+    })
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Access {
+    Reads,
+    Writes,
 }
 
 #[test]
 fn every_role_has_a_configuration_that_loads() {
     let compose = compose();
     for role in ROLES {
+        let own = tempfile::tempdir().unwrap();
+        std::fs::write(own.path().join("database.url"), "postgres://me@postgres/touchstone\n").unwrap();
+        std::fs::write(own.path().join("nats.url"), "nats://me@nats:4222\n").unwrap();
         let service = &compose.services[role];
         assert_eq!(service.command, [role]);
-        let config =
-            Config::load(None, &environment(service)).unwrap_or_else(|error| panic!("{role}: {error}"));
+        let config = Config::load(None, &environment(service, own.path()))
+            .unwrap_or_else(|error| panic!("{role}: {error}"));
         assert_eq!(config.data_dir, Path::new("/data"), "{role}");
-        let database = config.database.url.unwrap();
-        assert_eq!(database.reveal(), "postgres://touchstone:c0ffee@postgres/touchstone");
-        assert_eq!(config.nats.url.unwrap().reveal(), "nats://nats:4222");
+        assert_eq!(config.keyring(), Path::new("/data/ring/keyring.json"), "{role}");
+        assert_eq!(config.keys_dir(), own.path(), "{role}");
+        assert_eq!(config.database.url.unwrap().reveal(), "postgres://me@postgres/touchstone");
+        assert_eq!(config.nats.url.unwrap().reveal(), "nats://me@nats:4222");
         let listens = [config.edge.listen, config.console.listen].map(|listen| listen.ip().is_unspecified());
         assert_eq!(listens, [role == "edge", role == "console"], "{role}");
         assert_eq!(config.console.token.is_some(), role == "console", "{role}");
     }
+    let migrate = Config::load(None, &environment(&compose.services["migrate"], Path::new("/none"))).unwrap();
+    let owner = "postgres://touchstone:c0ffee@postgres/touchstone";
+    assert_eq!(migrate.database.url.unwrap().reveal(), owner);
+    let init = Config::load(None, &environment(&compose.services["init"], Path::new("/none"))).unwrap();
+    assert_eq!(init.keys_dir(), Path::new("/data/keys"));
+    assert_eq!(init.keyring(), Path::new("/data/ring/keyring.json"));
+}
+
+/// A role's key and logins are on a volume that it alone reads, besides `init`, which writes it.
+#[test]
+fn every_role_has_its_secrets_to_itself() {
+    let compose = compose();
+    for role in ROLES {
+        let own = format!("own-{role}");
+        let mounted = volume(&compose.services[role], "/data/own");
+        assert_eq!(mounted, Some((own.as_str(), Access::Reads)), "{role}");
+        let mounted = volume(&compose.services["init"], &format!("/own/{role}"));
+        assert_eq!(mounted, Some((own.as_str(), Access::Writes)), "{role}");
+    }
+    for (name, service) in &compose.services {
+        let secrets: Vec<&str> = service
+            .volumes
+            .iter()
+            .filter_map(|mount| match mount {
+                Mount::Long { source, .. } => Some(source.as_str()),
+                Mount::Short(_) => None,
+            })
+            .filter(|source| source.starts_with("own-") || *source == "keys")
+            .collect();
+        let expected = match name.as_str() {
+            "init" => continue,
+            "migrate" => vec!["own-owner".to_owned()],
+            "postgres" => vec![],
+            other => vec![format!("own-{other}")],
+        };
+        assert_eq!(secrets, expected, "{name}");
+        assert_eq!(
+            service.environment.contains_key("TOUCHSTONE__DATABASE__URL"),
+            name == "migrate",
+            "{name}"
+        );
+    }
+    for (name, service) in &compose.services {
+        let writes = |place| volume(service, place).map(|(_, access)| access == Access::Writes);
+        assert_ne!(writes("/data/ring"), Some(name != "init"), "{name} and the key ring");
+        assert_ne!(writes("/data/log"), Some(name != "promote"), "{name} and the log");
+    }
+}
+
+/// What `init` gives each role: the keys that it signs with, and no other.
+#[test]
+fn init_gives_each_role_its_own_keys() {
+    let init = &compose().services["init"];
+    assert_eq!(init.entrypoint, ["bash", "-euc"]);
+    let copies: Vec<&str> =
+        init.command[0].lines().filter(|line| line.starts_with("cp /data/keys/")).collect();
+    let expected = [
+        "cp /data/keys/fetch.pem /own/edge/",
+        "cp /data/keys/hash.pem /own/hash/",
+        "cp /data/keys/attest.pem /own/attest/",
+        "cp /data/keys/sumdb.pem /own/sumdb/",
+        "cp /data/keys/promote.pem /data/keys/log.pem /own/promote/",
+    ];
+    assert_eq!(copies, expected);
 }
 
 /// The policy and the files with tokens, which the configuration names relative to itself, must be there too.
@@ -106,7 +196,7 @@ fn every_role_has_a_configuration_that_loads() {
 fn every_role_sees_the_whole_directory_of_the_configuration() {
     let compose = compose();
     let ignored = std::fs::read_to_string(root().join(".gitignore")).unwrap();
-    for role in ROLES {
+    for role in ROLES.into_iter().chain(BEFORE) {
         let service = &compose.services[role];
         let config = Path::new(&service.environment["TOUCHSTONE_CONFIG"]);
         let mounted = service.volumes.iter().find_map(|mount| match mount {
@@ -127,7 +217,7 @@ fn every_role_sees_the_whole_directory_of_the_configuration() {
 #[test]
 fn every_role_is_confined() {
     let compose = compose();
-    for role in ROLES {
+    for role in ROLES.into_iter().chain(BEFORE) {
         let service = &compose.services[role];
         assert!(service.read_only && service.cap_drop == ["ALL"], "{role}");
         let dockerfile = root().join(&service.build.as_ref().unwrap().dockerfile);
@@ -145,6 +235,12 @@ fn every_role_is_confined() {
 #[test]
 fn names_that_are_used_exist() {
     let compose = compose();
+    for role in ROLES {
+        for before in BEFORE {
+            let how = &compose.services[role].depends_on[before];
+            assert_eq!(how["condition"], "service_completed_successfully", "{role} waits for {before}");
+        }
+    }
     for (name, service) in &compose.services {
         for (other, how) in &service.depends_on {
             let waits_for_health = how["condition"] == "service_healthy";
