@@ -121,9 +121,9 @@ pub(crate) async fn follow(
         if let Step::Halted(halt) = looked {
             tell(&store, follower.origin(), &halt).await;
         }
-        let (sealed, taken) = (log.sealed.load(Ordering::Relaxed), follower.taken);
-        if behind.look(sealed, taken, Instant::now()) {
-            frozen(&store, log.origin(), sealed, taken).await;
+        let (sealed, followed) = (log.sealed.load(Ordering::Relaxed), follower.taken);
+        if behind.look(sealed, followed, Instant::now()) {
+            frozen(&store, log.origin(), sealed, followed).await;
         }
     }
 }
@@ -142,16 +142,16 @@ async fn tell(store: &Store, origin: &str, halt: &Halt) {
 }
 
 /// Puts on record that the log stays behind Postgres.
-async fn frozen(store: &Store, origin: &str, sealed: u64, taken: u64) {
+async fn frozen(store: &Store, origin: &str, sealed: u64, followed: u64) {
     tracing::warn!(
         log.origin = origin,
         sealed,
-        followed = taken,
+        followed,
         "the transparency log stays behind Postgres: it is frozen, or withheld from this edge; serving goes on with what is known of it"
     );
     let minutes = BEHIND_MAX.as_secs() / 60;
     let problem = format!("entries that Postgres sealed more than {minutes} minutes ago cannot be read");
-    let facts = json!({ "problem": problem, "sealed": sealed, "followed": taken });
+    let facts = json!({ "problem": problem, "sealed": sealed, "followed": followed });
     record(store, IncidentKind::LogFrozen, origin, facts).await;
 }
 

@@ -5,12 +5,16 @@ use std::time::Duration;
 use touchstone_custody::{FetchStatement, KeyKind};
 use touchstone_domain::{KeyId, SignedBy};
 use touchstone_records::RecordStore;
+use touchstone_runtime::{Clock as _, SystemClock};
 use touchstone_store::Story;
 use touchstone_testkit::{
     Package, Registry, TestMirror, TestMirrorBuilder, custody::TestKeys, eventually, npm_package,
 };
 
 use super::world::{Owner, Refused, id, path, row};
+
+/// The title of what is refused since it could not be signed.
+const CANNOT_SIGN: &str = "Mirror's fetch key does not count, tell the operators";
 
 /// An edge alone, which does not wait long.
 fn edge(registry: &Registry) -> TestMirrorBuilder {
@@ -97,9 +101,15 @@ async fn what_waits_without_a_fetch_that_counts_is_fetched_again_once() {
     assert_eq!(verified(&mirror, &story.fetches[0].0).await.sha256, story.facts.sha256);
     assert!(!mirror.incidents().await.contains(&"blob_healed".to_owned()), "the copy was whole");
 
-    // Whoever cannot sign either does not fetch in vain, again and again.
-    mirror.keys.revoke(own, "lost", &touchstone_runtime::SystemClock);
-    assert_pending(&mirror, &package).await;
+    // Whoever cannot sign either does not fetch in vain, again and again, and says so.
+    mirror.keys.revoke(own, "lost", &SystemClock);
+    let refused = Refused::of(mirror.get(&path(&package)).await).await;
+    refused.says(
+        503,
+        "unavailable",
+        CANNOT_SIGN,
+        &format!("the key {own} was revoked: lost. Nothing is fetched"),
+    );
     assert_eq!(registry.asked_for(&package.file), 2);
 
     // Another edge, whose ring has its own key only.
@@ -125,6 +135,70 @@ async fn what_waits_without_a_fetch_that_counts_is_fetched_again_once() {
         "Upstream answered wrongly",
         "no signed record of its fetch counts, and it cannot be fetched again: the upstream no longer has it",
     );
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_whose_key_has_ended_fetches_nothing_new_and_serves_what_was_promoted() {
+    let registry = Registry::start().await;
+    let packages = ["left-pad", "right-pad"].map(|name| npm_package(name, "1.0.0", &[], 1000));
+    for package in &packages {
+        registry.publish(package.clone());
+    }
+    let [old, new] = packages;
+    let mirror = TestMirror::builder().registry(&registry).start().await;
+    assert_eq!(mirror.get(&path(&old)).await.status(), 200);
+    let own = mirror.keys.id(KeyKind::Fetch);
+    mirror.keys.change(|entries| {
+        let mut own = entries.iter_mut().filter(|entry| entry.public.id() == own);
+        own.next().expect("its key").not_after = Some(SystemClock.now());
+    });
+    for _ in 0..2 {
+        let refused = Refused::of(mirror.get(&path(&new)).await).await;
+        let problem = format!("the key {own} does not count for what is dated ");
+        refused.says(503, "unavailable", CANNOT_SIGN, &problem);
+        let what_to_do = "until an operator runs `touchstone keys rotate fetch` and starts the edge again";
+        assert!(refused.body.contains(what_to_do), "{refused:?}");
+    }
+    assert_eq!(registry.asked_for(&new.file), 0);
+    assert_eq!(mirror.get(&path(&old)).await.status(), 200);
+    // Lost bytes come back all the same: the record of their fetch is there.
+    std::fs::remove_file(mirror.blob_path(old.sha256())).expect("removed");
+    let response = mirror.get(&path(&old)).await;
+    assert_eq!(response.status(), 200);
+    assert!(response.bytes().await.expect("a body") == old.bytes);
+    assert_eq!((registry.asked_for(&old.file), fetch_keys(&mirror, &old).await), (2, vec![own]));
+
+    // What was fetched with it after its end, in whatever way, is fetched again by whoever has a key that counts.
+    mirror.keys.change(|entries| entries.retain(|entry| entry.public.id() != own));
+    let refused = Refused::of(mirror.get(&path(&new)).await).await;
+    refused.says(503, "unavailable", CANNOT_SIGN, &format!("the key {own} is not in the key ring"));
+    let keys = TestKeys::new(2);
+    keys.add(KeyKind::Log, 0);
+    let rotated = edge(&registry).beside(&mirror).keys(keys).start().await;
+    let theirs = rotated.keys.id(KeyKind::Fetch);
+    assert_pending(&rotated, &new).await;
+    assert_eq!((registry.asked_for(&new.file), fetch_keys(&mirror, &new).await), (1, vec![theirs]));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_fetched_with_a_key_that_had_ended_is_fetched_again() {
+    let registry = Registry::start().await;
+    let package = npm_package("left-pad", "1.0.0", &[], 1000);
+    registry.publish(package.clone());
+    let before = edge(&registry).start().await;
+    let own = before.keys.id(KeyKind::Fetch);
+    assert_pending(&before, &package).await;
+    let keys = TestKeys::new(2);
+    keys.add(KeyKind::Fetch, 0);
+    keys.change(|entries| {
+        let mut own = entries.iter_mut().filter(|entry| entry.public.id() == own);
+        own.next().expect("its key").not_after = Some("2020-01-02T00:00:00Z".parse().expect("a date"));
+    });
+    let mirror = edge(&registry).beside(&before).keys(keys).start().await;
+    assert_pending(&mirror, &package).await;
+    assert_pending(&mirror, &package).await;
+    assert_eq!(registry.asked_for(&package.file), 2);
+    assert_eq!(fetch_keys(&mirror, &package).await, [mirror.keys.id(KeyKind::Fetch), own]);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

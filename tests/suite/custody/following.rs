@@ -6,7 +6,7 @@ use reqwest::Response;
 use serde_json::Value;
 use touchstone_custody::KeyKind;
 use touchstone_runtime::SystemClock;
-use touchstone_testkit::{eventually, npm_package};
+use touchstone_testkit::{Package, TestMirror, custody::TestKeys, eventually, npm_package};
 
 use super::world::{Refused, World, path, published};
 
@@ -84,7 +84,7 @@ async fn a_log_that_is_not_the_one_that_was_seen_stops_the_edge_until_it_is_agai
         world.assert_served(&package).await;
     }
     assert!(world.edge.incidents().await.contains(&"log_rollback".to_owned()));
-    // Out of reach is no contradiction.
+    // Out of reach is no contradiction, for whoever has read it.
     let away = checkpoint.with_file_name("away");
     fs::rename(&checkpoint, &away).expect("moved");
     assert_eq!(world.edge.get("log/checkpoint").await.status(), 404);
@@ -106,6 +106,79 @@ async fn a_checkpoint_of_a_revoked_key_counts_for_nothing() {
     let other = world.another_edge().start().await;
     assert_eq!(other.get(&path(&package)).await.status(), 200);
     assert_eq!(other.get("readyz").await.status(), 200);
+}
+
+/// Starts an edge that has read the log, and stops it. What it has seen is in the directory.
+async fn has_read(world: &World, state: &Path, package: &Package) {
+    let edge = world.another_edge().state_dir(state.to_owned()).start().await;
+    assert_eq!(edge.get(&path(package)).await.status(), 200);
+    edge.shutdown.soft.cancel();
+    edge.shutdown.drained().await;
+}
+
+/// Waits until an edge serves.
+async fn serves(edge: &TestMirror, package: &Package) {
+    eventually("the edge is ready", || async { (edge.get("readyz").await.status() == 200).then_some(()) })
+        .await;
+    assert_eq!(edge.get(&path(package)).await.status(), 200);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_starts_without_the_log_that_it_has_seen_serves_nothing_until_it_is_back() {
+    let package = npm_package("package", "1.0.0", &[], 10);
+    let world = World::start(&[&package], async |_, _| ()).await;
+    let state = tempfile::tempdir().expect("a directory");
+    has_read(&world, state.path(), &package).await;
+    let away = world.edge.log_dir.with_file_name("away");
+    fs::rename(&world.edge.log_dir, &away).expect("moved");
+    let size = {
+        let kept = fs::read(state.path().join("log-head.json")).expect("a head");
+        let kept: Value = serde_json::from_slice(&kept).expect("JSON");
+        kept["size"].as_u64().expect("a size")
+    };
+    let again = world.another_edge().state_dir(state.path().to_owned()).start().await;
+    let title = "Mirror is stopped by its transparency log";
+    let detail =
+        format!("{size} entries of it were seen before, and nothing is served until they can be read again");
+    Refused::of(again.get(&path(&package)).await).await.says(503, "unavailable", title, &detail);
+    assert_eq!(again.get("readyz").await.status(), 503);
+    assert_eq!(again.get("healthz").await.status(), 200);
+    eventually("the incident is on record", || async {
+        again.incidents().await.contains(&"log_frozen".to_owned()).then_some(())
+    })
+    .await;
+    // Whoever has read it goes on, and whoever never saw it is no worse off than without one.
+    world.assert_served(&package).await;
+    let first = world.another_edge().start().await;
+    assert_eq!(first.get(&path(&package)).await.status(), 200);
+
+    fs::rename(&away, &world.edge.log_dir).expect("moved");
+    serves(&again, &package).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_edge_that_starts_after_the_log_key_was_revoked_waits_for_a_checkpoint_by_another_key() {
+    let package = npm_package("package", "1.0.0", &[], 10);
+    let world = World::start(&[&package], async |_, _| ()).await;
+    let state = tempfile::tempdir().expect("a directory");
+    has_read(&world, state.path(), &package).await;
+    let keys = &world.edge.keys;
+    keys.revoke(keys.id(KeyKind::Log), "lost", &SystemClock);
+    let again = world.another_edge().state_dir(state.path().to_owned()).start().await;
+    let title = "Mirror is stopped by its transparency log";
+    let detail =
+        "which was revoked: rotate the log key (`touchstone keys rotate log`), and let promote seal once";
+    Refused::of(again.get(&path(&package)).await).await.says(503, "unavailable", title, detail);
+    assert_eq!(again.get("readyz").await.status(), 503);
+    world.assert_served(&package).await;
+
+    keys.add(KeyKind::Log, 7);
+    let checkpoint = world.edge.log_dir.join("checkpoint");
+    let note = fs::read_to_string(&checkpoint).expect("a checkpoint");
+    let (text, _) = note.split_once("\n\n").expect("signatures");
+    let sealed = TestKeys::new(7).log_key().sign(&format!("{text}\n")).expect("signed");
+    replace(&checkpoint, str::from_utf8(&sealed).expect("text"));
+    serves(&again, &package).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

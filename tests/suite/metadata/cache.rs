@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use touchstone_domain::{Ecosystem, Purl};
-use touchstone_store::{CachedDocument, RecallTarget};
+use touchstone_store::{CachedDocument, NewDocument, RecallTarget};
 use touchstone_testkit::{Registry, TestMirror, crate_file, eventually, npm_package, wheel};
 
 use super::{NPM_ABBREVIATED, PYPI_JSON, header, refusal, text};
@@ -229,6 +229,53 @@ async fn another_upstream_starts_without_the_documents_of_the_one_before() {
     assert_eq!(first.get("npm/right-pad").await.status(), 200, "for the first upstream it is still there");
 }
 
+/// Whoever can write rows, another edge for instance, cannot make this one say what the upstream does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_another_edge_keeps_is_used_only_while_the_upstream_is_away() {
+    let registry = Registry::start().await;
+    registry.publish(npm_package("left-pad", "1.2.0", &[], 10));
+    let ttl = Duration::from_mins(10);
+    let first = TestMirror::builder().registry(&registry).metadata_ttl(ttl).start().await;
+    let honest = text(first.get("npm/left-pad").await).await;
+    let url = registry.url(Ecosystem::Npm).join("left-pad").expect("an address");
+    // Other bytes, with the upstream's own entity tag.
+    let forge = async || {
+        let kept = document(&first, &registry).await.document;
+        let body = first.blobs.read(kept.sha256, 1 << 20).await.expect("a blob");
+        let forged = String::from_utf8(body.to_vec()).expect("UTF-8").replace("1.2.0", "6.6.6");
+        let stored = first.blobs.put_bytes(forged.into()).await.expect("stored");
+        let forged = NewDocument { sha256: stored.sha256, size: stored.size, ..kept };
+        first.store.put_document(Ecosystem::Npm, url.as_str(), &forged).await.expect("written");
+        forged
+    };
+    let forged = forge().await;
+    for ttl in [ttl, Duration::ZERO] {
+        let edge = TestMirror::builder().registry(&registry).metadata_ttl(ttl).beside(&first).start().await;
+        let same = |listed: String| listed.replace(edge.url().as_str(), first.url().as_str()) == honest;
+        assert!(same(text(edge.get("npm/left-pad").await).await), "it asks for the whole");
+        assert_ne!(document(&first, &registry).await.document, forged, "and puts the row right");
+        forge().await;
+        assert!(same(text(edge.get("npm/left-pad").await).await), "it knows what it received");
+        registry.set_down(true);
+        assert!(same(text(edge.get("npm/left-pad").await).await), "also while the upstream is away");
+        registry.set_down(false);
+        assert_eq!(document(&first, &registry).await.document, forged);
+    }
+
+    // Nobody else's word is better than none.
+    assert_eq!(text(first.get("npm/left-pad").await).await, honest);
+    registry.set_down(true);
+    let restarted = TestMirror::builder().registry(&registry).beside(&first).start().await;
+    assert!(text(restarted.get("npm/left-pad").await).await.contains("6.6.6"));
+    registry.set_down(false);
+    let listed = eventually("the upstream is back", || async {
+        let listed = text(restarted.get("npm/left-pad").await).await;
+        (!listed.contains("6.6.6")).then_some(listed)
+    })
+    .await;
+    assert!(listed.contains("left-pad-1.2.0.tgz"), "{listed}");
+}
+
 /// Waits until the document is older than a listing may be that lacks a version.
 async fn old_document(mirror: &TestMirror, registry: &Registry) {
     eventually("the document is old", || async {
@@ -246,9 +293,16 @@ async fn a_version_is_unknown_only_when_the_upstream_said_so_just_now() {
     assert_eq!(first.get("npm/left-pad").await.status(), 200);
     old_document(&first, &registry).await;
     let second = TestMirror::builder().registry(&registry).metadata_ttl(ttl).beside(&first).start().await;
-    assert!(!text(second.get("npm/left-pad").await).await.contains("1.3.0"));
-    assert_eq!(registry.asked_for("/npm/left-pad"), 1, "the document is within its time to live");
+    for _ in 0..2 {
+        assert!(!text(second.get("npm/left-pad").await).await.contains("1.3.0"));
+        assert_eq!(
+            registry.asked_for("/npm/left-pad"),
+            2,
+            "what it received itself is within its time to live"
+        );
+    }
 
+    old_document(&first, &registry).await;
     registry.set_down(true);
     let tarball = "npm/left-pad/-/left-pad-1.3.0.tgz";
     for _ in 0..2 {
