@@ -21,7 +21,7 @@ mod floors;
 mod seal;
 mod witness;
 
-use std::{collections::HashSet, ops::Range, path::PathBuf, sync::Arc};
+use std::{collections::HashSet, ops::Range, path::PathBuf, sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::{
@@ -44,6 +44,8 @@ use witness::Witness;
 
 /// Why nothing is promoted right after the start.
 pub(crate) const NOT_COMPARED: &str = "the database was not compared with the transparency log yet";
+/// How long what happened may wait for the log: promotion goes on unlogged no longer than this.
+const STALLED_AFTER: Duration = Duration::from_mins(1);
 /// How many different problems are remembered, so that each is told once.
 const TOLD_MAX: usize = 1024;
 
@@ -145,7 +147,12 @@ impl Sealer {
             // Whatever it is by then that answers as the database may be another one.
             Err(error) => return self.set_unknown(&error),
         };
-        self.set_halt(self.unpublished.clone()).await;
+        let stalled = match self.stalled().await {
+            Ok(stalled) => stalled,
+            Err(error) => return self.set_unknown(&error),
+        };
+        // What is stalled may go on by sealing, unlike what contradicts itself.
+        self.set_halt(self.unpublished.clone().or(stalled)).await;
         match self.lead(audited).await {
             Ok(()) => {}
             Err(SealError::Stop(stop)) => {
@@ -169,6 +176,18 @@ impl Sealer {
             self.unpublished = None;
         }
         self.audit_tree().await
+    }
+
+    /// Whether nobody seals any more: no process leads, a transaction hides what came after it, or rows cannot be sealed.
+    async fn stalled(&self) -> Result<Option<Stop>, SealError> {
+        let Some(age) = self.promote.store.oldest_unsealed().await? else { return Ok(None) };
+        metrics::gauge!("touchstone_log_unsealed_seconds").set(age.as_secs_f64());
+        Ok((age > STALLED_AFTER).then(|| Stop {
+            kind: IncidentKind::LogFrozen,
+            problem: "what happened a minute ago and longer is not in the transparency log: nothing is promoted until it is; look for \
+                      a transaction that stays open, and for who holds the log's turn"
+                .to_owned(),
+        }))
     }
 
     /// What only one process does. The leaves in `audited` were compared with the tree just now.

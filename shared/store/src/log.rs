@@ -13,6 +13,8 @@ mod leader;
 mod leaf;
 mod recover;
 
+use std::time::Duration;
+
 use serde_json::json;
 use touchstone_custody::LogEntry;
 use touchstone_domain::KeyId;
@@ -79,6 +81,7 @@ impl Store {
         after: LogCursor,
         limit: usize,
     ) -> Result<(Vec<LogRow>, LogCursor), StoreError> {
+        // Of what became servable, whatever it was before; of what ended; and of each new epoch, which ends the one before.
         // `strange`: written by another cluster, of which this is a logical copy; numbers of transactions began anew, so that
         // the cursor would skip what is new
         const ROWS: &str = r"-- log.rows
@@ -94,7 +97,9 @@ SELECT * FROM (
      WHERE (gate_log.xid, gate_log.id) > ($1::text::xid8, $2::bigint)
        AND (gate_log.xid < pg_snapshot_xmin(pg_current_snapshot())
             OR gate_log.xid >= pg_snapshot_xmax(pg_current_snapshot()))
-       AND was <> state AND (was = 'servable' OR state = 'rejected' OR promotion.serial IS NOT NULL)
+       AND (was <> state AND (was = 'servable' OR state = 'rejected')
+            OR promotion.serial IS NOT NULL
+            OR gate_log.epoch > 0 AND state IN ('fetched', 'verifying') AND cause <> 'verdict')
        AND NOT EXISTS (SELECT FROM log_leaf WHERE source = 'gate_log' AND source_id = gate_log.id)
      ORDER BY gate_log.xid, gate_log.id LIMIT $5)
     UNION ALL
@@ -121,7 +126,7 @@ ORDER BY xid, source, id LIMIT $5";
             let at = (columns.parse("xid_text")?, id);
             let (source, entry) = if columns.get::<&str>("source")? == LogSource::Gate.as_str() {
                 cursor.gate = at;
-                (LogSource::Gate, entry::of_gate(columns)?)
+                (LogSource::Gate, entry::of_gate_or_unreadable(columns, id)?)
             } else {
                 cursor.event = at;
                 (LogSource::Event, entry::of_event(columns)?)
@@ -132,6 +137,36 @@ ORDER BY xid, source, id LIMIT $5";
             }
         }
         Ok((rows, cursor))
+    }
+
+    /// How long ago the oldest row was written that is to be sealed and is not; none if there is none. The rows are those of
+    /// [`Store::log_rows`], and also those that a transaction still under way hides from it.
+    pub async fn oldest_unsealed(&self) -> Result<Option<Duration>, StoreError> {
+        const OLDEST: &str = r"-- log.oldest_unsealed
+SELECT extract(epoch FROM max(now() - oldest.at))::double precision AS seconds
+FROM (
+    (SELECT gate_log.at
+     FROM gate_log
+     LEFT JOIN promotion ON state = 'servable' AND promotion.artifact_id = gate_log.artifact_id
+         AND promotion.epoch = gate_log.epoch AND promotion.envelope IS NOT NULL
+     WHERE (gate_log.xid, gate_log.id) > ($1::text::xid8, $2::bigint)
+       AND (was <> state AND (was = 'servable' OR state = 'rejected')
+            OR promotion.serial IS NOT NULL
+            OR gate_log.epoch > 0 AND state IN ('fetched', 'verifying') AND cause <> 'verdict')
+       AND NOT EXISTS (SELECT FROM log_leaf WHERE source = 'gate_log' AND source_id = gate_log.id)
+     ORDER BY gate_log.xid, gate_log.id LIMIT 1)
+    UNION ALL
+    (SELECT log_event.at
+     FROM log_event
+     WHERE (log_event.xid, log_event.id) > ($3::text::xid8, $4::bigint)
+       AND NOT EXISTS (SELECT FROM log_leaf WHERE source = 'log_event' AND source_id = log_event.id)
+     ORDER BY log_event.xid, log_event.id LIMIT 1)
+) AS oldest";
+        let LogCursor { gate, event } = self.log_cursor().await?;
+        let (gate_xid, event_xid) = (gate.0.to_string(), event.0.to_string());
+        let row = self.query_opt(OLDEST, &[&gate_xid, &gate.1, &event_xid, &event.1]).await?;
+        let seconds: Option<f64> = row.as_ref().map_or(Ok(None), |row| Columns(row).get("seconds"))?;
+        Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
     }
 
     /// How far the leaves that are sealed had read the sources.

@@ -3,6 +3,7 @@
 
 mod restored;
 mod rewritten;
+mod stalled;
 mod witness;
 
 use std::{fs, path::Path, process::Command};

@@ -89,8 +89,10 @@ WHERE state <> 'servable' OR promotion.serial IS NOT NULL";
         }
         for row in &self.query(GATES, &[&ids]).await? {
             let columns = Columns(row);
+            // what cannot be read is not what was sealed
+            let Ok(entry) = entry::of_gate(columns) else { continue };
             let of_row = Derived {
-                entry: entry::of_gate(columns)?,
+                entry,
                 is_backed: columns.get("is_backed")?,
                 artifact: Some(columns.artifact("artifact_id")?),
                 record: columns.signed_opt()?,
