@@ -121,9 +121,9 @@ pub(crate) async fn follow(
         if let Step::Halted(halt) = looked {
             tell(&store, follower.origin(), &halt).await;
         }
-        let (sealed, followed) = (log.sealed.load(Ordering::Relaxed), follower.taken);
-        if behind.look(sealed, followed, Instant::now()) {
-            frozen(&store, log.origin(), sealed, followed).await;
+        let (sealed, read) = (log.sealed.load(Ordering::Relaxed), follower.taken);
+        if behind.look(sealed, read, Instant::now()) {
+            frozen(&store, log.origin(), sealed, read).await;
         }
     }
 }
