@@ -4,12 +4,11 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use serde_json::json;
 use tokio::task::spawn_blocking;
-use touchstone_custody::{Case, Judged, NotSigned, SignError, Withheld, judge_many};
+use touchstone_custody::{Case, Judged, KeyProblem, SignError, judge_many};
 use touchstone_domain::EnvelopeRef;
 use touchstone_records::{PutError, RecordError};
-use touchstone_store::{ARTIFACTS_MAX, IncidentKind, NewIncident, StoreError};
+use touchstone_store::{ARTIFACTS_MAX, StoreError};
 
 use crate::Promote;
 
@@ -24,6 +23,9 @@ pub(crate) enum CountError {
     /// Serve records are not on disk.
     #[error("the serve records are not kept")]
     Put(#[from] PutError),
+    /// What this process signs does not count.
+    #[error("promote's own key does not count")]
+    Key(#[from] KeyProblem),
     /// The signer does not sign.
     #[error("no serve record is signed")]
     Sign(#[from] SignError),
@@ -123,7 +125,7 @@ async fn open(promote: &Promote, cases: Vec<Case>) -> Vec<(Case, Opened)> {
 
 /// Puts on record what does not count; the store tells people, once.
 async fn refuse(promote: &Promote, judged: &[(Case, Judged)]) -> Result<(), CountError> {
-    let mut refused = Vec::new();
+    let (mut verdicts, mut fetches) = (vec![], vec![]);
     for (case, judged) in judged {
         let (artifact, id) = (case.gate.artifact, &case.id);
         for (row, reason) in &judged.refused {
@@ -132,22 +134,22 @@ async fn refuse(promote: &Promote, judged: &[(Case, Judged)]) -> Result<(), Coun
                 artifact = %artifact, artifact.id = %id, verdict.id = row, code, %reason, "a verdict does not count"
             );
             metrics::counter!("touchstone_verdicts_not_counted", "code" => code).increment(1);
-            refused.push((*row, code.to_owned(), reason.to_string()));
+            verdicts.push((*row, code.to_owned(), reason.to_string()));
         }
-        match &judged.approval {
-            // artifacts from before fetches were signed have none: an edge fetches them again
-            Err(Withheld::Fetch(NotSigned::Unsigned)) => {}
-            Err(Withheld::Fetch(reason)) => {
-                tracing::warn!(artifact = %artifact, artifact.id = %id, code = reason.code(), %reason, "no fetch counts");
-                let detail = json!({ "code": reason.code(), "problem": reason.to_string() });
-                let incident = NewIncident::about(IncidentKind::FetchRefused, id, Some(artifact), detail);
-                promote.store.record_incident(&incident).await?;
-            }
-            Ok(_) | Err(_) => {}
+        for (envelope, reason) in &judged.refused_fetches {
+            let code = reason.code();
+            tracing::warn!(
+                artifact = %artifact, artifact.id = %id, %envelope, code, %reason, "a fetch does not count"
+            );
+            metrics::counter!("touchstone_fetches_not_counted", "code" => code).increment(1);
+            fetches.push((artifact, *envelope, code.to_owned(), reason.to_string()));
         }
     }
-    for refused in refused.chunks(ARTIFACTS_MAX) {
+    for refused in verdicts.chunks(ARTIFACTS_MAX) {
         promote.store.record_refusals(refused).await?;
+    }
+    for refused in fetches.chunks(ARTIFACTS_MAX) {
+        promote.store.record_fetch_refusals(refused).await?;
     }
     Ok(())
 }

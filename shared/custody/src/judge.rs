@@ -164,6 +164,8 @@ pub struct Judged {
     pub deltas: Vec<GateDelta>,
     /// The rows that do not count, and why.
     pub refused: Vec<(i64, NotSigned)>,
+    /// The envelopes of fetches that do not count, and why; those that are later than one that does.
+    pub refused_fetches: Vec<(Sha256, NotSigned)>,
     /// The required checks of the gate that no verified verdict answers.
     pub missing: CheckSet,
     /// The approvals that the row has, and that no verified verdict backs.
@@ -242,13 +244,14 @@ impl Rules<'_> {
                 tally.refused.push((stored.row, reason));
             }
         }
-        let fetch = self.fetch(case, fetches);
+        let (fetch, refused_fetches) = self.fetch(case, fetches);
         let approval = self.approve(case, &tally, fetch);
         Judged {
             missing: tally.gate.missing(),
             unbacked: case.gate.ok.minus(tally.gate.ok),
             deltas: tally.deltas,
             refused: tally.refused,
+            refused_fetches,
             approval,
         }
     }
@@ -269,13 +272,13 @@ impl Rules<'_> {
         Ok(signed)
     }
 
-    /// The latest fetch that counts.
+    /// The latest fetch that counts, or what the latest one lacks; and all that do not count before it.
     fn fetch(
         &self,
         case: &Case,
         fetches: Vec<Opened<FetchStatement>>,
-    ) -> Result<Signed<FetchStatement>, NotSigned> {
-        let mut problem = None;
+    ) -> (Result<Signed<FetchStatement>, NotSigned>, Vec<(Sha256, NotSigned)>) {
+        let mut refused = Vec::new();
         for (envelope, opened) in case.fetches.iter().zip(fetches) {
             let counted = opened.ok_or(NotSigned::Missing).and_then(|opened| {
                 let signed = opened?;
@@ -286,11 +289,12 @@ impl Rules<'_> {
                 Ok(signed)
             });
             match counted {
-                Ok(signed) => return Ok(signed),
-                Err(reason) => problem = problem.or(Some(reason)),
+                Ok(signed) => return (Ok(signed), refused),
+                Err(reason) => refused.push((envelope.sha256, reason)),
             }
         }
-        Err(problem.unwrap_or(NotSigned::Unsigned))
+        let problem = refused.first().map_or(NotSigned::Unsigned, |(_, reason)| reason.clone());
+        (Err(problem), refused)
     }
 
     fn approve(

@@ -141,7 +141,11 @@ SELECT artifact.ecosystem, artifact.package, artifact.version, artifact.file, ar
                   AND (recall.file IS NULL OR recall.file = artifact.file))
            ORDER BY recall.id DESC LIMIT 1
        ) END AS recall,
-       ARRAY(SELECT key FROM fetched WHERE fetched.artifact_id = artifact.id ORDER BY fetched.id DESC LIMIT 4) AS fetch_keys,
+       ARRAY(SELECT key FROM fetched
+             WHERE fetched.artifact_id = artifact.id
+               AND NOT EXISTS (SELECT FROM fetch_refusal AS refusal
+                               WHERE refusal.artifact_id = fetched.artifact_id AND refusal.envelope = fetched.envelope)
+             ORDER BY fetched.id DESC LIMIT 4) AS fetch_keys,
        EXISTS (SELECT FROM promotion
                WHERE promotion.artifact_id = artifact.id AND promotion.epoch = gate.epoch AND envelope IS NOT NULL) AS promoted
 FROM artifact JOIN gate ON gate.artifact_id = artifact.id

@@ -31,7 +31,10 @@ WITH named AS MATERIALIZED (
            policy_epoch AS gate_policy_epoch, required, veto, tolerated, ok, deny, undecided, hold,
            (SELECT string_agg(key || envelope || pack || int4send(pack_offset) || int4send(pack_size), '' ORDER BY id DESC)
             FROM (SELECT id, key, envelope, pack, pack_offset, pack_size FROM fetched
-                  WHERE fetched.artifact_id = gate.artifact_id ORDER BY id DESC LIMIT 4) AS latest) AS fetches
+                  WHERE fetched.artifact_id = gate.artifact_id
+                    AND NOT EXISTS (SELECT FROM fetch_refusal AS refusal
+                                    WHERE refusal.artifact_id = fetched.artifact_id AND refusal.envelope = fetched.envelope)
+                  ORDER BY id DESC LIMIT 4) AS latest) AS fetches
     FROM gate JOIN artifact ON artifact.id = gate.artifact_id
     WHERE gate.artifact_id = ANY ($1)
       AND ($2 OR (

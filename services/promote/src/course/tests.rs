@@ -67,6 +67,7 @@ fn judged(case: &Case, approval: Withheld) -> Judged {
     Judged {
         deltas: case.verdicts.iter().map(delta).collect(),
         refused: vec![],
+        refused_fetches: vec![],
         missing: CheckSet::EMPTY,
         unbacked: CheckSet::EMPTY,
         approval: Err(approval),

@@ -3,10 +3,10 @@
 use tokio::sync::watch;
 use touchstone_bus::{ArtifactEvent, Bus, BusOptions};
 use touchstone_custody::KeyKind;
-use touchstone_domain::{ArtifactState, CheckKind, CheckSet, Ecosystem, OutcomeKind};
+use touchstone_domain::{ArtifactState, CheckKind, CheckSet, Ecosystem, OutcomeKind, Sha256};
 use touchstone_testkit::Servers;
 
-use super::world::{ATTEST, HASH, World};
+use super::world::{ATTEST, HASH, World, id};
 use crate::{release, sweep};
 
 #[tokio::test]
@@ -86,6 +86,23 @@ async fn without_a_fetch_that_counts_an_artifact_stays_pending_until_it_is_fetch
     assert_eq!(world.incidents().await, [("fetch_refused".into(), "key_unknown".into())]);
     assert_eq!(world.swept(artifact).await.missing[&artifact], CheckSet::EMPTY, "the checks have answered");
     assert!(world.state(artifact).await.is_pending(), "an edge fetches again only what is pending");
+    let status = world.promote.store.status(&id("1.0.0")).await.expect("read").expect("on record");
+    assert_eq!(status.fetch_keys, [], "and sees that it has to");
+    world.fetched_again(artifact, "1.0.0").await;
+    assert_eq!(world.rung(artifact).await, ArtifactState::Servable);
+}
+
+#[tokio::test]
+async fn a_fetch_whose_envelope_is_lost_is_refused_and_fetched_again() {
+    let world = World::new().await;
+    let artifact = world.fetched("1.0.0").await;
+    world.passed(artifact).await;
+    let pack = world.rows("SELECT pack FROM fetched").await;
+    world.lose(Sha256::from_slice(pack[0].get(0)).expect("a digest"));
+    assert_eq!(world.rung(artifact).await, ArtifactState::Fetched);
+    assert_eq!(world.rung(artifact).await, ArtifactState::Fetched);
+    assert_eq!(world.incidents().await, [("fetch_refused".into(), "missing".into())], "people are told once");
+    world.clock.advance(std::time::Duration::from_secs(1));
     world.fetched_again(artifact, "1.0.0").await;
     assert_eq!(world.rung(artifact).await, ArtifactState::Servable);
 }
@@ -108,7 +125,7 @@ async fn what_waits_for_its_age_without_a_fetch_that_counts_becomes_pending_when
 #[tokio::test]
 async fn the_sweeper_asks_again_for_what_no_signature_answers_and_for_nothing_else() {
     let servers = Servers::start().await;
-    let options = BusOptions { url: servers.nats.url(), name: "promote".into() };
+    let options = BusOptions { url: servers.operator_nats_url(), name: "promote".into() };
     let bus = Bus::connect(options).await.expect("connected");
     bus.provision(&[CheckKind::Hash, CheckKind::Attest]).await.expect("provisioned");
     let mut world = World::new().await;

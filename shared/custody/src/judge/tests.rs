@@ -201,7 +201,11 @@ fn a_verdict_that_is_there_twice_counts_once() {
 #[test]
 fn without_a_fetch_of_these_bytes_nothing_is_approved() {
     let fetch = |given: &Given| match given.withheld() {
-        Withheld::Fetch(reason) => reason,
+        Withheld::Fetch(reason) => {
+            let refused = given.case.fetches.first().map(|envelope| (envelope.sha256, reason.clone()));
+            assert_eq!(given.judged().refused_fetches, Vec::from_iter(refused));
+            reason
+        }
         other => panic!("{other}"),
     };
     let mut none = Given::new();
@@ -250,8 +254,10 @@ fn one_fetch_that_counts_is_enough_wherever_it_was_from() {
     let mut given = Given::new().fetched(KeyKind::Hash, |_| ());
     let earlier = given.fetch.clone();
     given.add_fetch(&earlier, KeyKind::Fetch);
-    let approval = given.judged().approval.unwrap();
-    assert_eq!(approval.rests_on[0].envelope, given.case.fetches[1].sha256);
+    let judged = given.judged();
+    assert_eq!(judged.approval.unwrap().rests_on[0].envelope, given.case.fetches[1].sha256);
+    let refused: Vec<_> = judged.refused_fetches.iter().map(|(of, why)| (*of, why.code())).collect();
+    assert_eq!(refused, [(given.case.fetches[0].sha256, "key_kind")]);
 }
 
 #[test]

@@ -176,3 +176,25 @@ async fn more_artifacts_than_a_call_takes_are_refused() {
     assert!(matches!(refused, Err(StoreError::Limit { what: "artifacts", .. })));
     assert_eq!(db.store.cases(&all[1..], Wanted::All).await.unwrap(), []);
 }
+
+#[tokio::test]
+async fn a_refused_fetch_is_in_no_case_and_no_edge_counts_on_its_key() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", BOTH).await;
+    let again = signed("fetch-again", "a");
+    db.store.record_fetch(a.artifact, &again).await.unwrap();
+    let refused = |envelope, reason: &str| (a.artifact, envelope, "missing".to_owned(), reason.to_owned());
+    let latest = [refused(again.envelope.sha256, "lost\0"), refused(again.envelope.sha256, "lost\0")];
+    db.store.record_fetch_refusals(&latest).await.unwrap();
+    db.store.record_fetch_refusals(&latest[..1]).await.unwrap();
+    assert_eq!(cases(&db, &[&a], Wanted::All).await[0].fetches, [a.new.fetch.envelope]);
+    let status = async || db.store.status(&a.new.id).await.unwrap().unwrap();
+    assert_eq!(status().await.fetch_keys, [a.new.fetch.key]);
+    let told = db.store.incidents(9).await.unwrap();
+    let told: Vec<_> = told.iter().map(|i| (i.kind.as_str(), i.detail["reason"].as_str(), i.count)).collect();
+    assert_eq!(told, [("fetch_refused", Some("lost\u{fffd}"), 1)]);
+
+    db.store.record_fetch_refusals(&[refused(a.new.fetch.envelope.sha256, "lost")]).await.unwrap();
+    assert_eq!(cases(&db, &[&a], Wanted::All).await[0].fetches, []);
+    assert_eq!(status().await.fetch_keys, []);
+}

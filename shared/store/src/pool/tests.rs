@@ -1,5 +1,5 @@
 use touchstone_domain::{
-    Basis, CheckKind, Identity, Observed, OutcomeKind, Policy, ReleaseLine, Sha256, TrustRank,
+    ArtifactDbId, Basis, CheckKind, Identity, Observed, OutcomeKind, Policy, ReleaseLine, Sha256, TrustRank,
 };
 
 use super::*;
@@ -70,7 +70,7 @@ async fn a_policy_has_one_number() {
 }
 
 /// The tables of history, and a column of each.
-const HISTORY: [(&str, &str); 20] = [
+const HISTORY: [(&str, &str); 21] = [
     ("policy", "document"),
     ("artifact", "file"),
     ("claim", "value"),
@@ -91,11 +91,14 @@ const HISTORY: [(&str, &str); 20] = [
     ("log_leaf", "entry"),
     ("log_seal", "note"),
     ("layout", "ring"),
+    ("fetch_refusal", "reason"),
 ];
 
 /// A row in each table of what is signed and logged.
 async fn sign_history(db: &TestDb) {
     db.store.record_refusals(&[(1, "signature".into(), "r".into())]).await.unwrap();
+    let fetch = (ArtifactDbId(1), Sha256::of("e"), "missing".into(), "r".into());
+    db.store.record_fetch_refusals(&[fetch]).await.unwrap();
     db.execute("INSERT INTO log_leaf (index, source, source_id, entry) VALUES (0, 'gate_log', 1, 'e');
         INSERT INTO log_seal (size, root, note) VALUES (1, sha256(''), 'n');
         INSERT INTO layout (required, tolerated, ring, key, envelope, pack, pack_offset, pack_size, expires_at)
