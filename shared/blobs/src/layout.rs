@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256 as Hasher};
 use tempfile::NamedTempFile;
 use touchstone_domain::{CHUNK_BYTES, Sha256};
 
-use crate::{BlobError, Contents, Damage, ReadError, error::is_device_error};
+use crate::{BlobError, Damage, ReadError, error::is_device_error};
 
 /// Blobs never change, and nobody but their group reads them.
 const BLOB_MODE: u32 = 0o440;
@@ -33,7 +33,7 @@ pub(crate) struct Layout {
     root: PathBuf,
     /// Prefixes whose directories this process has synced. A sibling may have created them without having synced them
     /// yet, so seeing them is not enough. At most 65,536 entries.
-    durable: Mutex<HashSet<[u8; 2]>>,
+    durable: Mutex<HashSet<(u8, Option<u8>)>>,
 }
 
 /// What is stored under the name of a blob.
@@ -196,29 +196,34 @@ impl Layout {
     }
 
     /// Gives a finished temporary file its name. When this returns, the blob survives a power cut.
-    pub(crate) fn commit(&self, temporary: &NamedTempFile, contents: &Contents) -> Result<(), BlobError> {
+    pub(crate) fn commit(
+        &self,
+        temporary: &NamedTempFile,
+        sha256: Sha256,
+        size: u64,
+    ) -> Result<(), BlobError> {
         let (file, path) = (temporary.as_file(), temporary.path());
         file.set_permissions(Permissions::from_mode(BLOB_MODE))
             .map_err(BlobError::io("set the mode of", path))?;
         file.sync_all().map_err(BlobError::io("sync", path))?;
-        let directory = self.create_parents(contents.sha256)?;
-        self.link(path, contents)?;
+        let directory = self.create_parents(sha256)?;
+        self.link(path, sha256, size)?;
         // also when a sibling has linked it: its own sync may be still to come
         sync_directory(&directory)
     }
 
     /// Links, or finds that the same content is there already; anything else under the name is moved aside.
-    fn link(&self, temporary: &Path, contents: &Contents) -> Result<(), BlobError> {
-        let target = self.blob_path(contents.sha256);
+    fn link(&self, temporary: &Path, sha256: Sha256, size: u64) -> Result<(), BlobError> {
+        let target = self.blob_path(sha256);
         for _ in 0..ATTEMPTS_MAX {
             match fs::hard_link(temporary, &target) {
                 Ok(()) => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-                    match self.examine(contents.sha256, Some(contents.size))? {
+                    match self.examine(sha256, Some(size))? {
                         Found::Whole => return Ok(()),
                         Found::Absent => {}
                         Found::Damaged(suspect) => {
-                            self.move_aside(contents.sha256, &suspect)?;
+                            self.move_aside(sha256, &suspect)?;
                         }
                     }
                 }
@@ -228,12 +233,12 @@ impl Layout {
         Err(BlobError::io("link", &target)(io::ErrorKind::ResourceBusy.into()))
     }
 
-    /// Creates `sha256/ab/cd`, and syncs the parents once per process or when they are new.
+    /// Creates `sha256/ab/cd`, and syncs each one's parent once per process or when it is new.
     fn create_parents(&self, sha256: Sha256) -> Result<PathBuf, BlobError> {
-        let prefix = [sha256.0[0], sha256.0[1]];
-        let known = self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(&prefix);
+        let [first, second] = [sha256.0[0], sha256.0[1]];
         let mut directory = self.root.join("sha256");
-        for byte in prefix {
+        for (byte, prefix) in [(first, (first, None)), (second, (first, Some(second)))] {
+            let known = self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(&prefix);
             let child = directory.join(format!("{byte:02x}"));
             let created = match DirBuilder::new().mode(DIRECTORY_MODE).create(&child) {
                 Ok(()) => true,
@@ -243,9 +248,9 @@ impl Layout {
             if created || !known {
                 sync_directory(&directory)?;
             }
+            self.durable.lock().unwrap_or_else(PoisonError::into_inner).insert(prefix);
             directory = child;
         }
-        self.durable.lock().unwrap_or_else(PoisonError::into_inner).insert(prefix);
         Ok(directory)
     }
 

@@ -10,7 +10,7 @@ use touchstone_domain::{EnvelopeRef, Sha256};
 use crate::{
     BlobError, BlobWriter, Contents, Damage, ReadError, VerifiedRead,
     layout::{Found, Layout},
-    write::Sink,
+    write::{Sink, put_named},
 };
 
 /// How many chunks are read ahead at once, over all readers: 16 MiB.
@@ -40,6 +40,11 @@ impl BlobStore {
     /// Stores bytes that are in memory: documents and evidence.
     pub async fn put_bytes(&self, bytes: Bytes) -> Result<Contents, BlobError> {
         self.blocking(move |layout| Sink::create(layout)?.put(layout, &bytes)).await
+    }
+
+    /// Stores bytes that are in memory, and hashes them once, for the name that is returned: packs of envelopes.
+    pub async fn put_named(&self, bytes: Bytes) -> Result<Sha256, BlobError> {
+        self.blocking(move |layout| put_named(layout, &bytes)).await
     }
 
     /// Reads a whole blob of at most `size_max` bytes into memory and verifies it.

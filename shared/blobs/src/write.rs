@@ -127,7 +127,7 @@ impl Staged {
 }
 
 fn commit(layout: &Layout, temporary: Temporary, contents: Contents) -> Result<Contents, BlobError> {
-    layout.commit(temporary.file(), &contents)?;
+    layout.commit(temporary.file(), contents.sha256, contents.size)?;
     temporary.remove();
     Ok(contents)
 }
@@ -217,6 +217,15 @@ impl Sink {
         let (temporary, contents) = self.finish();
         commit(layout, temporary, contents)
     }
+}
+
+/// Stores bytes of which nothing but the name will be asked for.
+pub(crate) fn put_named(layout: &Layout, bytes: &[u8]) -> Result<Sha256, BlobError> {
+    let temporary = layout.create_temporary()?;
+    temporary.as_file().write_all(bytes).map_err(BlobError::io("write", temporary.path()))?;
+    let sha256 = Sha256::of(bytes);
+    layout.commit(&temporary, sha256, bytes.len() as u64)?;
+    Ok(sha256)
 }
 
 /// A temporary file, removed on the blocking pool when it is dropped: freeing a large file takes a while.

@@ -84,6 +84,10 @@ impl Envelope {
         if bytes.len() > ENVELOPE_BYTES_MAX {
             return Err(EnvelopeError::Size(bytes.len()));
         }
+        if let Some(envelope) = Self::written(bytes) {
+            return Ok(envelope);
+        }
+        // says why not
         let malformed = |problem: &str| EnvelopeError::Malformed(problem.to_owned());
         let wire: WireEnvelope<'_> =
             serde_json::from_slice(bytes).map_err(|e| EnvelopeError::Malformed(shortened(e.to_string())))?;
@@ -102,12 +106,40 @@ impl Envelope {
         Ok(Self { payload, key, signature })
     }
 
+    /// Reads what [`sign`] writes, byte for byte, without reading it as JSON.
+    fn written(bytes: &[u8]) -> Option<Self> {
+        let rest = bytes.strip_prefix(HEAD.as_bytes())?;
+        let (payload, rest) = rest.split_at_checked(rest.len().checked_sub(AFTER_PAYLOAD)?)?;
+        let (keyid, rest) = rest.strip_prefix(BEFORE_KEY.as_bytes())?.split_at_checked(KEY_DIGITS)?;
+        let (sig, rest) =
+            rest.strip_prefix(BEFORE_SIGNATURE.as_bytes())?.split_at_checked(SIGNATURE_DIGITS)?;
+        if rest != TAIL.as_bytes() {
+            return None;
+        }
+        let key = KeyId(str::from_utf8(keyid).ok()?.parse().ok()?);
+        let signature = STANDARD.decode(sig).ok()?.try_into().ok()?;
+        let payload = STANDARD.decode(payload).ok()?;
+        Some(Self { payload, key, signature })
+    }
+
     /// Whether the signature is that of this key over the payload.
     fn is_signed_with(&self, public: &PublicKey) -> bool {
         let key = UnparsedPublicKey::new(&ED25519, public.raw());
         key.verify(&pre_authentication_encoding(&self.payload), &self.signature).is_ok()
     }
 }
+
+/// What is around the parts of an envelope: the JSON of [`WireEnvelope`], none of whose texts has anything to escape.
+const HEAD: &str = "{\"payload\":\"";
+const BEFORE_KEY: &str = "\",\"payloadType\":\"application/vnd.in-toto+json\",\"signatures\":[{\"keyid\":\"";
+const BEFORE_SIGNATURE: &str = "\",\"sig\":\"";
+const TAIL: &str = "\"}]}";
+/// A key's number, in hexadecimal.
+const KEY_DIGITS: usize = 64;
+/// A signature, in base64.
+const SIGNATURE_DIGITS: usize = 88;
+const AFTER_PAYLOAD: usize =
+    BEFORE_KEY.len() + KEY_DIGITS + BEFORE_SIGNATURE.len() + SIGNATURE_DIGITS + TAIL.len();
 
 /// An envelope's JSON. An array of one is the only number of signatures that this reads.
 #[derive(Serialize, Deserialize)]
@@ -163,15 +195,16 @@ impl<T> Signed<T> {
 
 /// Signs a payload of [`PAYLOAD_TYPE`]; returns the envelope's bytes, one line of JSON without a newline.
 pub fn sign(signer: &dyn Signer, payload: &[u8]) -> Result<Vec<u8>, SignError> {
-    let wire = WireEnvelope {
-        payload: STANDARD.encode(payload).into(),
-        payload_type: PAYLOAD_TYPE.into(),
-        signatures: [WireSignature {
-            keyid: signer.key_id().to_string().into(),
-            sig: STANDARD.encode(signer.sign(&pre_authentication_encoding(payload))?).into(),
-        }],
-    };
-    let bytes = serde_json::to_vec(&wire).expect("texts are JSON");
+    let signature = signer.sign(&pre_authentication_encoding(payload))?;
+    let mut text = String::with_capacity(HEAD.len() + payload.len().div_ceil(3) * 4 + AFTER_PAYLOAD);
+    text.push_str(HEAD);
+    STANDARD.encode_string(payload, &mut text);
+    text.push_str(BEFORE_KEY);
+    text.push_str(&signer.key_id().to_string());
+    text.push_str(BEFORE_SIGNATURE);
+    STANDARD.encode_string(signature, &mut text);
+    text.push_str(TAIL);
+    let bytes = text.into_bytes();
     if bytes.len() > ENVELOPE_BYTES_MAX {
         return Err(SignError::Size(bytes.len()));
     }

@@ -6,6 +6,7 @@
 //! digests. All else that a statement names is text in `byproducts`.
 //!
 //! *Invariant:* reading is total and strict. Every field is there, each is written in one way only, and nothing missing gets a default.
+//! What is read quickly is what would be written, byte for byte; all else goes through the models of the `in-toto` crate.
 
 use jiff::Timestamp;
 use touchstone_domain::{
@@ -18,7 +19,7 @@ use crate::{
     layout::FETCH_STEP,
 };
 
-use wire::{Fields, Found, Link, bounded};
+use wire::{Fields, Found, Link, Source, bounded};
 
 mod wire;
 
@@ -96,6 +97,10 @@ impl FetchStatement {
     /// Signs; returns the envelope.
     pub fn sign(&self, signer: &dyn Signer) -> Result<Vec<u8>, SignError> {
         self.check()?;
+        dsse::sign(signer, &self.to_payload())
+    }
+
+    fn to_payload(&self) -> Vec<u8> {
         let mut fields = Fields::default();
         fields.put("environment", &self.environment);
         fields.put("purl", artifact_purl(&self.id));
@@ -108,8 +113,11 @@ impl FetchStatement {
         fields.put("fetched_at", self.fetched_at);
         fields.put_list("evidence", &self.evidence);
         fields.put("software", &self.software);
-        let link = Link { step: FETCH_STEP, file: &self.id.file, sha256: self.sha256, found: None };
-        dsse::sign(signer, &link.to_payload(fields))
+        self.link().to_payload(&fields)
+    }
+
+    fn link(&self) -> Link<'_> {
+        Link { step: FETCH_STEP, file: &self.id.file, sha256: self.sha256, found: None }
     }
 
     /// Verifies an envelope.
@@ -128,6 +136,10 @@ impl VerdictStatement {
     /// Signs; returns the envelope.
     pub fn sign(&self, signer: &dyn Signer) -> Result<Vec<u8>, SignError> {
         self.check()?;
+        dsse::sign(signer, &self.to_payload())
+    }
+
+    fn to_payload(&self) -> Vec<u8> {
         let verdict = &self.verdict;
         let reason = serde_json::to_string(&verdict.outcome.reason).expect("a reason is JSON");
         let mut fields = Fields::default();
@@ -148,7 +160,7 @@ impl VerdictStatement {
         fields.put("service", &verdict.service);
         fields.put("software", &verdict.software);
         fields.put("decided_at", verdict.decided_at);
-        dsse::sign(signer, &self.link().to_payload(fields))
+        self.link().to_payload(&fields)
     }
 
     /// Verifies an envelope.
@@ -177,32 +189,45 @@ impl VerdictStatement {
     }
 }
 
-impl Statement for FetchStatement {
-    fn parse(payload: &[u8]) -> Result<Self, StatementError> {
-        let (mut fields, read) = wire::read(payload)?;
-        if read.step() != FETCH_STEP {
-            return Err(StatementError::new("name", "it is not fetch"));
-        }
-        let sha256 = read.product()?;
-        let statement = Self {
-            environment: fields.text("environment")?,
-            id: coordinate("purl", &fields.text("purl")?)?,
-            sha256,
-            sha512: fields.take("sha512")?,
-            size: fields.take("size")?,
-            chunk_root: fields.take("chunk_root")?,
-            upstream_url: fields.text("upstream_url")?,
-            published_at: fields.take_option("published_at")?,
-            first_seen: fields.take("first_seen")?,
-            fetched_at: fields.take("fetched_at")?,
-            evidence: fields.take_list("evidence")?,
-            software: fields.text("software")?,
-        };
-        fields.end()?;
-        let link = Link { step: FETCH_STEP, file: &statement.id.file, sha256, found: None };
-        read.must_be(&link)?;
+impl FetchStatement {
+    /// Reads a payload as the `in-toto` crate does.
+    fn parse_by_models(payload: &[u8]) -> Result<Self, StatementError> {
+        let mut read = wire::read(payload)?;
+        let statement = Self::of(&mut read)?;
+        read.must_be(&statement.link())?;
         statement.check()?;
         Ok(statement)
+    }
+
+    fn of(source: &mut impl Source) -> Result<Self, StatementError> {
+        if source.step() != FETCH_STEP {
+            return Err(StatementError::new("name", "it is not fetch"));
+        }
+        Ok(Self {
+            sha256: source.product()?,
+            environment: source.text("environment")?,
+            id: source.coordinate("purl")?,
+            sha512: source.value("sha512")?,
+            size: source.value("size")?,
+            chunk_root: source.value("chunk_root")?,
+            upstream_url: source.text("upstream_url")?,
+            published_at: source.option("published_at")?,
+            first_seen: source.value("first_seen")?,
+            fetched_at: source.value("fetched_at")?,
+            evidence: source.list("evidence")?,
+            software: source.text("software")?,
+        })
+    }
+}
+
+impl Statement for FetchStatement {
+    fn parse(payload: &[u8]) -> Result<Self, StatementError> {
+        let quick = wire::Quick::read(payload).and_then(|mut link| Self::of(&mut link).ok());
+        if let Some(statement) = quick.filter(|s| s.check().is_ok() && s.to_payload() == payload) {
+            return Ok(statement);
+        }
+        // says why not, if so
+        Self::parse_by_models(payload)
     }
 
     fn kind(&self) -> KeyKind {
@@ -214,41 +239,56 @@ impl Statement for FetchStatement {
     }
 }
 
-impl Statement for VerdictStatement {
-    fn parse(payload: &[u8]) -> Result<Self, StatementError> {
-        let (mut fields, read) = wire::read(payload)?;
-        let check: CheckKind =
-            read.step().parse().map_err(|_| StatementError::new("name", "it is not that of a check"))?;
-        let sha256 = read.material()?;
-        let kind: OutcomeKind = fields.take("outcome")?;
-        let reason: Reason = serde_json::from_str(&fields.text("reason")?)
-            .map_err(|e| StatementError::new("reason", e.to_string()))?;
-        let statement = Self {
-            environment: fields.text("environment")?,
-            id: coordinate("purl", &fields.text("purl")?)?,
-            sha512: fields.take("sha512")?,
-            size: fields.take("size")?,
-            upstream_url: fields.text("upstream_url")?,
-            verdict: Verdict {
-                artifact: ArtifactDbId(fields.take("artifact")?),
-                sha256,
-                chunk_root: fields.take_option("chunk_root")?,
-                epoch: fields.take("epoch")?,
-                check,
-                check_revision: fields.take("check_revision")?,
-                policy_epoch: fields.take("policy_epoch")?,
-                outcome: Outcome { kind, reason },
-                evidence: fields.take_list("evidence")?,
-                trust: fields.take_list("trust")?,
-                service: fields.text("service")?,
-                software: fields.text("software")?,
-                decided_at: fields.take("decided_at")?,
-            },
-        };
-        fields.end()?;
+impl VerdictStatement {
+    /// Reads a payload as the `in-toto` crate does.
+    fn parse_by_models(payload: &[u8]) -> Result<Self, StatementError> {
+        let mut read = wire::read(payload)?;
+        let statement = Self::of(&mut read)?;
         read.must_be(&statement.link())?;
         statement.check()?;
         Ok(statement)
+    }
+
+    fn of(source: &mut impl Source) -> Result<Self, StatementError> {
+        let check: CheckKind =
+            source.step().parse().map_err(|_| StatementError::new("name", "it is not that of a check"))?;
+        let sha256 = source.material()?;
+        let kind: OutcomeKind = source.value("outcome")?;
+        let reason: Reason = serde_json::from_str(&source.text("reason")?)
+            .map_err(|e| StatementError::new("reason", e.to_string()))?;
+        Ok(Self {
+            environment: source.text("environment")?,
+            id: source.coordinate("purl")?,
+            sha512: source.value("sha512")?,
+            size: source.value("size")?,
+            upstream_url: source.text("upstream_url")?,
+            verdict: Verdict {
+                artifact: ArtifactDbId(source.value("artifact")?),
+                sha256,
+                chunk_root: source.option("chunk_root")?,
+                epoch: source.value("epoch")?,
+                check,
+                check_revision: source.value("check_revision")?,
+                policy_epoch: source.value("policy_epoch")?,
+                outcome: Outcome { kind, reason },
+                evidence: source.list("evidence")?,
+                trust: source.list("trust")?,
+                service: source.text("service")?,
+                software: source.text("software")?,
+                decided_at: source.value("decided_at")?,
+            },
+        })
+    }
+}
+
+impl Statement for VerdictStatement {
+    fn parse(payload: &[u8]) -> Result<Self, StatementError> {
+        let quick = wire::Quick::read(payload).and_then(|mut link| Self::of(&mut link).ok());
+        if let Some(statement) = quick.filter(|s| s.check().is_ok() && s.to_payload() == payload) {
+            return Ok(statement);
+        }
+        // says why not, if so; or reads a reason of a newer version
+        Self::parse_by_models(payload)
     }
 
     fn kind(&self) -> KeyKind {

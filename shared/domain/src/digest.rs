@@ -146,7 +146,9 @@ fn lower_hex(text: &str) -> Option<Vec<u8>> {
     if text.bytes().any(|b| b.is_ascii_uppercase()) {
         return None;
     }
-    hex::decode(text).ok()
+    let mut bytes = vec![0; text.len() / 2];
+    hex::decode_to_slice(text, &mut bytes).ok()?;
+    Some(bytes)
 }
 
 impl fmt::Display for Digest {
@@ -189,7 +191,10 @@ macro_rules! strong_digest {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&hex::encode(self.0))
+                // into a buffer, since `hex::encode` goes character by character
+                let mut text = [0; 2 * $size];
+                hex::encode_to_slice(self.0, &mut text).expect("twice as long");
+                f.write_str(str::from_utf8(&text).expect("hexadecimal digits"))
             }
         }
 

@@ -294,7 +294,8 @@ proptest! {
         let key = signer(statement.kind(), 0);
         let envelope = statement.sign(&key).expect("signs");
         let payload = Envelope::parse(&envelope).expect("parses").payload;
-        prop_assert_eq!(VerdictStatement::parse(&payload), Ok(statement));
+        prop_assert_eq!(VerdictStatement::parse(&payload), Ok(statement.clone()));
+        prop_assert_eq!(VerdictStatement::parse_by_models(&payload), Ok(statement), "the in-toto crate writes the same");
     }
 
     #[test]
@@ -308,7 +309,8 @@ proptest! {
         };
         let envelope = statement.sign(&signer(KeyKind::Fetch, 0)).expect("signs");
         let payload = Envelope::parse(&envelope).expect("parses").payload;
-        prop_assert_eq!(FetchStatement::parse(&payload), Ok(statement));
+        prop_assert_eq!(FetchStatement::parse(&payload), Ok(statement.clone()));
+        prop_assert_eq!(FetchStatement::parse_by_models(&payload), Ok(statement), "the in-toto crate writes the same");
     }
 
     /// A payload is refused, never a panic, whatever one byte of it becomes; or it says something else.

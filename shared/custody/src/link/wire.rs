@@ -1,13 +1,12 @@
-//! Links as the `in-toto` crate models them, and the texts in their `byproducts`.
+//! Links in the form that the `in-toto` crate gives them, and the texts in their `byproducts`.
 
-use std::{collections::BTreeMap, fmt::Display, str::FromStr};
+use std::{borrow::Cow, collections::BTreeMap, fmt::Display, str::FromStr};
 
 use in_toto::{
     crypto::{HashAlgorithm, HashValue},
-    models::{
-        LinkMetadata, LinkMetadataBuilder, TargetDescription, VirtualTargetPath, byproducts::ByProducts,
-    },
+    models::{LinkMetadata, TargetDescription, VirtualTargetPath},
 };
+use serde::{Deserialize, Serialize};
 use touchstone_domain::{ArtifactId, FileName, OutcomeKind, Purl, Sha256};
 
 use super::StatementError;
@@ -39,48 +38,164 @@ pub(super) struct Found<'a> {
     pub(super) trust: &'a [Sha256],
 }
 
-type Artifacts = BTreeMap<VirtualTargetPath, TargetDescription>;
-
 impl Link<'_> {
-    pub(super) fn to_payload(&self, Fields(fields): Fields) -> Vec<u8> {
-        let fields = fields.into_iter().map(|(name, text)| (name.to_owned(), text)).collect();
-        let link = LinkMetadataBuilder::new()
-            .name(self.step.to_owned())
-            .materials(self.materials())
-            .products(self.products())
-            .env(Some(BTreeMap::new()))
-            .byproducts(ByProducts::new().set_other_fields(fields))
-            .build()
-            .expect("a link of any parts is built");
+    /// What the `in-toto` crate would write; its models would copy every text several times.
+    pub(super) fn to_payload(&self, Fields(fields): &Fields) -> Vec<u8> {
+        let link = Written {
+            kind: "link",
+            name: self.step,
+            materials: self.materials(),
+            products: self.products(),
+            environment: Empty {},
+            byproducts: fields,
+            command: [],
+        };
         serde_json::to_vec(&link).expect("a link is JSON")
     }
 
-    fn products(&self) -> Artifacts {
+    fn products(&self) -> Paths<'_> {
         let path = match self.found.map(|found| found.outcome) {
-            None | Some(OutcomeKind::Pass) => self.file.to_string(),
-            Some(OutcomeKind::NotOffered) => format!("{ABSENT_DIR}/{}", self.file),
-            Some(OutcomeKind::Fail | OutcomeKind::Inconclusive) => return Artifacts::new(),
+            None | Some(OutcomeKind::Pass) => Cow::from(self.file.as_str()),
+            Some(OutcomeKind::NotOffered) => format!("{ABSENT_DIR}/{}", self.file).into(),
+            Some(OutcomeKind::Fail | OutcomeKind::Inconclusive) => return Paths::new(),
         };
-        Artifacts::from([artifact(&path, self.sha256)])
+        Paths::from([(path, Digests { sha256: self.sha256 })])
     }
 
-    fn materials(&self) -> Artifacts {
-        let Some(Found { outcome: _, evidence, trust }) = self.found else { return Artifacts::new() };
-        let evidence = evidence.iter().map(|sha256| artifact(&format!("evidence/{sha256}"), *sha256));
-        let trust = trust.iter().map(|sha256| artifact(&format!("trust/{sha256}"), *sha256));
-        evidence.chain(trust).chain([artifact(self.file.as_str(), self.sha256)]).collect()
+    fn materials(&self) -> Paths<'_> {
+        let Some(Found { outcome: _, evidence, trust }) = self.found else { return Paths::new() };
+        let below = |directory: &str, sha256: &Sha256| {
+            (format!("{directory}/{sha256}").into(), Digests { sha256: *sha256 })
+        };
+        let evidence = evidence.iter().map(|sha256| below("evidence", sha256));
+        let trust = trust.iter().map(|sha256| below("trust", sha256));
+        let file = (self.file.as_str().into(), Digests { sha256: self.sha256 });
+        evidence.chain(trust).chain([file]).collect()
     }
 }
 
-fn artifact(path: &str, sha256: Sha256) -> (VirtualTargetPath, TargetDescription) {
-    (path.into(), TargetDescription::from([(HashAlgorithm::Sha256, HashValue::new(sha256.0.to_vec()))]))
+/// Files by path.
+type Paths<'a> = BTreeMap<Cow<'a, str>, Digests>;
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Digests {
+    sha256: Sha256,
 }
 
-/// A link that was read.
-pub(super) struct ReadLink(LinkMetadata);
+/// A link's JSON, in the order of its members.
+#[derive(Serialize)]
+struct Written<'a> {
+    #[serde(rename = "_type")]
+    kind: &'a str,
+    name: &'a str,
+    materials: Paths<'a>,
+    products: Paths<'a>,
+    environment: Empty,
+    byproducts: &'a BTreeMap<&'static str, String>,
+    command: [(); 0],
+}
 
-/// Reads a link, and its `byproducts` apart.
-pub(super) fn read(payload: &[u8]) -> Result<(Fields<String>, ReadLink), StatementError> {
+#[derive(Serialize)]
+struct Empty {}
+
+/// Where a statement is read from.
+pub(super) trait Source {
+    /// The name of the step.
+    fn step(&self) -> &str;
+
+    /// The digest of the file that the step made.
+    fn product(&self) -> Result<Sha256, StatementError>;
+
+    /// The digest of the file that the step looked at.
+    fn material(&self) -> Result<Sha256, StatementError>;
+
+    /// Takes a text.
+    fn text(&mut self, name: &'static str) -> Result<String, StatementError>;
+
+    /// Reads a text that is taken. That it is written as it must be is for the source to see to.
+    fn read<T: FromStr + Display>(name: &'static str, text: &str) -> Result<T, StatementError>;
+
+    fn value<T: FromStr + Display>(&mut self, name: &'static str) -> Result<T, StatementError> {
+        Self::read(name, &self.text(name)?)
+    }
+
+    fn option<T: FromStr + Display>(&mut self, name: &'static str) -> Result<Option<T>, StatementError> {
+        let text = self.text(name)?;
+        if text == NONE { Ok(None) } else { Self::read(name, &text).map(Some) }
+    }
+
+    fn list(&mut self, name: &'static str) -> Result<Vec<Sha256>, StatementError> {
+        let text = self.text(name)?;
+        if text.is_empty() {
+            return Ok(vec![]);
+        }
+        text.split(' ').map(|digest| Self::read(name, digest)).collect()
+    }
+
+    /// The coordinate that a purl names, which must be the whole name of one file.
+    fn coordinate(&mut self, name: &'static str) -> Result<ArtifactId, StatementError> {
+        whole(name, Self::read(name, &self.text(name)?)?)
+    }
+}
+
+/// A link whose texts are not copied. What is made of it counts only if it would be written as what was read.
+#[derive(Deserialize)]
+pub(super) struct Quick<'a> {
+    name: &'a str,
+    #[serde(borrow)]
+    materials: BTreeMap<&'a str, Digests>,
+    #[serde(borrow)]
+    products: BTreeMap<&'a str, Digests>,
+    #[serde(borrow)]
+    byproducts: BTreeMap<&'a str, Text<'a>>,
+}
+
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+impl<'a> Quick<'a> {
+    pub(super) fn read(payload: &'a [u8]) -> Option<Self> {
+        serde_json::from_slice(payload).ok()
+    }
+}
+
+impl Source for Quick<'_> {
+    fn step(&self) -> &str {
+        self.name
+    }
+
+    fn product(&self) -> Result<Sha256, StatementError> {
+        quick_file("products", &self.products)
+    }
+
+    fn material(&self) -> Result<Sha256, StatementError> {
+        quick_file("materials", &self.materials)
+    }
+
+    fn text(&mut self, name: &'static str) -> Result<String, StatementError> {
+        let text = self.byproducts.remove(name).map(|Text(text)| text.into_owned());
+        text.ok_or_else(|| StatementError::new(name, "it is missing"))
+    }
+
+    fn read<T: FromStr + Display>(name: &'static str, text: &str) -> Result<T, StatementError> {
+        text.parse().map_err(|_| StatementError::new(name, "no such value"))
+    }
+}
+
+fn quick_file(field: &'static str, files: &BTreeMap<&str, Digests>) -> Result<Sha256, StatementError> {
+    let file = files.iter().find(|(path, _)| !path.contains('/')).map(|(_, digests)| digests.sha256);
+    file.ok_or_else(|| StatementError::new(field, "there is no file"))
+}
+
+/// A link that was read as the `in-toto` crate reads it, and its `byproducts` apart.
+pub(super) struct ReadLink {
+    link: LinkMetadata,
+    fields: BTreeMap<String, String>,
+}
+
+/// Reads a link.
+pub(super) fn read(payload: &[u8]) -> Result<ReadLink, StatementError> {
     let link: LinkMetadata =
         serde_json::from_slice(payload).map_err(|e| StatementError::new("link", e.to_string()))?;
     if serde_json::to_vec(&link).ok().as_deref() != Some(payload) {
@@ -97,34 +212,55 @@ pub(super) fn read(payload: &[u8]) -> Result<(Fields<String>, ReadLink), Stateme
     if result.is_some() || outputs.iter().any(|output| output.is_some()) {
         return Err(StatementError::new("byproducts", "there is the result of a command"));
     }
-    Ok((Fields(byproducts.other_fields().clone()), ReadLink(link)))
+    let fields = byproducts.other_fields().clone();
+    Ok(ReadLink { link, fields })
+}
+
+impl Source for ReadLink {
+    fn step(&self) -> &str {
+        &self.link.name
+    }
+
+    fn product(&self) -> Result<Sha256, StatementError> {
+        the_file("products", &self.link.products)
+    }
+
+    fn material(&self) -> Result<Sha256, StatementError> {
+        the_file("materials", &self.link.materials)
+    }
+
+    fn text(&mut self, name: &'static str) -> Result<String, StatementError> {
+        self.fields.remove(name).ok_or_else(|| StatementError::new(name, "it is missing"))
+    }
+
+    fn read<T: FromStr + Display>(name: &'static str, text: &str) -> Result<T, StatementError> {
+        exact(name, text)
+    }
 }
 
 impl ReadLink {
-    pub(super) fn step(&self) -> &str {
-        &self.0.name
-    }
-
-    /// The digest of the file that the step made.
-    pub(super) fn product(&self) -> Result<Sha256, StatementError> {
-        the_file("products", &self.0.products)
-    }
-
-    /// The digest of the file that the step looked at.
-    pub(super) fn material(&self) -> Result<Sha256, StatementError> {
-        the_file("materials", &self.0.materials)
-    }
-
-    /// Whether materials and products are those that the statement makes.
-    pub(super) fn must_be(&self, link: &Link<'_>) -> Result<(), StatementError> {
-        if self.0.products != link.products() {
+    /// Whether nothing is left, and materials and products are those that the statement makes.
+    pub(super) fn must_be(self, link: &Link<'_>) -> Result<(), StatementError> {
+        if let Some(name) = self.fields.into_keys().next() {
+            return Err(StatementError::new("byproducts", format!("unknown {name:?}")));
+        }
+        if self.link.products != modelled(link.products()) {
             return Err(StatementError::new("products", "they are not those of such a step"));
         }
-        if self.0.materials != link.materials() {
+        if self.link.materials != modelled(link.materials()) {
             return Err(StatementError::new("materials", "they are not those that the fields name"));
         }
         Ok(())
     }
+}
+
+type Artifacts = BTreeMap<VirtualTargetPath, TargetDescription>;
+
+fn modelled(paths: Paths<'_>) -> Artifacts {
+    let digests = |sha256: Sha256| {
+        TargetDescription::from([(HashAlgorithm::Sha256, HashValue::new(sha256.0.to_vec()))])
+    };
+    paths.into_iter().map(|(path, Digests { sha256 })| ((&*path).into(), digests(sha256))).collect()
 }
 
 /// The digest of the one that is in no directory.
@@ -137,14 +273,9 @@ fn the_file(field: &'static str, artifacts: &Artifacts) -> Result<Sha256, Statem
     sha256.ok_or_else(|| StatementError::new(field, "the file has no SHA-256"))
 }
 
-/// The texts of a link, by name.
-pub(super) struct Fields<K = &'static str>(BTreeMap<K, String>);
-
-impl Default for Fields {
-    fn default() -> Self {
-        Self(BTreeMap::new())
-    }
-}
+/// The texts of a link that is written, by name.
+#[derive(Default)]
+pub(super) struct Fields(BTreeMap<&'static str, String>);
 
 impl Fields {
     pub(super) fn put(&mut self, name: &'static str, value: impl Display) {
@@ -163,40 +294,6 @@ impl Fields {
     }
 }
 
-impl Fields<String> {
-    pub(super) fn text(&mut self, name: &'static str) -> Result<String, StatementError> {
-        self.0.remove(name).ok_or_else(|| StatementError::new(name, "it is missing"))
-    }
-
-    pub(super) fn take<T: FromStr + Display>(&mut self, name: &'static str) -> Result<T, StatementError> {
-        exact(name, &self.text(name)?)
-    }
-
-    pub(super) fn take_option<T: FromStr + Display>(
-        &mut self,
-        name: &'static str,
-    ) -> Result<Option<T>, StatementError> {
-        let text = self.text(name)?;
-        if text == NONE { Ok(None) } else { exact(name, &text).map(Some) }
-    }
-
-    pub(super) fn take_list(&mut self, name: &'static str) -> Result<Vec<Sha256>, StatementError> {
-        let text = self.text(name)?;
-        if text.is_empty() {
-            return Ok(vec![]);
-        }
-        text.split(' ').map(|digest| exact(name, digest)).collect()
-    }
-
-    /// Nothing may be left.
-    pub(super) fn end(self) -> Result<(), StatementError> {
-        match self.0.into_keys().next() {
-            None => Ok(()),
-            Some(name) => Err(StatementError::new("byproducts", format!("unknown {name:?}"))),
-        }
-    }
-}
-
 /// Reads a value from the one text that it is written as.
 pub(crate) fn exact<T: FromStr + Display>(field: &'static str, text: &str) -> Result<T, StatementError> {
     let value = text.parse::<T>().ok().filter(|value| value.to_string() == text);
@@ -205,8 +302,12 @@ pub(crate) fn exact<T: FromStr + Display>(field: &'static str, text: &str) -> Re
 
 /// The coordinate that a purl names, which must be the whole name of one file.
 pub(crate) fn coordinate(field: &'static str, purl: &str) -> Result<ArtifactId, StatementError> {
+    whole(field, exact(field, purl)?)
+}
+
+fn whole(field: &'static str, purl: Purl) -> Result<ArtifactId, StatementError> {
     let missing = || StatementError::new(field, "it does not name one file");
-    let Purl { ecosystem, package, version, file } = exact(field, purl)?;
+    let Purl { ecosystem, package, version, file } = purl;
     Ok(ArtifactId {
         ecosystem,
         package,
