@@ -3,26 +3,32 @@
 mod sumdb;
 mod workers;
 
-use std::{collections::HashMap, net::SocketAddr, path::{Path, PathBuf}, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use tempfile::TempDir;
 use tokio::sync::{oneshot, watch};
 use touchstone_attest::trust::TrustOptions;
 use touchstone_blobs::BlobStore;
-use touchstone_bus::{Bus, BusOptions};
+use touchstone_bus::{Bus, BusOptions, BusUser, Passwords};
 use touchstone_custody::KeyKind;
 use touchstone_domain::{ArtifactState, CheckKind, Ecosystem, Policy, Purl, Sha256};
 use touchstone_edge::{EdgeConfig, EdgeParts};
 use touchstone_promote::{LogParts, PromoteConfig, PromoteParts};
 use touchstone_runtime::{Clock, Shutdown, SystemClock, servers::Nats};
-use touchstone_store::{Store, StoreOptions};
+use touchstone_store::{DatabaseRole, Store, StoreOptions};
 use touchstone_upstream::{Limits, Upstream, UpstreamOptions};
 use url::Url;
 
 use crate::{
     Registry,
     custody::TestKeys,
-    servers::{fresh_database, start_nats},
+    servers::{fresh_database, operator_url, start_nats},
     sigstore::Sigstore,
 };
 
@@ -83,8 +89,9 @@ pub struct TestMirror {
     pub store: Store,
     /// The address of its database.
     pub database_url: String,
-    /// NATS, as the roles have it.
+    /// NATS, for a test that may say and hear everything.
     pub bus: Bus,
+    passwords: Passwords,
     /// The private nats-server.
     pub nats: Nats,
     /// The blob store.
@@ -147,6 +154,11 @@ impl TestMirror {
     /// A GET request to add headers to.
     pub fn request(&self, path: &str) -> reqwest::RequestBuilder {
         self.client.get(format!("http://{}/{path}", self.address))
+    }
+
+    /// NATS, as a service has it.
+    pub(crate) async fn bus_of(&self, user: BusUser) -> Bus {
+        connect(self.passwords.url(&self.nats.url(), user)).await
     }
 
     /// The states of what a purl names, by file.
@@ -357,27 +369,30 @@ impl TestMirrorBuilder {
     pub async fn start(self) -> TestMirror {
         let directory = tempfile::Builder::new().prefix("ts").tempdir_in("/tmp").expect("a directory");
         let (database_url, blobs_dir, log_dir) = match &self.shared {
-            Some(shared) => {
-                (shared.database_url.clone(), shared.blobs_dir.clone(), shared.log_dir.clone())
-            }
+            Some(shared) => (shared.database_url.clone(), shared.blobs_dir.clone(), shared.log_dir.clone()),
             None => (fresh_database().await, directory.path().join("blobs"), directory.path().join("log")),
         };
         let log_dir = self.log_dir.clone().unwrap_or(log_dir);
-        let nats = start_nats(&directory).await;
+        let passwords = Passwords::generate();
+        let nats = start_nats(&directory, &passwords).await;
         let shutdown = Shutdown::new();
         nats.supervise(&shutdown);
-        let bus = Bus::connect(BusOptions { url: nats.url(), name: "test".into() }).await.expect("connected");
+        let bus = connect(operator_url(&nats)).await;
         bus.provision(&[CheckKind::Hash, CheckKind::Attest, CheckKind::Sumdb]).await.expect("provisioned");
         let blobs = BlobStore::open(&blobs_dir).await.expect("blobs");
-        let store = open_store(&database_url).await;
+        let store = open_store(&database_url, None).await;
         let policy = Arc::new(Policy::parse(&self.policy).expect("policy"));
-        let (sender, connected) = watch::channel(Some(bus.clone()));
-        // The roles see NATS for as long as the mirror lives.
-        let token = shutdown.soft.clone();
-        shutdown.tracker.spawn(async move {
-            token.cancelled().await;
-            drop(sender);
-        });
+        let seen = async |user| {
+            let bus = connect(passwords.url(&nats.url(), user)).await;
+            let (sender, connected) = watch::channel(Some(bus));
+            // The roles see NATS for as long as the mirror lives.
+            let token = shutdown.soft.clone();
+            shutdown.tracker.spawn(async move {
+                token.cancelled().await;
+                drop(sender);
+            });
+            connected
+        };
         for _ in 0..self.promoters {
             let config =
                 PromoteConfig { sweep_period: Duration::from_millis(200), ..PromoteConfig::default() };
@@ -390,8 +405,8 @@ impl TestMirrorBuilder {
             };
             let parts = PromoteParts {
                 config,
-                store: open_store(&database_url).await,
-                bus: connected.clone(),
+                store: open_store(&database_url, Some(DatabaseRole::Promote)).await,
+                bus: seen(BusUser::Promote).await,
                 blobs: blobs.clone(),
                 signing: self.keys.signing(KeyKind::Promote),
                 ring: self.keys.ring(),
@@ -412,7 +427,7 @@ impl TestMirrorBuilder {
         let keys = self.keys.clone();
         let state_dir = self.state_dir.clone().unwrap_or_else(|| directory.path().join("edge"));
         let places = Places { database_url: &database_url, log_dir: &log_dir, state_dir: &state_dir };
-        let address = self.edge(&places, &blobs, connected, policy, &shutdown).await;
+        let address = self.edge(&places, &blobs, seen(BusUser::Edge).await, policy, &shutdown).await;
         let client =
             reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_gzip().no_proxy();
         let client = client.pool_max_idle_per_host(0).build().expect("a client");
@@ -420,6 +435,7 @@ impl TestMirrorBuilder {
             store,
             database_url,
             bus,
+            passwords,
             nats,
             blobs,
             blobs_dir,
@@ -479,7 +495,7 @@ impl TestMirrorBuilder {
             },
             signing: self.keys.signing(KeyKind::Fetch),
             ring: self.keys.ring(),
-            store: open_store(places.database_url).await,
+            store: open_store(places.database_url, Some(DatabaseRole::Edge)).await,
             blobs: blobs.clone(),
             bus,
             upstreams: self.upstreams.into_iter().map(upstream).collect(),
@@ -506,7 +522,13 @@ struct Places<'a> {
     state_dir: &'a Path,
 }
 
-async fn open_store(url: &str) -> Store {
-    let options = StoreOptions { url: url.to_owned(), pool_size: 8, application_name: "test".into() };
+/// The database as a service has it; as its owner, who may do everything, for a test.
+async fn open_store(url: &str, role: Option<DatabaseRole>) -> Store {
+    let url = role.map_or_else(|| url.to_owned(), |role| role.url(url));
+    let options = StoreOptions { url, pool_size: 8, application_name: "test".into() };
     Store::connect(options).await.expect("connected")
+}
+
+async fn connect(url: String) -> Bus {
+    Bus::connect(BusOptions { url, name: "test".into() }).await.expect("connected")
 }

@@ -10,8 +10,9 @@ use std::{
     sync::OnceLock,
 };
 
+use touchstone_bus::BusUser;
 use touchstone_domain::{Ecosystem, Sha256};
-use touchstone_store::Store;
+use touchstone_store::{DatabaseRole, Store};
 use url::Url;
 
 use crate::{Registry, Servers, eventually};
@@ -68,6 +69,14 @@ impl Role {
             Self::Console => "console",
         }
     }
+
+    fn database(self) -> DatabaseRole {
+        self.command().parse().expect("each has a login")
+    }
+
+    fn bus_user(self) -> BusUser {
+        self.command().parse().expect("each has a user")
+    }
 }
 
 /// The processes, and the servers that they use.
@@ -120,6 +129,8 @@ impl MirrorProcesses {
         let child = Command::new(touchstone_binary())
             .args(["--config".as_ref(), self.config.as_os_str(), role.command().as_ref()])
             .env("RUST_LOG", "info")
+            .env("TOUCHSTONE__DATABASE__URL", role.database().url(&self.servers.postgres.url()))
+            .env("TOUCHSTONE__NATS__URL", self.servers.nats_url(role.bus_user()))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
@@ -191,8 +202,8 @@ fn configuration(servers: &Servers, registry: &Registry, edge: u16, console: u16
         "data_dir = \"data\"\nshutdown_grace = \"5s\"\n\n[database]\nurl = \"{}\"\n\n[nats]\nurl = \"{}\"\n\n\
          [edge]\nlisten = \"127.0.0.1:{edge}\"\nmetadata_ttl = \"0s\"\n\n[console]\nlisten = \"127.0.0.1:{console}\"\n\n\
          [promote]\nsweep_period = \"200ms\"\n",
-        servers.postgres.url(),
-        servers.nats.url()
+        DatabaseRole::Console.url(&servers.postgres.url()),
+        servers.nats_url(BusUser::Console)
     );
     for ecosystem in Ecosystem::ALL {
         let _infallible = write!(text, "\n[upstream.{ecosystem}]\nurl = \"{}\"\n", registry.url(ecosystem));

@@ -10,6 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
+use touchstone_bus::{BusUser, Passwords};
 use touchstone_runtime::{
     Environment,
     servers::{Nats, NatsOptions, Postgres, PostgresOptions, Search},
@@ -25,8 +26,9 @@ pub fn search() -> Search {
 pub struct Servers {
     /// The database server.
     pub postgres: Postgres,
-    /// The message server.
+    /// The message server; who may log in is told by [`Servers::nats_url`].
     pub nats: Nats,
+    pub(crate) passwords: Passwords,
     /// Where they keep their files.
     pub directory: TempDir,
 }
@@ -36,15 +38,34 @@ impl Servers {
     pub async fn start() -> Self {
         let directory = tempfile::Builder::new().prefix("ts").tempdir_in("/tmp").expect("a directory");
         let postgres = start_postgres(&directory, true).await;
-        let nats = start_nats(&directory).await;
-        Self { postgres, nats, directory }
+        let passwords = Passwords::generate();
+        let nats = start_nats(&directory, &passwords).await;
+        Self { postgres, nats, passwords, directory }
+    }
+
+    /// The address of the message server, as a service has it.
+    pub fn nats_url(&self, user: BusUser) -> String {
+        self.passwords.url(&self.nats.url(), user)
+    }
+
+    /// The address of the message server for somebody who may say and hear everything, as a test does.
+    pub fn operator_nats_url(&self) -> String {
+        operator_url(&self.nats)
     }
 }
 
-pub(crate) async fn start_nats(directory: &TempDir) -> Nats {
+/// With a user for each service, and one for the test.
+pub(crate) async fn start_nats(directory: &TempDir, passwords: &Passwords) -> Nats {
     let binary = search().nats_server().expect("nats-server; run ./dev setup");
     let data_dir = directory.path().join("nats");
-    Nats::start(NatsOptions { data_dir, binary }).await.expect("nats-server starts")
+    let users = "users = [\n";
+    let with_operator = format!("{users}    {{ user: operator, password: operator }}\n");
+    let configuration = passwords.configuration().replacen(users, &with_operator, 1);
+    Nats::start_with_users(NatsOptions { data_dir, binary }, configuration).await.expect("nats-server starts")
+}
+
+pub(crate) fn operator_url(nats: &Nats) -> String {
+    nats.url().replacen("//", "//operator:operator@", 1)
 }
 
 async fn start_postgres(directory: &TempDir, durable: bool) -> Postgres {

@@ -2,7 +2,9 @@
 
 use std::{fs, net::TcpListener};
 
+use touchstone_bus::BusUser;
 use touchstone_domain::Ecosystem;
+use touchstone_store::DatabaseRole;
 use touchstone_testkit::{Registry, Servers, fresh_database};
 
 use super::{run, said, touchstone};
@@ -55,7 +57,10 @@ const HEALTHY: [(&str, &str); 7] = [
         "policy",
         "ok    policy              digest sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
     ),
-    ("database", "ok    database            0 artifact(s), 0 stuck, 0 dead letter(s), 0 open incident(s)"),
+    (
+        "database",
+        "ok    database            0 artifact(s), 0 stuck, 0 dead letter(s), 0 open incident(s); logged in as touchstone_console",
+    ),
     ("nats", "ok    nats                connected; the server is recent enough"),
     (
         "upstream.cargo",
@@ -80,8 +85,9 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
     let registry = Registry::start().await;
     let servers = Servers::start().await;
     let directory = servers.directory.path();
-    let configure = |nats: &str, npm: &str| {
-        let (database, pypi) = (servers.postgres.url(), registry.url(Ecosystem::Pypi));
+    let (owner, console) = (servers.postgres.url(), DatabaseRole::Console.url(&servers.postgres.url()));
+    let configure = |database: &str, nats: &str, npm: &str| {
+        let pypi = registry.url(Ecosystem::Pypi);
         let text = format!(
             "[database]\nurl = \"{database}\"\n[nats]\nurl = \"{nats}\"\n[console]\ntoken_file = \"token\"\n\
              [upstream.npm]\nurl = \"{npm}\"\n[upstream.pypi]\nurl = \"{pypi}\"\n"
@@ -89,7 +95,8 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
         fs::write(directory.join("touchstone.toml"), text).expect("written");
     };
     fs::write(directory.join("token"), "swordfish-swordfish\n").expect("written");
-    configure(&servers.nats.url(), registry.url(Ecosystem::Npm).as_str());
+    let (nats, npm) = (servers.nats_url(BusUser::Console), registry.url(Ecosystem::Npm));
+    configure(&owner, &nats, npm.as_str());
 
     let (code, report, _) = run(directory, &["doctor"]);
     assert_eq!(code, Some(1), "{report}");
@@ -109,6 +116,14 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
     assert!(first.starts_with("applied "), "{first}");
     assert_eq!(run(directory, &["migrate"]), (Some(0), "the schema is up to date\n".into(), String::new()));
 
+    let (_, report, _) = run(directory, &["doctor"]);
+    assert_eq!(
+        line(&report, "database"),
+        "warn  database            0 artifact(s), 0 stuck, 0 dead letter(s), 0 open incident(s); logged in as postgres, who owns the \
+         tables: only `touchstone migrate` needs to; let each role log in as touchstone_ROLE, and doctor and an operator's commands as \
+         touchstone_console"
+    );
+    configure(&console, &nats, npm.as_str());
     let (code, report, problem) = run(directory, &["doctor"]);
     assert_eq!((code, problem.as_str()), (Some(0), ""), "{report}");
     assert!(report.contains("# effective configuration (touchstone.toml)"), "{report}");
@@ -123,7 +138,7 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         listener.local_addr().expect("bound")
     };
-    configure(&format!("nats://{closed}"), &format!("http://{closed}/"));
+    configure(&console, &format!("nats://{closed}"), &format!("http://{closed}/"));
     fs::write(directory.join("policy.toml"), "[[rule]]\nrequire = [\"peer\"]\n").expect("written");
     let policy = touchstone(directory).arg("doctor").env("TOUCHSTONE__POLICY__FILE", "policy.toml").output();
     let (code, report, _) = said(policy.expect("the command runs"));

@@ -175,8 +175,7 @@ async fn metrics_and_dead_letters_show_what_was_given_up() {
     assert_eq!(http().get(url).send().await.expect("an answer").status(), 200);
     let address = mirror.servers.nats.url();
     let mut nats = TcpStream::connect(address.trim_start_matches("nats://")).await.expect("connected");
-    let message =
-        "CONNECT {\"verbose\":false}\r\nPUB touchstone.v1.artifact-fetched.cargo 6\r\npoison\r\nPING\r\n";
+    let message = "CONNECT {\"verbose\":false,\"user\":\"operator\",\"pass\":\"operator\"}\r\nPUB touchstone.v1.artifact-fetched.cargo 6\r\npoison\r\nPING\r\n";
     nats.write_all(message.as_bytes()).await.expect("sent");
     let mut said_back = vec![0; 4096];
     while !String::from_utf8_lossy(&said_back).contains("PONG") {

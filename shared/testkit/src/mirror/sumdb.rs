@@ -2,9 +2,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use touchstone_bus::BusUser;
 use touchstone_custody::KeyKind;
 use touchstone_edge::SumdbEdge;
 use touchstone_runtime::Clock;
+use touchstone_store::DatabaseRole;
 use touchstone_sumdb::{SumdbConfig, SumdbParts};
 use touchstone_tlog::note::VerifierKey;
 use touchstone_upstream::Limits;
@@ -106,8 +108,8 @@ impl TestMirror {
             database: options.key(),
             url: options.url.clone(),
             limits: Limits { attempts_max: 1, ..Limits::default() },
-            store: open_store(&self.database_url).await,
-            bus: self.bus.clone(),
+            store: open_store(&self.database_url, Some(DatabaseRole::Sumdb)).await,
+            bus: self.bus_of(BusUser::Sumdb).await,
             blobs: self.blobs.clone(),
             clock,
             signing: self.keys.signing(KeyKind::Sumdb),

@@ -7,9 +7,11 @@ use touchstone_attest::{
     AttestConfig, AttestParts, DOCUMENT_BYTES_MAX,
     trust::{TrustKeeper, TrustOptions, TrustParts},
 };
+use touchstone_bus::BusUser;
 use touchstone_custody::KeyKind;
 use touchstone_hash::{HashConfig, HashParts};
 use touchstone_runtime::{Clock, Config};
+use touchstone_store::DatabaseRole;
 use touchstone_upstream::{Limits, Upstream, UpstreamOptions};
 
 use super::{TestMirror, TestMirrorBuilder, open_store};
@@ -19,8 +21,8 @@ impl TestMirror {
     pub async fn hash_worker(&self, clock: Arc<dyn Clock>) {
         let parts = HashParts {
             config: HashConfig { concurrency: 4, ..HashConfig::default() },
-            store: open_store(&self.database_url).await,
-            bus: self.bus.clone(),
+            store: open_store(&self.database_url, Some(DatabaseRole::Hash)).await,
+            bus: self.bus_of(BusUser::Hash).await,
             blobs: self.blobs.clone(),
             clock,
             signing: self.keys.signing(KeyKind::Hash),
@@ -32,7 +34,7 @@ impl TestMirror {
 
     /// Starts one more attest worker, whose waivers, keys and verdicts go by this clock; returns the trust that it uses.
     pub async fn attest_worker(&self, clock: Arc<dyn Clock>) -> TrustKeeper {
-        let store = open_store(&self.database_url).await;
+        let store = open_store(&self.database_url, Some(DatabaseRole::Attest)).await;
         let trust = TrustParts {
             options: self.trust.clone(),
             store: store.clone(),
@@ -48,7 +50,7 @@ impl TestMirror {
             upstreams: self.attestation_upstreams.iter().map(upstream).collect(),
             trust: keeper.clone(),
             store,
-            bus: self.bus.clone(),
+            bus: self.bus_of(BusUser::Attest).await,
             blobs: self.blobs.clone(),
             clock,
             signing: self.keys.signing(KeyKind::Attest),

@@ -20,7 +20,7 @@ use touchstone_domain::{
 use touchstone_promote::{LogParts, PromoteConfig, PromoteParts};
 use touchstone_records::RecordStore;
 use touchstone_runtime::{Clock as _, Shutdown, SystemClock};
-use touchstone_store::{Ingested, NewArtifact, Store, StoreOptions};
+use touchstone_store::{DatabaseRole, Ingested, NewArtifact, Store, StoreOptions};
 use touchstone_testkit::{Servers, custody::TestKeys};
 use touchstone_worker::{Check, CheckError, Finding, Job, Options, Parts};
 
@@ -69,11 +69,15 @@ impl Pipeline {
         let servers = Servers::start().await;
         let url = servers.postgres.url();
         Store::migrate(&url).await.expect("migrated");
-        let options =
-            |name: &str| StoreOptions { url: url.clone(), pool_size: 8, application_name: name.into() };
+        // Each service logs in as itself, as in production.
+        let options = |name: &str| {
+            let role = name.parse::<DatabaseRole>();
+            let url = role.map_or_else(|_| url.clone(), |role| role.url(&url));
+            StoreOptions { url, pool_size: 8, application_name: name.into() }
+        };
         let store = Store::connect(options("bench")).await.expect("connected");
         let policy_epoch = store.register_policy(&Policy::default()).await.expect("registered");
-        let connect = || Bus::connect(BusOptions { url: servers.nats.url(), name: "bench".into() });
+        let connect = || Bus::connect(BusOptions { url: servers.operator_nats_url(), name: "bench".into() });
         let bus = connect().await.expect("connected");
         bus.provision(&CheckKind::ALL).await.expect("provisioned");
         let shutdown = Shutdown::new();
@@ -145,6 +149,10 @@ impl Pipeline {
         };
         let events: Vec<ArtifactEvent> = ingested.iter().map(event).collect();
         self.bus.publish_fetched(&events).await.expect("published");
+        // Checks of other ecosystems do not hear of it, and would wait for the sweeper.
+        for check in CheckKind::ALL.into_iter().filter(|check| !check.applies_to(Ecosystem::Npm)) {
+            self.bus.publish_recheck(check, &events).await.expect("published");
+        }
         events.iter().map(|event| event.artifact).collect()
     }
 
