@@ -1,7 +1,7 @@
 //! Counting verdicts: read, judge, sign, apply, tell.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, HashMap},
     sync::Arc,
 };
 
@@ -19,8 +19,14 @@ use crate::{
     sign,
 };
 
+use queue::Queue;
+
+mod queue;
+
 /// The most artifacts that are counted in one transaction; each has a few deltas.
 pub(crate) const BATCH_MAX: usize = 256;
+/// How many artifacts wait here before doorbells do; those that are lost then, the sweeper finds.
+const QUEUE_MAX: usize = 16_384;
 /// How long to wait before listening again when NATS is away.
 const LISTEN_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
 
@@ -48,38 +54,42 @@ pub(crate) async fn listen(promote: &Promote, sender: &mpsc::Sender<Vec<Artifact
 /// Counts whatever has been rung for, a few batches at a time; while all of them are under way, the next one grows.
 pub(crate) async fn batches(promote: Arc<Promote>, mut receiver: mpsc::Receiver<Vec<ArtifactDbId>>) {
     let mut counting = JoinSet::new();
-    loop {
-        if counting.len() >= promote.config.concurrency.max(1) {
-            counting.join_next().await;
-            continue;
+    let mut batches = HashMap::new();
+    let mut queue = Queue::default();
+    let mut is_open = true;
+    while is_open || queue.len() > 0 || !counting.is_empty() {
+        while queue.len() < QUEUE_MAX
+            && let Ok(rung) = receiver.try_recv()
+        {
+            queue.add(rung);
         }
-        let next = promote.stop.run_until_cancelled(next_batch(&mut receiver)).await;
-        let Some(Some(artifacts)) = next else { break };
-        let promote = Arc::clone(&promote);
-        counting.spawn(async move {
-            if let Err(error) = verdicts(&promote, &artifacts, Look::Decided).await {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot count verdicts; the sweeper will"
-                );
+        while counting.len() < promote.config.concurrency.max(1) {
+            let batch = queue.take(BATCH_MAX);
+            if batch.is_empty() {
+                break;
             }
-        });
-        while counting.try_join_next().is_some() {}
+            let task = counting.spawn(count(Arc::clone(&promote), batch.clone()));
+            batches.insert(task.id(), batch);
+        }
+        tokio::select! {
+            () = promote.stop.cancelled() => break,
+            Some(ended) = counting.join_next_with_id() => {
+                let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
+                queue.done(&batches.remove(&id).unwrap_or_default());
+            }
+            rung = receiver.recv(), if is_open && queue.len() < QUEUE_MAX => match rung {
+                Some(rung) => queue.add(rung),
+                None => is_open = false,
+            },
+        }
     }
     while counting.join_next().await.is_some() {}
 }
 
-/// Waits for one doorbell, and takes along what else is waiting.
-async fn next_batch(receiver: &mut mpsc::Receiver<Vec<ArtifactDbId>>) -> Option<Vec<ArtifactDbId>> {
-    let mut artifacts = receiver.recv().await?;
-    while artifacts.len() < BATCH_MAX
-        && let Ok(more) = receiver.try_recv()
-    {
-        artifacts.extend(more);
+async fn count(promote: Arc<Promote>, artifacts: Vec<ArtifactDbId>) {
+    if let Err(error) = verdicts(&promote, &artifacts, Look::Decided).await {
+        tracing::warn!(error = &error as &dyn std::error::Error, "cannot count verdicts; the sweeper will");
     }
-    artifacts.sort_unstable();
-    artifacts.dedup();
-    Some(artifacts)
 }
 
 /// Which artifacts are judged; each judgement verifies all signatures of an artifact anew.
