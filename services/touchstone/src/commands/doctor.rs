@@ -1,6 +1,7 @@
 //! `touchstone doctor`: the effective configuration, and whether everything that it names can be reached.
 
 mod attestations;
+mod custody;
 mod sumdb;
 
 use std::{fmt::Write as _, path::Path, process::ExitCode, time::Duration};
@@ -48,6 +49,7 @@ pub(crate) async fn run(config: &Config, file: Option<&Path>) -> Result<ExitCode
     if let Some(url) = &config.trust.tuf_url {
         tests.push(("trust.tuf_url".to_owned(), within(attestations::mirror(url)).await));
     }
+    tests.extend(custody::tests(config).await);
     tests.extend(workers(config, &checked).await);
     tests.extend(upstreams(config).await);
     tests.extend(sumdb::tests(config).await);

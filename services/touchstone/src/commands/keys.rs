@@ -78,6 +78,11 @@ pub(crate) fn init(config: &Config) -> Result<()> {
 /// Makes a key of every kind that has none, and sees to it that the ring has all of them; returns those that are new. Does nothing
 /// where nothing is missing.
 pub(crate) fn ensure(config: &Config) -> Result<Vec<(KeyKind, PathBuf)>> {
+    refuse_lost_ring(config)?;
+    if !config.keyring().exists() {
+        // Before the first key: keys without a ring are a ring that was lost.
+        RingFile::open(&config.keyring())?.save()?;
+    }
     let mut ring = RingFile::open(&config.keyring())?;
     let (mut made, mut is_changed) = (vec![], false);
     for kind in KeyKind::ALL {
@@ -95,10 +100,26 @@ pub(crate) fn ensure(config: &Config) -> Result<Vec<(KeyKind, PathBuf)>> {
             is_changed = true;
         }
     }
-    if is_changed || !config.keyring().exists() {
+    if is_changed {
         ring.save()?;
     }
     Ok(made)
+}
+
+/// A new ring in the place of a lost one would make keys count that were revoked.
+fn refuse_lost_ring(config: &Config) -> Result<()> {
+    let ring = config.keyring();
+    let left =
+        KeyKind::ALL.into_iter().map(|kind| custody::key_file(config, kind)).find(|file| file.exists());
+    match left {
+        Some(file) if !ring.exists() => bail!(
+            "the key ring {} is gone, and there are private keys ({}): put the ring back from a backup, so that what was revoked stays \
+             so; or move the old keys away, and begin with new ones",
+            ring.display(),
+            file.display()
+        ),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Replaces the key in use. What the old ones sign counts until the overlap has passed.

@@ -75,13 +75,13 @@ fn cosigned(published: &Path) -> String {
 }
 
 /// The log keys that count.
-fn keys(config: &Config) -> Result<LogKeys> {
+pub(crate) fn keys(config: &Config) -> Result<LogKeys> {
     let ring = custody::ring(&config.keyring())?;
     LogKeys::of(&ring, &config.custody.environment).context("the log's keys cannot be used")
 }
 
 /// The verified checkpoint that is published in a directory.
-fn head(dir: &Path, keys: &LogKeys) -> Result<Option<SignedHead>> {
+pub(crate) fn head(dir: &Path, keys: &LogKeys) -> Result<Option<SignedHead>> {
     match std::fs::metadata(dir) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
         found => found.with_context(|| format!("cannot look at {}", dir.display()))?,

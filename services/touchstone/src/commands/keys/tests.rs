@@ -92,6 +92,23 @@ fn a_key_is_encrypted_with_the_password_in_a_file() {
 }
 
 #[test]
+fn a_ring_that_was_lost_is_not_made_anew() {
+    let place = Place::new();
+    ensure(&place.config).expect("made");
+    let ring = place.config.keyring();
+    let aside = ring.with_extension("aside");
+    fs::rename(&ring, &aside).expect("lost");
+    let error = ensure(&place.config).expect_err("keys without a ring").to_string();
+    assert!(
+        error.starts_with(&format!("the key ring {} is gone, and there are private keys", ring.display())),
+        "{error}"
+    );
+    assert!(!ring.exists());
+    fs::rename(&aside, &ring).expect("put back");
+    assert_eq!(ensure(&place.config).expect("nothing is missing"), []);
+}
+
+#[test]
 fn rotation_leaves_the_old_key_its_overlap_and_its_file() {
     let place = Place::new();
     ensure(&place.config).expect("made");
