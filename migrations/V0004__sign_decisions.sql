@@ -33,6 +33,17 @@ ALTER TABLE promotion
          AND octet_length(envelope) = 32 AND octet_length(pack) = 32 AND pack_offset >= 0
          AND pack_size BETWEEN 1 AND 65536) NOT VALID;
 
+-- What the services can read, by the rules of their types: a row that none can read would be in the way of others.
+ALTER TABLE artifact
+    ADD CONSTRAINT artifact_names_check CHECK (
+        package ~ '^[][!''()*+,./0-9:=@A-Z_a-z~-]+$' AND '/' || package || '/' !~ '/[.]{0,2}/'
+        AND length(package) - length(replace(package, '/', '')) <= 64
+        AND version ~ '^[][!''()*+,.0-9:=@A-Z_a-z~-]+$' AND version NOT IN ('.', '..')
+        AND file ~ '^[][!''()*+,.0-9:=@A-Z_a-z~-]+$' AND file NOT IN ('.', '..')) NOT VALID,
+    ADD CONSTRAINT artifact_published_check CHECK (isfinite(published_at) AND published_at < '9999-12-01 00:00:00+00') NOT VALID;
+ALTER TABLE evidence
+    ADD CONSTRAINT evidence_seen_check CHECK (isfinite(seen_at) AND seen_at < '9999-12-01 00:00:00+00') NOT VALID;
+
 -- unsigned: whether the gate was opened, and not reopened, before verdicts were signed; what it says rests on nothing then.
 ALTER TABLE gate ADD COLUMN unsigned boolean NOT NULL DEFAULT true;
 ALTER TABLE gate ALTER COLUMN unsigned SET DEFAULT false;

@@ -11,7 +11,7 @@ use touchstone_domain::{
 use crate::{
     Store, StoreError,
     error::within,
-    row::{Columns, numbers},
+    row::{Columns, numbers, unreadable},
 };
 
 /// The most artifacts that a call may name.
@@ -171,7 +171,8 @@ WHERE gate.artifact_id = ANY ($1)";
         rows.iter().map(|row| Columns(row).gate().map(|gate| (gate.artifact, gate.state()))).collect()
     }
 
-    /// What checks need to know of at most [`ARTIFACTS_MAX`] artifacts; those that do not exist are left out.
+    /// What checks need to know of at most [`ARTIFACTS_MAX`] artifacts; those that do not exist, or cannot
+    /// be read, are left out.
     pub async fn facts(&self, artifacts: &[ArtifactDbId]) -> Result<Vec<Facts>, StoreError> {
         const FACTS: &str = r"-- artifact.facts
 SELECT artifact.id, artifact.ecosystem, artifact.package, artifact.version, artifact.file, artifact.sha256,
@@ -187,7 +188,10 @@ WHERE artifact.id = ANY ($1)
 ORDER BY artifact.id";
         within("artifacts", artifacts.len(), ARTIFACTS_MAX)?;
         let rows = self.query(FACTS, &[&numbers(artifacts)]).await?;
-        rows.iter().map(Facts::try_from).collect()
+        Ok(rows
+            .iter()
+            .filter_map(|row| Facts::try_from(row).inspect_err(|e| unreadable(row, e)).ok())
+            .collect())
     }
 
     /// The artifacts that have these bytes, the latest first, at most `limit`.

@@ -7,7 +7,7 @@ use touchstone_domain::ArtifactDbId;
 use crate::{
     ARTIFACTS_MAX, Store, StoreError,
     error::within,
-    row::{Columns, numbers},
+    row::{Columns, numbers, unreadable},
     verdict::verdict,
 };
 
@@ -71,8 +71,9 @@ FROM named LEFT JOIN LATERAL (
 ORDER BY named.artifact_id, id";
 
 impl Store {
-    /// The cases of at most [`ARTIFACTS_MAX`] artifacts, with the four latest fetches and at most 16 verdicts of each check. A
-    /// verdict whose reason this version does not know is told with its outcome; one that cannot be read at all is logged and
+    /// The cases of at most [`ARTIFACTS_MAX`] artifacts, with the four latest fetches and at most 16 verdicts of each check. An
+    /// artifact that cannot be read is logged and left out, so that it is in nobody else's way. A verdict whose reason this version
+    /// does not know is told with its outcome; one that cannot be read at all is logged and
     /// left out.
     pub async fn cases(&self, artifacts: &[ArtifactDbId], wanted: Wanted) -> Result<Vec<Case>, StoreError> {
         within("artifacts", artifacts.len(), ARTIFACTS_MAX)?;
@@ -84,7 +85,10 @@ impl Store {
                 fresh |= Columns(row).get::<Option<bool>>("fresh")?.unwrap_or(false);
             }
             if fresh && let Some(first) = rows.first() {
-                cases.push(case(first, rows)?);
+                match case(first, rows) {
+                    Ok(case) => cases.push(case),
+                    Err(error) => unreadable(first, &error),
+                }
             }
         }
         Ok(cases)

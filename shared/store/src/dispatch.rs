@@ -3,7 +3,10 @@
 use tokio_postgres::Row;
 use touchstone_domain::{ArtifactDbId, CheckSet, Ecosystem};
 
-use crate::{Store, StoreError, row::Columns};
+use crate::{
+    Store, StoreError,
+    row::{Columns, unreadable},
+};
 
 /// A pending artifact whose checks are due to be asked again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +50,10 @@ SELECT artifact_id, ecosystem, epoch, dispatch_n, missing, dispatch_n >= $2 AS s
 FROM taken JOIN artifact ON artifact.id = taken.artifact_id
 ORDER BY artifact_id";
         let rows = self.query(DUE, &[&limit, &attempts_max]).await?;
-        rows.iter().map(Due::try_from).collect()
+        Ok(rows
+            .iter()
+            .filter_map(|row| Due::try_from(row).inspect_err(|e| unreadable(row, e)).ok())
+            .collect())
     }
 }
 

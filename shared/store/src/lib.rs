@@ -68,6 +68,7 @@ pub use package::PackageArtifact;
 pub use pool::{Store, StoreOptions};
 pub use promotion::NewPromotion;
 pub use recall::RecallTarget;
+pub use recheck::Accepting;
 pub use role::{DatabaseRole, UnknownDatabaseRole};
 pub use serve::ServedRow;
 pub use sighting::{Seen, VERSIONS_MAX};

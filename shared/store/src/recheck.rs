@@ -6,6 +6,7 @@
 mod custody;
 mod reopen;
 
+pub use custody::Accepting;
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -15,7 +16,7 @@ use crate::{
     Change, Store, StoreError,
     gate::{Cause, Log, write},
     pool::query_in,
-    row::Columns,
+    row::{Columns, unreadable},
 };
 
 /// The most artifacts that one call rechecks: the first.
@@ -49,7 +50,13 @@ async fn judge_anew(
     let mut changes = Vec::with_capacity(rows.len());
     let mut log = Log::default();
     for row in rows {
-        let change = asked.push(row, policy)?;
+        let change = match asked.push(row, policy) {
+            Ok(change) => change,
+            Err(error) => {
+                unreadable(row, &error);
+                continue;
+            }
+        };
         log.push(change.artifact, Columns(row).get::<i32>("epoch")? + 1, change.was, change.state);
         changes.push(change);
     }

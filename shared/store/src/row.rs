@@ -119,6 +119,13 @@ impl<'r> Columns<'r> {
     }
 }
 
+/// Tells of an artifact that is left out since its row makes no sense.
+pub(crate) fn unreadable(row: &Row, error: &StoreError) {
+    let columns = Columns(row);
+    let id: Option<i64> = columns.get("artifact_id").or_else(|_| columns.get("id")).ok();
+    tracing::error!(artifact = id, %error, "an artifact cannot be read, and is left out");
+}
+
 /// Text as Postgres takes it: no NUL, and at most `limit` bytes.
 pub(crate) fn plain(text: &str, limit: usize) -> String {
     let text = text.replace('\0', "\u{fffd}");

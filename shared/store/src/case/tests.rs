@@ -198,3 +198,45 @@ async fn a_refused_fetch_is_in_no_case_and_no_edge_counts_on_its_key() {
     assert_eq!(cases(&db, &[&a], Wanted::All).await[0].fetches, []);
     assert_eq!(status().await.fetch_keys, []);
 }
+
+/// What a stolen login of an edge would write, to be in the way of all others.
+#[tokio::test]
+async fn an_artifact_that_nobody_can_read_is_refused_and_if_it_is_there_is_in_nobodys_way() {
+    let db = TestDb::new().await;
+    let [a, b] = [db.artifact("a", &[CheckKind::Hash]).await, db.artifact("b", &[CheckKind::Hash]).await];
+    db.execute("ALTER TABLE artifact DISABLE TRIGGER append_only").await.unwrap();
+    let names = ["", "a b", "a\n", "é", ".", "..", "a/b", "a;b", "a%b", "a\\b", "a\u{7f}"];
+    for (column, extra) in [("package", "a//b"), ("version", "a/"), ("file", "/")] {
+        for name in names.iter().filter(|name| column != "package" || **name != "a/b").chain([&extra]) {
+            let set =
+                format!("UPDATE artifact SET {column} = E'{}' WHERE id = 1", name.replace('\\', "\\\\"));
+            assert_eq!(
+                db.execute(&set).await.unwrap_err().code().unwrap().code(),
+                "23514",
+                "{column} {name:?}"
+            );
+        }
+        let all = "!''()*+,-.09:=@AZ[]_az~";
+        db.execute(&format!("UPDATE artifact SET {column} = {column} || '{all}' WHERE id = 1"))
+            .await
+            .unwrap();
+    }
+    let cases = db.store.cases(&[a.artifact, b.artifact], Wanted::All).await.unwrap();
+    assert_eq!(cases.len(), 2, "what Postgres takes can be read");
+    for set in ["published_at = 'infinity'", "published_at = '10000-01-01'"] {
+        let set = format!("UPDATE artifact SET {set} WHERE id = 1");
+        assert_eq!(db.execute(&set).await.unwrap_err().code().unwrap().code(), "23514", "{set}");
+    }
+
+    db.execute("ALTER TABLE artifact DROP CONSTRAINT artifact_names_check; UPDATE artifact SET file = 'a b' WHERE id = 1")
+        .await
+        .unwrap();
+    let both = [a.artifact, b.artifact];
+    let cases = db.store.cases(&both, Wanted::All).await.unwrap();
+    assert_eq!(cases.iter().map(|case| case.gate.artifact).collect::<Vec<_>>(), [b.artifact]);
+    let facts = db.store.facts(&both).await.unwrap();
+    assert_eq!(facts.iter().map(|facts| facts.artifact).collect::<Vec<_>>(), [b.artifact]);
+    let changes = db.judge(&[a.pass(CheckKind::Hash), b.pass(CheckKind::Hash)]).await.unwrap();
+    assert_eq!(changes.iter().map(|change| change.artifact).collect::<Vec<_>>(), [b.artifact]);
+    assert_eq!(db.number("SELECT count(*) FROM gate WHERE servable AND artifact_id = 1").await, 0);
+}

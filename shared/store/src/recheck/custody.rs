@@ -2,6 +2,7 @@
 //! for less. Each begins a new epoch, in which there is nothing of the kind: reopening converges.
 
 use deadpool_postgres::Transaction;
+use jiff::Timestamp;
 use touchstone_domain::{ArtifactDbId, KeyId, Policy};
 
 use super::{judge_anew, reopen::begin};
@@ -16,7 +17,73 @@ use crate::{
 /// The gates that one statement goes through.
 const WINDOW: i64 = 50_000;
 
+/// A key whose promotions count, and for which dates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepting {
+    /// The key.
+    pub key: KeyId,
+    /// The first.
+    pub from: Timestamp,
+    /// The last, if there is one.
+    pub until: Option<Timestamp>,
+}
+
 impl Store {
+    /// Reopens every gate whose promotion is by none of these keys, or is dated outside the key's window; in transactions of at most
+    /// `limit` gates. What was recalled stays. Reads every promotion in force: for when the key ring has changed.
+    pub async fn reopen_unaccepted(
+        &self,
+        accepting: &[Accepting],
+        limit: i64,
+    ) -> Result<Vec<Change>, StoreError> {
+        const LOCK: &str = r"-- reopen.unaccepted
+SELECT gate.artifact_id, ecosystem, sha256, chunk_root, gate.epoch, required, veto, tolerated, ok, deny, undecided, hold
+FROM gate JOIN artifact ON artifact.id = gate.artifact_id
+WHERE gate.artifact_id > $4 AND gate.artifact_id <= $5 AND (hold & 2) = 0
+  AND EXISTS (
+      SELECT 1 FROM promotion
+      WHERE promotion.artifact_id = gate.artifact_id AND promotion.epoch = gate.epoch AND promotion.key IS NOT NULL
+        AND NOT EXISTS (
+            SELECT FROM unnest($1::bytea[], $2::timestamptz[], $3::timestamptz[]) AS accepting (key, since, until)
+            WHERE accepting.key = promotion.key AND promoted_at >= since AND (until IS NULL OR promoted_at <= until)))
+ORDER BY gate.artifact_id
+LIMIT $6
+FOR NO KEY UPDATE OF gate";
+        let keys: Vec<Vec<u8>> = accepting.iter().map(|one| one.key.0.0.to_vec()).collect();
+        let from: Vec<Timestamp> = accepting.iter().map(|one| one.from).collect();
+        let until: Vec<Option<Timestamp>> = accepting.iter().map(|one| one.until).collect();
+        let last = self.last_gate().await?;
+        let (mut after, mut all) = (0, vec![]);
+        while after < last && limit > 0 {
+            let end = after.saturating_add(WINDOW);
+            let window = (&keys, &from, &until, after, end, limit);
+            let work = self.transaction(
+                "reopen.unaccepted",
+                &window,
+                |(keys, from, until, after, end, limit), transaction| {
+                    Box::pin(async move {
+                        let rows =
+                            query_in(transaction, LOCK, &[keys, from, until, after, end, limit]).await?;
+                        begin(transaction, &rows, Cause::Key).await
+                    })
+                },
+            );
+            let changes = work.await?;
+            let rest = changes.last().filter(|_| changes.len() as u64 >= limit.unsigned_abs());
+            after = rest.map_or(end, |change| change.artifact.0);
+            all.extend(changes);
+        }
+        Ok(all)
+    }
+
+    /// The last gate's number.
+    async fn last_gate(&self) -> Result<i64, StoreError> {
+        const LAST: &str = r"-- reopen.last
+SELECT coalesce(max(artifact_id), 0) AS last FROM gate";
+        let row = self.query_opt(LAST, &[]).await?;
+        row.map_or(Ok(0), |row| Columns(&row).get("last"))
+    }
+
     /// Reopens every gate whose current epoch rests on a key, in transactions of at most `limit` gates; one call goes through all
     /// of them. A gate rests on a key if its promotion does ([`crate::NewPromotion::rests_on`], and the key that signed it), or if
     /// a verdict of its epoch is of that key and not refused. What was recalled stays. What is just being judged by somebody who
@@ -25,8 +92,6 @@ impl Store {
     /// There is no index for it: every verdict would pay for what happens once in years, and finding nothing takes some seconds
     /// per million artifacts.
     pub async fn reopen_key(&self, key: KeyId, limit: i64) -> Result<Vec<Change>, StoreError> {
-        const LAST: &str = r"-- reopen.last
-SELECT coalesce(max(artifact_id), 0) AS last FROM gate";
         // the two are one set, and not two conditions, which a plan could turn into reading both tables
         const LOCK: &str = r"-- reopen.key
 SELECT gate.artifact_id, ecosystem, sha256, chunk_root, gate.epoch, required, veto, tolerated, ok, deny, undecided, hold
@@ -43,8 +108,7 @@ WHERE gate.artifact_id > $2 AND gate.artifact_id <= $3 AND (hold & 2) = 0
 ORDER BY gate.artifact_id
 LIMIT $4
 FOR NO KEY UPDATE OF gate";
-        let row = self.query_opt(LAST, &[]).await?;
-        let last: i64 = row.map_or(Ok(0), |row| Columns(&row).get("last"))?;
+        let last = self.last_gate().await?;
         let key = key.0.0;
         let (mut after, mut all) = (0, vec![]);
         while after < last && limit > 0 {
