@@ -195,8 +195,12 @@ impl Plan {
         }
     }
 
-    async fn carry_out(self, promote: &Promote) -> Result<Vec<ArtifactDbId>, CountError> {
+    async fn carry_out(mut self, promote: &Promote) -> Result<Vec<ArtifactDbId>, CountError> {
         reopen(promote, &self.reopenings).await?;
+        if promote.may_sign().is_err() {
+            self.approvals.clear();
+            self.deltas.retain(|delta| delta.ok().is_empty());
+        }
         let promotions = sign::promotions(promote, self.approvals).await?;
         if (self.deltas.is_empty() && promotions.is_empty()) || promote.is_halted() {
             return Ok(vec![]);

@@ -6,8 +6,8 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::MissedTickBehavior;
-use touchstone_custody::{KeyEntry, KeyRing};
-use touchstone_store::StoreError;
+use touchstone_custody::{KeyEntry, KeyKind, KeyRing};
+use touchstone_store::{Accepting, StoreError};
 
 use crate::Promote;
 
@@ -35,6 +35,7 @@ pub(crate) async fn follow(promote: &Promote) {
                     ticks.tick().await;
                 },
             }
+            tell(promote);
             // whoever writes the ring stays as long as promote; so does the sealer
             halt.wait_for(Option::is_none).await.ok();
             let current = Arc::clone(&ring.borrow_and_update());
@@ -55,25 +56,57 @@ pub(crate) async fn once(
     ring: &Arc<KeyRing>,
     recorded: &mut Option<Arc<KeyRing>>,
 ) -> Result<(), StoreError> {
+    let is_new = recorded.as_ref() != Some(ring);
+    if is_new {
+        for entry in ring.entries() {
+            record(promote, entry).await?;
+        }
+    }
+    // one call goes through all gates; what another promote with an older ring signs meanwhile is found the next time
     for (key, revoked) in ring.revoked() {
-        loop {
-            let reopened = promote.store.reopen_key(key, BATCH).await?;
-            if reopened.is_empty() {
-                break;
-            }
+        let reopened = promote.store.reopen_key(key, BATCH).await?;
+        if !reopened.is_empty() {
             tracing::warn!(
                 %key, reason = %revoked.reason, artifacts = reopened.len(), "reopened what rests on a revoked key"
             );
             promote.tell(&reopened).await;
         }
     }
-    if recorded.as_ref() != Some(ring) {
-        for entry in ring.entries() {
-            record(promote, entry).await?;
+    // edges refuse all of these already; it is for promoting them anew, which needs a key that counts
+    if is_new && promote.may_sign().is_ok() {
+        let reopened = promote.store.reopen_unaccepted(&accepted(ring), BATCH).await?;
+        if !reopened.is_empty() {
+            tracing::warn!(
+                artifacts = reopened.len(),
+                "reopened what was promoted by a key that does not count"
+            );
+            promote.tell(&reopened).await;
         }
         *recorded = Some(Arc::clone(ring));
     }
     Ok(())
+}
+
+/// The keys whose promotions count, and for which dates.
+fn accepted(ring: &KeyRing) -> Vec<Accepting> {
+    let entries = ring.entries().iter();
+    let accepted = entries.filter(|entry| entry.kind == KeyKind::Promote && entry.revoked.is_none());
+    accepted
+        .map(|entry| Accepting { key: entry.public.id(), from: entry.not_before, until: entry.not_after })
+        .collect()
+}
+
+/// Says, at every look, that nothing is signed, and what to do.
+fn tell(promote: &Promote) {
+    let blocked = promote.may_sign().err();
+    metrics::gauge!("touchstone_signing_blocked").set(u32::from(blocked.is_some()));
+    if let Some(problem) = blocked {
+        tracing::error!(
+            %problem,
+            "NOTHING IS PROMOTED: promote's own key does not count; put its public half into the key ring, or give promote a key \
+             that is there"
+        );
+    }
 }
 
 /// Puts on record what the ring says of a key. The store keeps each change once, whoever reports it.

@@ -5,6 +5,8 @@
 //!
 //! *Invariant:* a serve record is on disk before the row that names it, and is signed for an approval alone.
 //!
+//! *Invariant:* while promote's own key does not count, it signs nothing and counts no approval.
+//!
 //! *Invariant:* while the transparency log says stop, nothing is counted, promoted or released.
 //!
 //! *Invariant:* messages are doorbells. Whatever a lost message would have said is found in Postgres by the sweeper.
@@ -30,7 +32,7 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use touchstone_blobs::BlobStore;
 use touchstone_bus::{Bus, Decided};
-use touchstone_custody::{KeyKind, KeyRing, Signing};
+use touchstone_custody::{KeyKind, KeyProblem, KeyRing, Signing};
 use touchstone_domain::Policy;
 use touchstone_records::RecordStore;
 use touchstone_runtime::Clock;
@@ -130,6 +132,13 @@ impl Promote {
     /// Whether the transparency log says that nothing may be promoted.
     pub(crate) fn is_halted(&self) -> bool {
         self.halt.borrow().is_some()
+    }
+
+    /// Whether what this process signs now counts, by the key ring. While it does not, nothing is signed, and no approval is
+    /// counted: all of it would have to be taken back.
+    pub(crate) fn may_sign(&self) -> Result<(), KeyProblem> {
+        let ring = Arc::clone(&self.ring.borrow());
+        ring.accept(self.signing.signer.key_id(), KeyKind::Promote, self.clock.now()).map(drop)
     }
 
     /// Tells the edges; they poll as well, so a lost message costs little.

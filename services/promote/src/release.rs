@@ -29,7 +29,7 @@ enum Ripe {
 /// Releases at most `limit` artifacts that are old enough by Postgres' clock and by our own, from signed dates.
 pub(crate) async fn aged(promote: &Promote, limit: i64) -> Result<(), CountError> {
     let artifacts = promote.store.aged(limit).await?;
-    if artifacts.is_empty() || promote.is_halted() {
+    if artifacts.is_empty() || promote.is_halted() || promote.may_sign().is_err() {
         return Ok(());
     }
     let cases = promote.store.cases(&artifacts, Wanted::All).await?;
@@ -91,7 +91,7 @@ fn is_servable_without_age(case: &Case) -> bool {
 /// approve is signed, and everything else is judged anew, and people are told.
 pub(crate) async fn unpromoted(promote: &Promote, limit: i64) -> Result<(), CountError> {
     let artifacts = promote.store.unpromoted(limit).await?;
-    if artifacts.is_empty() || promote.is_halted() {
+    if artifacts.is_empty() || promote.is_halted() || promote.may_sign().is_err() {
         return Ok(());
     }
     let cases = promote.store.cases(&artifacts, Wanted::All).await?;

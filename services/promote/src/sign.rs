@@ -1,6 +1,6 @@
 //! Signing serve records: one pack for all that is approved together.
 //!
-//! *Invariant:* only an approval is signed, and its record is on disk when the row that names it is written.
+//! *Invariant:* only an approval is signed, by a key that counts, and its record is on disk when the row that names it is written.
 
 use std::sync::Arc;
 
@@ -17,6 +17,9 @@ pub(crate) async fn promotions(
     promote: &Promote,
     approvals: Vec<Approval>,
 ) -> Result<Vec<NewPromotion>, CountError> {
+    if !approvals.is_empty() {
+        promote.may_sign()?;
+    }
     let mut promotions = Vec::with_capacity(approvals.len());
     let mut approvals = approvals.into_iter();
     loop {

@@ -40,10 +40,10 @@ pub(crate) async fn run(promote: &Promote) {
 
 /// One sweep; whether all of it was done. What fails keeps nothing else from being done.
 pub(crate) async fn once(promote: &Promote, sweeps: u32) -> bool {
-    if promote.is_halted() {
-        return true;
-    }
     let mut all = is_done("recalls", recalled(promote, sweeps).await);
+    if promote.is_halted() {
+        return all;
+    }
     if sweeps.is_multiple_of(GATES_ALL_EVERY) {
         all &= is_done("gates without a promotion", release::unpromoted(promote, BATCH).await);
         all &= is_done("answered dead letters", answered(promote).await);

@@ -73,6 +73,54 @@ async fn a_verdict_that_is_dated_outside_the_window_of_its_key_is_asked_for_agai
     assert_eq!(world.rung(artifact).await, ArtifactState::Servable);
 }
 
+/// What it signs would not be served, and would be taken back, and signed again.
+#[tokio::test]
+async fn a_promote_whose_own_key_does_not_count_signs_nothing_and_counts_failures_alone() {
+    let mut world = World::new().await;
+    let [passed, failed] = [world.fetched("1.0.0").await, world.fetched("2.0.0").await];
+    world.passed(passed).await;
+    world.answer(failed, CheckKind::Hash, OutcomeKind::Fail).await;
+    world.keys.revoke(world.keys.id(KeyKind::Promote), "stolen", &*world.clock);
+    assert_eq!(world.rung(passed).await, ArtifactState::Fetched);
+    assert_eq!(world.rung(failed).await, ArtifactState::Rejected);
+    crate::release::unpromoted(&world.promote, 9).await.expect("looked");
+    assert_eq!(world.rows("SELECT FROM promotion").await.len(), 0);
+
+    world.keys.add(KeyKind::Promote, 2);
+    let with: Arc<LocalSigner> = Arc::new(signer(KeyKind::Promote, 2));
+    world.promote.signing = Signing { environment: ENVIRONMENT.into(), signer: with };
+    assert_eq!(world.rung(passed).await, ArtifactState::Servable);
+}
+
+#[tokio::test]
+async fn what_a_key_promoted_that_the_ring_does_not_accept_for_it_is_promoted_anew() {
+    for is_removed in [true, false] {
+        let mut world = World::new().await;
+        let artifact = world.served("1.0.0").await;
+        world.keys.add(KeyKind::Promote, 2);
+        let old = world.keys.id(KeyKind::Promote);
+        let with: Arc<LocalSigner> = Arc::new(signer(KeyKind::Promote, 2));
+        world.promote.signing = Signing { environment: ENVIRONMENT.into(), signer: with };
+        follow(&world).await;
+        assert_eq!(world.state(artifact).await, ArtifactState::Servable, "both keys count");
+        let later = "2026-11-23T00:00:01Z".parse().expect("a time");
+        world.keys.change(|entries| {
+            if is_removed {
+                entries.retain(|entry| entry.public.id() != old);
+            }
+            for entry in entries.iter_mut().filter(|entry| entry.public.id() == old) {
+                entry.not_before = later;
+            }
+        });
+        follow(&world).await;
+        assert_eq!(world.state(artifact).await, ArtifactState::Fetched);
+        world.passed(artifact).await;
+        assert_eq!(world.rung(artifact).await, ArtifactState::Servable);
+        follow(&world).await;
+        assert_eq!(world.state(artifact).await, ArtifactState::Servable);
+    }
+}
+
 #[tokio::test]
 async fn what_becomes_of_a_key_is_on_record_once() {
     let world = World::new().await;
