@@ -85,6 +85,8 @@ GRANT INSERT (ecosystem, key, sha256, size, url, content_type, etag, last_modifi
 -- Workers: each says what its own check found, of an artifact that is on record, its bytes and an epoch that was: 1.4 us a row.
 GRANT SELECT ON artifact, claim, evidence, gate, verdict, verdict_refusal, attempt, dead_letter
     TO touchstone_hash, touchstone_attest, touchstone_sumdb;
+-- A sidecar's check asks where the file that it is beside stands.
+GRANT SELECT ON fetched, promotion, recall TO touchstone_hash;
 GRANT INSERT (artifact_id, sha256, chunk_root, epoch, check_kind, check_mask, check_revision, policy_epoch, outcome, reason, evidence,
               trust, service, software, decided_at, key, envelope, pack, pack_offset, pack_size, attempt) ON verdict
     TO touchstone_hash, touchstone_attest, touchstone_sumdb;

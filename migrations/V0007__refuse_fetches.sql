@@ -13,5 +13,5 @@ CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON fetch_refusal FOR EACH ROW
 CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON fetch_refusal FOR EACH STATEMENT EXECUTE FUNCTION refuse_change();
 ALTER TABLE fetch_refusal ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER append_only_truncate;
 
-GRANT SELECT ON fetch_refusal TO touchstone_edge, touchstone_promote, touchstone_console;
+GRANT SELECT ON fetch_refusal TO touchstone_edge, touchstone_hash, touchstone_promote, touchstone_console;
 GRANT INSERT (artifact_id, envelope, code, reason) ON fetch_refusal TO touchstone_promote;

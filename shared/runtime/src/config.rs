@@ -141,9 +141,9 @@ fn base_dir(file: Option<&Path>) -> Result<PathBuf, ConfigError> {
 /// A token in a file that is passed around, shown and committed is a token lost.
 fn refuse_inline_secrets(figment: &Figment) -> Result<(), ConfigError> {
     let tokens = Ecosystem::ALL.map(|ecosystem| format!("upstream.{ecosystem}.token"));
-    let mut keys = tokens.into_iter().chain(
-        ["console.token", "custody.key", "custody.log_key", "custody.password"].map(str::to_owned),
-    );
+    let mut keys = tokens
+        .into_iter()
+        .chain(["console.token", "custody.key", "custody.log_key", "custody.password"].map(str::to_owned));
     let inline = keys.find(|key| {
         figment.find_value(key).is_ok()
             && figment.find_metadata(key).is_some_and(|m| matches!(m.source, Some(figment::Source::File(_))))

@@ -26,6 +26,11 @@ impl Reply {
         self.headers.iter().find(|(n, _)| n == name).map_or("", |(_, value)| value)
     }
 
+    /// Every header of that name.
+    pub(crate) fn headers(&self, name: &str) -> Vec<&str> {
+        self.headers.iter().filter(|(n, _)| n == name).map(|(_, value)| value.as_str()).collect()
+    }
+
     pub(crate) fn has_header(&self, name: &str) -> bool {
         self.headers.iter().any(|(n, _)| n == name)
     }
