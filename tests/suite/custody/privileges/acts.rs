@@ -116,6 +116,8 @@ refused! {
     worker_takes_the_number_of_a_promotion: Hash, "42501", "SELECT nextval('promotion_serial_seq')";
     worker_withdraws_a_refusal: Hash, "42501", "DELETE FROM verdict_refusal";
     worker_refuses_a_verdict: Hash, "42501", "INSERT INTO verdict_refusal (verdict_id, code, reason) VALUES (1, 'c', 'r')";
+    worker_refuses_a_fetch: Hash, "42501",
+        "INSERT INTO fetch_refusal (artifact_id, envelope, code, reason) VALUES (1, sha256('envelope'), 'c', 'r')";
     worker_writes_the_log_of_states: Hash, "42501",
         "INSERT INTO gate_log (artifact_id, epoch, was, state, cause) VALUES (1, 0, 'held', 'servable', 'verdict')";
     worker_writes_an_event: Hash, "42501", r#"INSERT INTO log_event (event) VALUES ('{"event": "recovered"}')"#;
@@ -123,7 +125,7 @@ refused! {
     worker_registers_a_policy: Hash, "42501", "INSERT INTO policy (sha256, document) VALUES (sha256('p'), '')";
     worker_edits_a_policy: Hash, "42501", "UPDATE policy SET document = ''";
     worker_takes_a_recall_back: Hash, "42501", "DELETE FROM recall";
-    worker_reads_recalls: Hash, "42501", "SELECT * FROM recall";
+    worker_that_needs_none_reads_recalls: Sumdb, "42501", "SELECT * FROM recall";
     worker_renames_an_artifact: Hash, "42501", "UPDATE artifact SET package = 'right-pad'";
     worker_puts_an_artifact_on_record: Hash, "42501", "INSERT INTO artifact (ecosystem, package, version, file) VALUES ('npm', 'a', '1', 'f')";
     worker_says_what_was_fetched: Hash, "42501", "INSERT INTO fetched (artifact_id) VALUES (1)";
