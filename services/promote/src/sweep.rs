@@ -56,14 +56,17 @@ pub(crate) async fn once(promote: &Promote, sweeps: u32) -> bool {
 }
 
 fn is_done(what: &'static str, done: Result<(), CountError>) -> bool {
-    if let Err(error) = &done {
-        tracing::warn!(
-            what,
-            error = error as &dyn std::error::Error,
-            "a part of a sweep did not finish; the next one goes on"
-        );
+    match done {
+        Ok(()) => true,
+        Err(error) => {
+            tracing::warn!(
+                what,
+                error = &error as &dyn std::error::Error,
+                "a part of a sweep did not finish; the next one goes on"
+            );
+            false
+        }
     }
-    done.is_ok()
 }
 
 /// Holds what recalls name, where they could not.

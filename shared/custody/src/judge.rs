@@ -157,6 +157,9 @@ pub enum Withheld {
     Age(Timestamp),
 }
 
+/// The envelopes of fetches that do not count, and why.
+type RefusedFetches = Vec<(Sha256, NotSigned)>;
+
 /// What came of a case.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Judged {
@@ -277,7 +280,7 @@ impl Rules<'_> {
         &self,
         case: &Case,
         fetches: Vec<Opened<FetchStatement>>,
-    ) -> (Result<Signed<FetchStatement>, NotSigned>, Vec<(Sha256, NotSigned)>) {
+    ) -> (Result<Signed<FetchStatement>, NotSigned>, RefusedFetches) {
         let mut refused = Vec::new();
         for (envelope, opened) in case.fetches.iter().zip(fetches) {
             let counted = opened.ok_or(NotSigned::Missing).and_then(|opened| {

@@ -126,7 +126,7 @@ ORDER BY xid, source, id LIMIT $5";
             let at = (columns.parse("xid_text")?, id);
             let (source, entry) = if columns.get::<&str>("source")? == LogSource::Gate.as_str() {
                 cursor.gate = at;
-                (LogSource::Gate, entry::of_gate_or_unreadable(columns, id)?)
+                (LogSource::Gate, entry::of_gate_or_unreadable(columns, id))
             } else {
                 cursor.event = at;
                 (LogSource::Event, entry::of_event(columns)?)

@@ -26,17 +26,17 @@ pub(super) fn of_gate(columns: Columns<'_>) -> Result<LogEntry, StoreError> {
 
 /// As [`of_gate`]; a row that makes no entry that readers take was not written by us. It is sealed as an incident: it must hold up
 /// nothing, and the audit finds it.
-pub(super) fn of_gate_or_unreadable(columns: Columns<'_>, id: i64) -> Result<LogEntry, StoreError> {
+pub(super) fn of_gate_or_unreadable(columns: Columns<'_>, id: i64) -> LogEntry {
     match of_gate(columns) {
-        Ok(entry) if is_proper(&entry) => return Ok(entry),
+        Ok(entry) if is_proper(&entry) => return entry,
         Ok(_) => {
-            tracing::error!(gate_log.id = id, "a change of state makes no entry of the transparency log")
+            tracing::error!(gate_log.id = id, "a change of state makes no entry of the transparency log");
         }
         Err(error) => tracing::error!(gate_log.id = id, %error, "a change of state cannot be read"),
     }
     let at = columns.get("at").unwrap_or(Timestamp::UNIX_EPOCH);
     let (kind, detail) = ("unreadable_row".to_owned(), Sha256::of(format!("gate_log {id}")));
-    Ok(LogEntry::Incident { kind, purl: String::new(), detail, at })
+    LogEntry::Incident { kind, purl: String::new(), detail, at }
 }
 
 /// A row of `log_event`.

@@ -11,7 +11,7 @@ async fn rows(db: &TestDb, number: usize) -> Vec<LogRow> {
         if rows.len() >= number {
             return rows;
         }
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        tokio::time::sleep(Duration::from_millis(5)).await;
     }
     panic!("there are never {number} rows");
 }

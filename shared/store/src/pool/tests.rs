@@ -52,8 +52,7 @@ async fn futures_may_move_between_threads() {
     is_send(&db.store.stories_of(&[]));
     is_send(&db.store.resume_sumdb("", &[], "", false));
     let id = crate::testing::id("a", "1.0.0");
-    let subject =
-        LedgerSubject { artifact: touchstone_domain::ArtifactDbId(1), id: &id, line: ReleaseLine(1) };
+    let subject = LedgerSubject { artifact: ArtifactDbId(1), id: &id, line: ReleaseLine(1) };
     is_send(&db.store.settle_identity(&subject, |history| (history.len(), Some(accepted()))));
 }
 

@@ -34,7 +34,7 @@ async fn promoted(db: &TestDb, name: &str, checker: &str, rests_on: &[&str], pro
         serial: db.store.next_serials(1).await.unwrap()[0],
         policy_epoch: db.policy_epoch,
         rests_on: rests_on.iter().map(|name| key(name)).collect(),
-        promoted_at: jiff::Timestamp::UNIX_EPOCH,
+        promoted_at: Timestamp::UNIX_EPOCH,
         signed: signed(promoter, name),
     };
     db.store.apply(&deltas(&cases), &[promotion]).await.unwrap();
