@@ -194,6 +194,21 @@ impl Drop for TestMirror {
     }
 }
 
+impl TestMirror {
+    /// Starts so many workers of the hash, attest and sumdb checks.
+    async fn workers(&self, (hash, attest, sumdb): (usize, usize, usize), clock: &Arc<dyn Clock>) {
+        for _ in 0..hash {
+            self.hash_worker(Arc::clone(clock)).await;
+        }
+        for _ in 0..attest {
+            self.attest_worker(Arc::clone(clock)).await;
+        }
+        for _ in 0..sumdb {
+            self.sumdb_worker(Arc::clone(clock)).await;
+        }
+    }
+}
+
 impl TestMirrorBuilder {
     /// Uses the registry for every ecosystem, and its checksum database.
     #[must_use]
@@ -394,43 +409,22 @@ impl TestMirrorBuilder {
             connected
         };
         for _ in 0..self.promoters {
-            let config =
-                PromoteConfig { sweep_period: Duration::from_millis(200), ..PromoteConfig::default() };
-            let log = LogParts {
-                dir: log_dir.clone(),
-                signer: self.keys.log_key(),
-                witness_dirs: self.witness_dirs.clone(),
-                witness_urls: self.witness_urls.clone(),
-                period: Duration::from_millis(200),
-            };
-            let parts = PromoteParts {
-                config,
-                store: open_store(&database_url, Some(DatabaseRole::Promote)).await,
-                bus: seen(BusUser::Promote).await,
-                blobs: blobs.clone(),
-                signing: self.keys.signing(KeyKind::Promote),
-                ring: self.keys.ring(),
-                policy: Arc::clone(&policy),
-                clock: Arc::clone(&self.clock),
-                log: Some(log),
-                tracker: shutdown.tracker.clone(),
-                stop: shutdown.soft.clone(),
-            };
+            let store = open_store(&database_url, Some(DatabaseRole::Promote)).await;
+            let connected = (store, seen(BusUser::Promote).await);
+            let parts = self.promoter(connected, (&blobs, &log_dir), &policy, &shutdown);
             shutdown
                 .tracker
                 .spawn(async move { touchstone_promote::run(parts).await.expect("promote runs") });
         }
-        let (hash_workers, attest_workers) = (self.hash_workers, self.attest_workers);
-        let (sumdb_workers, sumdb) = (self.sumdb_workers, self.sumdb.clone());
+        let (workers, sumdb) =
+            ((self.hash_workers, self.attest_workers, self.sumdb_workers), self.sumdb.clone());
         let clock = Arc::clone(&self.clock);
         let (attestation_upstreams, trust) = (self.attestation_upstreams(), self.trusted(&directory));
         let keys = self.keys.clone();
         let state_dir = self.state_dir.clone().unwrap_or_else(|| directory.path().join("edge"));
         let places = Places { database_url: &database_url, log_dir: &log_dir, state_dir: &state_dir };
         let address = self.edge(&places, &blobs, seen(BusUser::Edge).await, policy, &shutdown).await;
-        let client =
-            reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_gzip().no_proxy();
-        let client = client.pool_max_idle_per_host(0).build().expect("a client");
+        let client = http_client();
         let mirror = TestMirror {
             store,
             database_url,
@@ -449,16 +443,38 @@ impl TestMirrorBuilder {
             trust,
             _directory: directory,
         };
-        for _ in 0..hash_workers {
-            mirror.hash_worker(Arc::clone(&clock)).await;
-        }
-        for _ in 0..attest_workers {
-            mirror.attest_worker(Arc::clone(&clock)).await;
-        }
-        for _ in 0..sumdb_workers {
-            mirror.sumdb_worker(Arc::clone(&clock)).await;
-        }
+        mirror.workers(workers, &clock).await;
         mirror
+    }
+
+    /// A promote service, with what it is connected to, and where it keeps things.
+    fn promoter(
+        &self,
+        (store, bus): (Store, watch::Receiver<Option<Bus>>),
+        (blobs, log_dir): (&BlobStore, &Path),
+        policy: &Arc<Policy>,
+        shutdown: &Shutdown,
+    ) -> PromoteParts {
+        let log = LogParts {
+            dir: log_dir.to_owned(),
+            signer: self.keys.log_key(),
+            witness_dirs: self.witness_dirs.clone(),
+            witness_urls: self.witness_urls.clone(),
+            period: Duration::from_millis(200),
+        };
+        PromoteParts {
+            config: PromoteConfig { sweep_period: Duration::from_millis(200), ..PromoteConfig::default() },
+            store,
+            bus,
+            blobs: blobs.clone(),
+            signing: self.keys.signing(KeyKind::Promote),
+            ring: self.keys.ring(),
+            policy: Arc::clone(policy),
+            clock: Arc::clone(&self.clock),
+            log: Some(log),
+            tracker: shutdown.tracker.clone(),
+            stop: shutdown.soft.clone(),
+        }
     }
 
     async fn edge(
@@ -513,6 +529,12 @@ impl TestMirrorBuilder {
         });
         bound.await.expect("the edge listens")
     }
+}
+
+/// What asks the edge: nothing is followed, unpacked or kept.
+fn http_client() -> reqwest::Client {
+    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).no_gzip().no_proxy();
+    client.pool_max_idle_per_host(0).build().expect("a client")
 }
 
 /// Where an edge finds and keeps things.
