@@ -28,6 +28,12 @@ fn run(directory: &Path, arguments: &[&str]) -> (Option<i32>, String, String) {
     said(touchstone(directory).args(arguments).output().expect("the command runs"))
 }
 
+/// Makes every key, and the ring of those that count.
+fn make_keys(directory: &Path) {
+    let (code, _, problem) = run(directory, &["keys", "init"]);
+    assert_eq!(code, Some(0), "{problem}");
+}
+
 /// Exit code, standard output, standard error.
 fn said(output: Output) -> (Option<i32>, String, String) {
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");

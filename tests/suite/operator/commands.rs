@@ -7,7 +7,7 @@ use touchstone_domain::Ecosystem;
 use touchstone_store::DatabaseRole;
 use touchstone_testkit::{Registry, Servers, fresh_database};
 
-use super::{run, said, touchstone};
+use super::{make_keys, run, said, touchstone};
 
 #[test]
 fn help_says_what_every_command_does() {
@@ -52,7 +52,7 @@ fn help_says_what_every_command_does() {
 }
 
 /// What `doctor` says of a place where everything is there but the workers.
-const HEALTHY: [(&str, &str); 7] = [
+const HEALTHY: [(&str, &str); 8] = [
     (
         "policy",
         "ok    policy              digest sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -78,6 +78,7 @@ const HEALTHY: [(&str, &str); 7] = [
         "trust",
         "ok    trust               sigstore_root embedded, npm_keys embedded; nothing expires by itself",
     ),
+    ("custody.keys", "ok    custody.keys        fetch, hash, attest, sumdb, peer, promote, log count"),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -124,6 +125,11 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
          touchstone_console"
     );
     configure(&console, &nats, npm.as_str());
+    let (code, report, _) = run(directory, &["doctor"]);
+    let no_ring = line(&report, "custody.keyring");
+    assert!(code == Some(1) && no_ring.starts_with("FAIL  custody.keyring     cannot read the key ring "), "{no_ring}");
+    assert!(no_ring.contains("/data/keys/keyring.json; `touchstone keys init` makes one: "), "{no_ring}");
+    make_keys(directory);
     let (code, report, problem) = run(directory, &["doctor"]);
     assert_eq!((code, problem.as_str()), (Some(0), ""), "{report}");
     assert!(report.contains("# effective configuration (touchstone.toml)"), "{report}");
@@ -133,6 +139,7 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
     }
     assert!(line(&report, "upstream.npm").starts_with("ok "), "{report}");
     assert!(line(&report, "blobs").ends_with("/data/blobs"), "{report}");
+    assert!(line(&report, "custody.keyring").ends_with("/data/keys/keyring.json: 7 key(s), 0 revoked"), "{report}");
 
     let closed = {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
@@ -159,8 +166,7 @@ async fn a_configuration_that_could_mean_something_else_is_refused() {
     let database = fresh_database().await;
     let servers = format!("[database]\nurl = \"{database}\"\n[nats]\nurl = \"nats://127.0.0.1:1\"\n");
     fs::write(directory.path().join("touchstone.toml"), "").expect("written");
-    let (code, _, problem) = run(directory.path(), &["keys", "init"]);
-    assert_eq!(code, Some(0), "{problem}");
+    make_keys(directory.path());
     for (document, arguments, expected) in [
         ("[edge]\nlistne = \"127.0.0.1:1\"\n", vec!["doctor"], "unknown key `edge.listne` in "),
         ("[edges]\n", vec!["why", "pkg:npm/a"], "unknown key `edges` in "),

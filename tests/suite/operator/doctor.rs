@@ -10,7 +10,7 @@ use touchstone_testkit::{
     tuf::{TufRepository, TufServer},
 };
 
-use super::{http, run, said};
+use super::{http, make_keys, run, said};
 
 /// The line of a test, and what the command returned.
 fn line(directory: &Path, name: &str) -> (Option<i32>, String) {
@@ -33,6 +33,7 @@ async fn doctor_says_whose_signatures_count_and_what_is_wrong_with_them() {
     };
     fs::write(directory.join("root.json"), Sigstore::new().trusted_root_json()).expect("written");
     configure("sigstore_root = 'root.json'");
+    make_keys(directory);
     let embedded = "npm_keys embedded; nothing expires by itself";
     let good = format!("ok    trust               sigstore_root file, {embedded}");
     assert_eq!(line(directory, "trust"), (Some(0), good));
@@ -55,6 +56,7 @@ async fn doctor_says_whose_signatures_count_and_what_is_wrong_with_them() {
 async fn doctor_says_when_stored_trust_expires() {
     let place = tempfile::tempdir().expect("a directory");
     let (directory, database) = (place.path(), fresh_database().await);
+    make_keys(directory);
     let now = clock();
     let mut repository = TufRepository::new(now - 96.hours());
     let sigstore = Sigstore::new();

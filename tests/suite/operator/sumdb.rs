@@ -7,7 +7,7 @@ use touchstone_domain::{Ecosystem, Sha256};
 use touchstone_store::{NewSumdbStop, Store, StoreOptions, SumdbHead, SumdbStopKind};
 use touchstone_testkit::{Lie, MirrorProcesses, NoteLie, Registry, eventually, fresh_database};
 
-use super::{http, run};
+use super::{http, make_keys, run};
 
 /// A configuration for a miniature database, and the store that it names.
 struct Place {
@@ -25,6 +25,7 @@ impl Place {
         let store = Store::connect(options).await.expect("the database");
         let place = Self { registry, store, database, directory: tempfile::tempdir().expect("a directory") };
         place.configure(&place.registry.sumdb().key(), place.registry.sumdb_url().as_str());
+        make_keys(place.directory.path());
         place
     }
 
