@@ -127,7 +127,10 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
     configure(&console, &nats, npm.as_str());
     let (code, report, _) = run(directory, &["doctor"]);
     let no_ring = line(&report, "custody.keyring");
-    assert!(code == Some(1) && no_ring.starts_with("FAIL  custody.keyring     cannot read the key ring "), "{no_ring}");
+    assert!(
+        code == Some(1) && no_ring.starts_with("FAIL  custody.keyring     cannot read the key ring "),
+        "{no_ring}"
+    );
     assert!(no_ring.contains("/data/keys/keyring.json; `touchstone keys init` makes one: "), "{no_ring}");
     make_keys(directory);
     let (code, report, problem) = run(directory, &["doctor"]);
@@ -139,7 +142,10 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
     }
     assert!(line(&report, "upstream.npm").starts_with("ok "), "{report}");
     assert!(line(&report, "blobs").ends_with("/data/blobs"), "{report}");
-    assert!(line(&report, "custody.keyring").ends_with("/data/keys/keyring.json: 7 key(s), 0 revoked"), "{report}");
+    assert!(
+        line(&report, "custody.keyring").ends_with("/data/keys/keyring.json: 7 key(s), 0 revoked"),
+        "{report}"
+    );
 
     let closed = {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
