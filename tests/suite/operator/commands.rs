@@ -1,6 +1,6 @@
 //! Help, schema, doctor, policy, and configurations that are refused.
 
-use std::{fs, net::TcpListener};
+use std::{fs, net::TcpListener, path::Path};
 
 use touchstone_bus::BusUser;
 use touchstone_domain::Ecosystem;
@@ -81,6 +81,24 @@ const HEALTHY: [(&str, &str); 8] = [
     ("custody.keys", "ok    custody.keys        fetch, hash, attest, sumdb, peer, promote, log count"),
 ];
 
+/// The line of one test in a report of `doctor`.
+fn line(report: &str, name: &str) -> String {
+    let line = report.lines().find(|line| line.split_whitespace().nth(1) == Some(name));
+    line.unwrap_or_else(|| panic!("{name}: {report}")).to_owned()
+}
+
+/// A ring is missing at first; `keys init` makes it.
+fn make_the_ring_that_doctor_misses(directory: &Path) {
+    let (code, report, _) = run(directory, &["doctor"]);
+    let no_ring = line(&report, "custody.keyring");
+    assert!(
+        code == Some(1) && no_ring.starts_with("FAIL  custody.keyring     cannot read the key ring "),
+        "{no_ring}"
+    );
+    assert!(no_ring.contains("/data/keys/keyring.json; `touchstone keys init` makes one: "), "{no_ring}");
+    make_keys(directory);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
     let registry = Registry::start().await;
@@ -101,10 +119,6 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
 
     let (code, report, _) = run(directory, &["doctor"]);
     assert_eq!(code, Some(1), "{report}");
-    let line = |report: &str, name: &str| {
-        let line = report.lines().find(|line| line.split_whitespace().nth(1) == Some(name));
-        line.unwrap_or_else(|| panic!("{name}: {report}")).to_owned()
-    };
     assert!(line(&report, "database").starts_with("FAIL"), "{report}");
     assert!(
         line(&report, "database")
@@ -125,14 +139,7 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
          touchstone_console"
     );
     configure(&console, &nats, npm.as_str());
-    let (code, report, _) = run(directory, &["doctor"]);
-    let no_ring = line(&report, "custody.keyring");
-    assert!(
-        code == Some(1) && no_ring.starts_with("FAIL  custody.keyring     cannot read the key ring "),
-        "{no_ring}"
-    );
-    assert!(no_ring.contains("/data/keys/keyring.json; `touchstone keys init` makes one: "), "{no_ring}");
-    make_keys(directory);
+    make_the_ring_that_doctor_misses(directory);
     let (code, report, problem) = run(directory, &["doctor"]);
     assert_eq!((code, problem.as_str()), (Some(0), ""), "{report}");
     assert!(report.contains("# effective configuration (touchstone.toml)"), "{report}");
