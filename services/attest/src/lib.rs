@@ -43,9 +43,10 @@ pub mod trust;
 
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
+use tokio::sync::watch;
 use touchstone_blobs::BlobStore;
 use touchstone_bus::Bus;
-use touchstone_custody::Signing;
+use touchstone_custody::{KeyRing, Signing};
 use touchstone_domain::Ecosystem;
 use touchstone_runtime::{Clock, Shutdown};
 use touchstone_store::Store;
@@ -88,6 +89,8 @@ pub struct AttestParts {
     pub blobs: BlobStore,
     /// What verdicts are signed with: a key of this check.
     pub signing: Signing,
+    /// The keys that count.
+    pub ring: watch::Receiver<Arc<KeyRing>>,
     /// Dates verdicts and evidence, and ends waivers.
     pub clock: Arc<dyn Clock>,
     /// Says when to stop.
@@ -96,12 +99,12 @@ pub struct AttestParts {
 
 /// Checks artifacts until it is told to stop.
 pub async fn run(parts: AttestParts) -> Result<(), WorkerError> {
-    let AttestParts { config, upstreams, trust, store, bus, blobs, signing, clock, shutdown } = parts;
+    let AttestParts { config, upstreams, trust, store, bus, blobs, signing, ring, clock, shutdown } = parts;
     let options = Options {
         concurrency: config.concurrency,
         check_timeout: config.check_timeout,
         ..Options::default()
     };
     let check = AttestCheck { upstreams, trust, store: store.clone(), clock: Arc::clone(&clock) };
-    touchstone_worker::run(check, Parts { store, bus, blobs, signing, clock, shutdown, options }).await
+    touchstone_worker::run(check, Parts { store, bus, blobs, signing, ring, clock, shutdown, options }).await
 }

@@ -17,9 +17,10 @@ mod sidecar;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::watch;
 use touchstone_blobs::BlobStore;
 use touchstone_bus::Bus;
-use touchstone_custody::Signing;
+use touchstone_custody::{KeyRing, Signing};
 use touchstone_runtime::{Clock, Shutdown};
 use touchstone_store::Store;
 use touchstone_worker::{Options, Parts, WorkerError};
@@ -53,6 +54,8 @@ pub struct HashParts {
     pub blobs: BlobStore,
     /// What verdicts are signed with: a key of this check.
     pub signing: Signing,
+    /// The keys that count.
+    pub ring: watch::Receiver<Arc<KeyRing>>,
     /// Dates verdicts.
     pub clock: Arc<dyn Clock>,
     /// Says when to stop.
@@ -61,12 +64,12 @@ pub struct HashParts {
 
 /// Checks artifacts until it is told to stop.
 pub async fn run(parts: HashParts) -> Result<(), WorkerError> {
-    let HashParts { config, store, bus, blobs, signing, clock, shutdown } = parts;
+    let HashParts { config, store, bus, blobs, signing, ring, clock, shutdown } = parts;
     let options = Options {
         concurrency: config.concurrency,
         check_timeout: config.check_timeout,
         ..Options::default()
     };
     let check = HashCheck::new(store.clone());
-    touchstone_worker::run(check, Parts { store, bus, blobs, signing, clock, shutdown, options }).await
+    touchstone_worker::run(check, Parts { store, bus, blobs, signing, ring, clock, shutdown, options }).await
 }

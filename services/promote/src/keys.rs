@@ -99,7 +99,8 @@ fn accepted(ring: &KeyRing) -> Vec<Accepting> {
 /// Says, at every look, that nothing is signed, and what to do.
 fn tell(promote: &Promote) {
     let blocked = promote.may_sign().err();
-    metrics::gauge!("touchstone_signing_blocked").set(u32::from(blocked.is_some()));
+    metrics::gauge!("touchstone_signing_blocked", "kind" => KeyKind::Promote.as_str())
+        .set(u32::from(blocked.is_some()));
     if let Some(problem) = blocked {
         tracing::error!(
             %problem,

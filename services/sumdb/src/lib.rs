@@ -28,9 +28,10 @@ mod tiles;
 
 use std::{sync::Arc, time::Duration};
 
+use tokio::sync::watch;
 use touchstone_blobs::BlobStore;
 use touchstone_bus::Bus;
-use touchstone_custody::Signing;
+use touchstone_custody::{KeyRing, Signing};
 use touchstone_runtime::{Clock, Shutdown};
 use touchstone_store::Store;
 use touchstone_tlog::{note::VerifierKey, sumdb::LOOKUP_BYTES_MAX};
@@ -89,6 +90,8 @@ pub struct SumdbParts {
     pub blobs: BlobStore,
     /// What verdicts are signed with: a key of this check.
     pub signing: Signing,
+    /// The keys that count.
+    pub ring: watch::Receiver<Arc<KeyRing>>,
     /// Dates verdicts and evidence.
     pub clock: Arc<dyn Clock>,
     /// Says when to stop, and tracks the task that asks for the latest head.
@@ -108,7 +111,8 @@ pub enum SumdbError {
 
 /// Checks artifacts, and watches the database's head, until it is told to stop.
 pub async fn run(parts: SumdbParts) -> Result<(), SumdbError> {
-    let SumdbParts { config, database, url, limits, store, bus, blobs, signing, clock, shutdown } = parts;
+    let SumdbParts { config, database, url, limits, store, bus, blobs, signing, ring, clock, shutdown } =
+        parts;
     let limits = Limits { metadata_bytes_max: LOOKUP_BYTES_MAX as u64, ..limits };
     let mirror = Mirror::new(&url, limits).map_err(SumdbError::Database)?;
     let client = Client::new(mirror, store.clone(), database.id());
@@ -132,6 +136,7 @@ pub async fn run(parts: SumdbParts) -> Result<(), SumdbError> {
         check_timeout: config.check_timeout,
         ..Options::default()
     };
-    touchstone_worker::run(check, Parts { store, bus, blobs, signing, clock, shutdown, options }).await?;
+    touchstone_worker::run(check, Parts { store, bus, blobs, signing, ring, clock, shutdown, options })
+        .await?;
     Ok(())
 }

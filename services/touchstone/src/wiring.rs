@@ -139,6 +139,7 @@ impl Wiring {
             blobs: self.blobs().await?,
             clock: Arc::clone(&self.clock),
             signing: custody::signing(&self.config, KeyKind::Hash)?,
+            ring: self.ring.clone(),
             shutdown: self.shutdown.clone(),
         };
         touchstone_hash::run(parts).await?;
@@ -163,6 +164,7 @@ impl Wiring {
             blobs: self.blobs().await?,
             clock: Arc::clone(&self.clock),
             signing: custody::signing(&self.config, KeyKind::Attest)?,
+            ring: self.ring.clone(),
             shutdown: self.shutdown.clone(),
         };
         touchstone_attest::run(parts).await?;
@@ -194,6 +196,7 @@ impl Wiring {
             blobs: self.blobs().await?,
             clock: Arc::clone(&self.clock),
             signing: custody::signing(&self.config, KeyKind::Sumdb)?,
+            ring: self.ring.clone(),
             shutdown: self.shutdown.clone(),
         };
         touchstone_sumdb::run(parts).await?;

@@ -1,6 +1,7 @@
 //! The one loop that all checks share: pull, load the facts, check, sign verdicts in batches, record them, ring promote, acknowledge.
 //!
-//! *Invariant:* what is recorded was signed before, with the key of this check, and its envelope is in the blob store.
+//! *Invariant:* what is recorded was signed before, with the key of this check while the key ring accepted it, and its envelope is in
+//! the blob store.
 //!
 //! *Invariant:* a message is acknowledged only after its verdict is committed, or when there is nothing to judge.
 //!
@@ -15,6 +16,7 @@
 mod blocking;
 mod check;
 mod judge;
+mod key;
 mod policies;
 mod record;
 mod run;

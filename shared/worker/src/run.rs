@@ -3,13 +3,13 @@
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use tokio::{
-    sync::mpsc,
+    sync::{mpsc, watch},
     task::{JoinError, JoinSet},
-    time::sleep,
+    time::{sleep, timeout},
 };
 use touchstone_blobs::BlobStore;
 use touchstone_bus::{Bus, BusError, Deliveries, Delivery};
-use touchstone_custody::{KeyKind, Signing};
+use touchstone_custody::{KeyKind, KeyRing, Signing};
 use touchstone_domain::{ArtifactDbId, CheckKind};
 use touchstone_records::RecordStore;
 use touchstone_runtime::{Clock, Shutdown};
@@ -18,6 +18,7 @@ use touchstone_store::{Facts, Store};
 use crate::{
     Check,
     judge::{Judged, judge},
+    key::Told,
     policies::Policies,
     trouble::{Trouble, give_back, put_off, settled},
 };
@@ -25,6 +26,8 @@ use crate::{
 /// The pauses between questions whether Postgres is back.
 const STORE_RETRY_MIN: Duration = Duration::from_millis(100);
 const STORE_RETRY_MAX: Duration = Duration::from_secs(5);
+/// How often the worker looks whether its own key counts, while there is nothing to do.
+const KEY_PERIOD: Duration = Duration::from_secs(1);
 
 /// What a worker is given.
 pub struct Parts {
@@ -36,6 +39,8 @@ pub struct Parts {
     pub blobs: BlobStore,
     /// What verdicts are signed with: a key of this kind of check.
     pub signing: Signing,
+    /// The keys that count: the worker's own may cease to.
+    pub ring: watch::Receiver<Arc<KeyRing>>,
     /// Dates verdicts.
     pub clock: Arc<dyn Clock>,
     /// `soft` ends pulling, and what is in hand is finished; `hard` drops what is in hand.
@@ -84,6 +89,7 @@ pub(crate) struct Worker<C> {
     pub(crate) parts: Parts,
     pub(crate) records: RecordStore,
     pub(crate) policies: Policies,
+    pub(crate) told: Told,
 }
 
 /// Works until `parts.shutdown` says stop.
@@ -94,7 +100,8 @@ pub async fn run<C: Check>(check: C, parts: Parts) -> Result<(), WorkerError> {
     }
     let hard = parts.shutdown.hard.clone();
     let records = RecordStore::new(parts.blobs.clone());
-    let worker = Arc::new(Worker { check, parts, records, policies: Policies::default() });
+    let worker =
+        Arc::new(Worker { check, parts, records, policies: Policies::default(), told: Told::default() });
     hard.run_until_cancelled(Box::pin(worker.work())).await.unwrap_or(Ok(()))
 }
 
@@ -124,8 +131,15 @@ impl<C: Check> Worker<C> {
             if jobs.len() >= concurrency {
                 continue;
             }
-            let next = deliveries.next_batch(concurrency - jobs.len());
-            let Some(batch) = soft.run_until_cancelled(next).await else { break };
+            if self.may_sign().is_err() {
+                // Another process may have a key that counts.
+                deliveries.hand_back().await;
+                soft.run_until_cancelled(sleep(KEY_PERIOD)).await;
+                continue;
+            }
+            let next = timeout(KEY_PERIOD, deliveries.next_batch(concurrency - jobs.len()));
+            let Some(next) = soft.run_until_cancelled(next).await else { break };
+            let Ok(batch) = next else { continue };
             let Some(found) = self.facts(batch).await else {
                 // What was sent ahead must not lie here until Postgres is back.
                 deliveries.hand_back().await;

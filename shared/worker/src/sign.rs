@@ -1,5 +1,7 @@
 //! Signing: a batch at a time, away from the threads that answer others, since a signer may be far away.
 //!
+//! *Invariant:* nothing is signed that would not count: the key ring is asked about the worker's own key before each batch.
+//!
 //! *Invariant:* a signer that does not sign is no verdict and no fault of the artifact: the message comes again.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -29,6 +31,13 @@ impl<C: Check> Worker<C> {
     /// Signs a batch; returns what is signed. The messages of everything else are given back.
     pub(crate) async fn sign(&self, batch: Vec<Judged>) -> Vec<(Judged, Vec<u8>)> {
         const AWAY: &str = "the signer does not sign";
+        // It may have ended, or been revoked, while the check ran.
+        if let Err(problem) = self.may_sign() {
+            for judged in &batch {
+                put_off(&judged.delivery, "the worker's own key does not count", &problem).await;
+            }
+            return vec![];
+        }
         let signer = self.parts.signing.signer.clone();
         let (statements, deliveries): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|judged| (judged.statement, judged.delivery)).unzip();

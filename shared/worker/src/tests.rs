@@ -1,5 +1,6 @@
 //! The loop on a real Postgres and a real nats-server.
 
+mod own_key;
 mod signing;
 mod world;
 

@@ -113,6 +113,7 @@ impl TestMirror {
             blobs: self.blobs.clone(),
             clock,
             signing: self.keys.signing(KeyKind::Sumdb),
+            ring: self.keys.ring(),
             shutdown: self.shutdown.clone(),
         };
         let running = async move { touchstone_sumdb::run(parts).await.expect("the sumdb service runs") };

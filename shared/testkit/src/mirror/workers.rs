@@ -26,6 +26,7 @@ impl TestMirror {
             blobs: self.blobs.clone(),
             clock,
             signing: self.keys.signing(KeyKind::Hash),
+            ring: self.keys.ring(),
             shutdown: self.shutdown.clone(),
         };
         let running = async move { touchstone_hash::run(parts).await.expect("the hash service runs") };
@@ -54,6 +55,7 @@ impl TestMirror {
             blobs: self.blobs.clone(),
             clock,
             signing: self.keys.signing(KeyKind::Attest),
+            ring: self.keys.ring(),
             shutdown: self.shutdown.clone(),
         };
         let running = async move { touchstone_attest::run(parts).await.expect("the attest service runs") };

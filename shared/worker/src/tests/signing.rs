@@ -8,7 +8,7 @@ use super::*;
 use crate::{WorkerError, tests::world::FlakySigner};
 
 /// The one verdict of the story, by its envelope; its signature and the row agree.
-async fn signed(world: &World, story: &Story) -> VerdictStatement {
+pub(super) async fn signed(world: &World, story: &Story) -> VerdictStatement {
     let [recorded] = &story.verdicts[..] else { panic!("{:?}", story.verdicts) };
     let row = recorded.signed.expect("it is signed");
     let records = RecordStore::new(world.blobs().await);
@@ -19,7 +19,7 @@ async fn signed(world: &World, story: &Story) -> VerdictStatement {
     signed.statement().clone()
 }
 
-async fn until(holds: impl Fn() -> bool) {
+pub(super) async fn until(holds: impl Fn() -> bool) {
     let looking = async {
         while !holds() {
             tokio::time::sleep(Duration::from_millis(10)).await;

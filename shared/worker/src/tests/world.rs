@@ -11,7 +11,11 @@ use std::{
 };
 
 use tempfile::TempDir;
-use tokio::{sync::Semaphore, task::JoinSet, time::timeout};
+use tokio::{
+    sync::{Semaphore, watch},
+    task::JoinSet,
+    time::timeout,
+};
 use touchstone_blobs::BlobStore;
 use touchstone_bus::{ArtifactEvent, Bus, BusOptions};
 use touchstone_custody::{KeyEntry, KeyKind, KeyRing, LocalSigner, PublicKey, SignError, Signer, Signing};
@@ -37,6 +41,8 @@ pub(super) struct World {
     pub(super) shutdown: Shutdown,
     pub(super) clock: Arc<ManualClock>,
     pub(super) signer: Arc<FlakySigner>,
+    /// The keys that count; at first that of the signer alone.
+    pub(super) ring: watch::Sender<Arc<KeyRing>>,
     pub(super) check_timeout: Duration,
     pub(super) policy_epoch: i32,
     pub(super) workers: JoinSet<Result<(), WorkerError>>,
@@ -61,13 +67,15 @@ impl World {
         let policy_epoch = store.register_policy(&Policy::default()).await.expect("a policy");
         let bus = Bus::connect(BusOptions { url: nats.url(), name: "test".into() }).await.expect("NATS");
         bus.provision(&[CheckKind::Hash]).await.expect("streams");
+        let signer = Arc::new(FlakySigner::new(KeyKind::Hash));
         Self {
             postgres: Some(postgres),
             store,
             bus,
             shutdown: Shutdown::new(),
             clock: Arc::new(ManualClock::new("2026-11-23T00:00:00Z".parse().expect("a time"))),
-            signer: Arc::new(FlakySigner::new(KeyKind::Hash)),
+            ring: watch::Sender::new(Arc::new(signer.ring())),
+            signer,
             check_timeout: Duration::from_millis(500),
             policy_epoch,
             workers: JoinSet::new(),
@@ -84,6 +92,7 @@ impl World {
             bus: self.bus.clone(),
             blobs: self.blobs().await,
             signing: Signing { environment: "test".into(), signer },
+            ring: self.ring.subscribe(),
             clock: self.clock.clone(),
             shutdown: self.shutdown.clone(),
             options: Options { concurrency, check_timeout: self.check_timeout, ..Options::default() },
@@ -216,7 +225,12 @@ pub(super) struct FlakySigner {
 
 impl FlakySigner {
     pub(super) fn new(kind: KeyKind) -> Self {
-        let inner = LocalSigner::from_seed(kind, [7; 32]).expect("a key");
+        Self::of_seed(kind, 7)
+    }
+
+    /// Another seed is another key.
+    pub(super) fn of_seed(kind: KeyKind, seed: u8) -> Self {
+        let inner = LocalSigner::from_seed(kind, [seed; 32]).expect("a key");
         Self { inner, away: AtomicBool::new(false), failures: AtomicU32::new(0) }
     }
 

@@ -91,6 +91,7 @@ impl Pipeline {
                 clock: Arc::new(SystemClock),
                 shutdown: shutdown.clone(),
                 signing: keys.signing(check.into()),
+                ring: keys.ring(),
                 options: Options { concurrency: 256, ..Options::default() },
             };
             shutdown.tracker.spawn(touchstone_worker::run(Approves(check), parts));
