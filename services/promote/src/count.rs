@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
-    sync::Arc,
+    sync::{Arc, atomic::Ordering},
 };
 
 use futures::StreamExt;
@@ -71,6 +71,7 @@ pub(crate) async fn batches(promote: Arc<Promote>, mut receiver: mpsc::Receiver<
             let task = counting.spawn(count(Arc::clone(&promote), batch.clone()));
             batches.insert(task.id(), batch);
         }
+        promote.waiting.store(queue.len(), Ordering::Relaxed);
         tokio::select! {
             () = promote.stop.cancelled() => break,
             Some(ended) = counting.join_next_with_id() => {

@@ -19,6 +19,7 @@ mod dead_letters;
 mod judge;
 mod keys;
 mod layouts;
+mod lost;
 mod provision;
 mod release;
 mod reopen;
@@ -26,7 +27,11 @@ mod sealer;
 mod sign;
 mod sweep;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    path::PathBuf,
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use tokio::sync::{mpsc, watch};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -117,6 +122,8 @@ pub(crate) struct Promote {
     pub(crate) config: PromoteConfig,
     pub(crate) store: Store,
     pub(crate) bus: watch::Receiver<Option<Bus>>,
+    /// Where the records are.
+    pub(crate) blobs: BlobStore,
     pub(crate) records: RecordStore,
     pub(crate) signing: Signing,
     pub(crate) ring: watch::Receiver<Arc<KeyRing>>,
@@ -125,6 +132,8 @@ pub(crate) struct Promote {
     pub(crate) clock: Arc<dyn Clock>,
     /// Why nothing may be promoted, if the transparency log says so.
     pub(crate) halt: watch::Receiver<Option<String>>,
+    /// How many artifacts have been rung for and wait to be counted by this process.
+    pub(crate) waiting: AtomicUsize,
     pub(crate) stop: CancellationToken,
 }
 
@@ -177,13 +186,15 @@ pub async fn run(parts: PromoteParts) -> Result<(), PromoteError> {
         config: parts.config,
         store: parts.store,
         bus: parts.bus,
-        records: RecordStore::new(parts.blobs),
+        records: RecordStore::new(parts.blobs.clone()),
+        blobs: parts.blobs,
         signing: parts.signing,
         ring: parts.ring,
         policy: parts.policy,
         policy_epoch,
         clock: parts.clock,
         halt,
+        waiting: AtomicUsize::new(0),
         stop: parts.stop,
     });
     if let Some(log) = parts.log {

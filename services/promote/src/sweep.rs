@@ -1,7 +1,7 @@
 //! What messages lost, and what time brings: due gates, late denials, artifacts that have come of age, waivers that have ended; and
 //! what should not be.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::atomic::Ordering, time::Duration};
 
 use tokio::time::MissedTickBehavior;
 use touchstone_bus::ArtifactEvent;
@@ -12,7 +12,7 @@ use crate::{
     Promote,
     count::{self, Look},
     judge::CountError,
-    release,
+    lost, release,
 };
 
 /// Rows per query.
@@ -27,6 +27,11 @@ const RECENT: Duration = Duration::from_mins(10);
 const FAILURES_ALL_EVERY: u32 = 3600;
 /// How many sweeps lie between looks at all servable gates, and all recalls: a minute's.
 const GATES_ALL_EVERY: u32 = 60;
+/// How many sweeps lie between looks at serve records that edges could not read.
+const LOST_EVERY: u32 = 10;
+/// How many sweeps lie between looks at what is due while artifacts wait to be counted: most of what is due is among them, and would
+/// be judged twice, and asked for again for nothing, when there is no time for either.
+const DUE_WHILE_BUSY_EVERY: u32 = 10;
 
 /// Sweeps until told to stop.
 pub(crate) async fn run(promote: &Promote) {
@@ -48,9 +53,13 @@ pub(crate) async fn once(promote: &Promote, sweeps: u32) -> bool {
         all &= is_done("gates without a promotion", release::unpromoted(promote, BATCH).await);
         all &= is_done("answered dead letters", answered(promote).await);
     }
+    if sweeps.is_multiple_of(LOST_EVERY) {
+        all &= is_done("the blob store", lost::is_own_store(promote).await.map(drop));
+        all &= is_done("lost serve records", lost::records(promote, BATCH).await);
+    }
     all &= is_done("waivers", waived(promote).await);
     all &= is_done("unsigned gates", unsigned(promote).await);
-    all &= is_done("due gates", due(promote).await);
+    all &= is_done("due gates", due(promote, sweeps).await);
     all &= is_done("failures", failures(promote, sweeps).await);
     all & is_done("ages", release::aged(promote, BATCH).await)
 }
@@ -106,7 +115,10 @@ async fn unsigned(promote: &Promote) -> Result<(), CountError> {
     Ok(())
 }
 
-async fn due(promote: &Promote) -> Result<(), CountError> {
+async fn due(promote: &Promote, sweeps: u32) -> Result<(), CountError> {
+    if promote.waiting.load(Ordering::Relaxed) > 0 && !sweeps.is_multiple_of(DUE_WHILE_BUSY_EVERY) {
+        return Ok(());
+    }
     for _ in 0..BATCHES_PER_SWEEP {
         let due = promote.store.due(BATCH, promote.config.attempts_max).await?;
         dispatch(promote, &due).await?;

@@ -1,5 +1,7 @@
 //! What is lost, or was made up, heals: by asking again, or in a new epoch.
 
+use std::sync::atomic::Ordering;
+
 use tokio::sync::watch;
 use touchstone_bus::{ArtifactEvent, Bus, BusOptions};
 use touchstone_custody::KeyKind;
@@ -156,4 +158,28 @@ async fn the_sweeper_asks_again_for_what_no_signature_answers_and_for_nothing_el
     let mut attest = bus.consume(CheckKind::Attest, 8).await.expect("a consumer");
     let first: Vec<_> = attest.next_batch(8).await.iter().map(|delivery| delivery.event.epoch).collect();
     assert_eq!(first, [7]);
+}
+
+#[tokio::test]
+async fn while_artifacts_wait_to_be_counted_what_is_due_is_looked_at_less_often() {
+    let world = World::new().await;
+    for (n, (waiting, sweeps, state)) in [
+        (0, 1, ArtifactState::Servable),
+        (1, 1, ArtifactState::Fetched),
+        (1, 9, ArtifactState::Fetched),
+        (1, 10, ArtifactState::Servable),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let artifact = world.fetched(&format!("1.0.{n}")).await;
+        world.passed(artifact).await;
+        world
+            .superuser(&format!("UPDATE gate SET dispatch_due = now() WHERE artifact_id = {artifact}"))
+            .await;
+        world.promote.waiting.store(waiting, Ordering::Relaxed);
+        assert!(sweep::once(&world.promote, sweeps).await);
+        assert_eq!(world.state(artifact).await, state, "{waiting} waiting, sweep {sweeps}");
+        world.rung(artifact).await;
+    }
 }

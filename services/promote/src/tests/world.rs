@@ -1,6 +1,9 @@
 //! Promote's collaborators on a real Postgres and a real blob store, without NATS; and those who sign what it judges.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, atomic::AtomicUsize},
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use tempfile::TempDir;
@@ -68,12 +71,14 @@ impl World {
             store,
             bus: watch::channel(None).1,
             records: RecordStore::new(blobs.clone()),
+            blobs: blobs.clone(),
             signing: keys.signing(KeyKind::Promote),
             ring: keys.ring(),
             policy,
             policy_epoch,
             clock: clock.clone(),
             halt: halted,
+            waiting: AtomicUsize::new(0),
             stop: CancellationToken::new(),
         };
         Self { promote, keys, clock, blobs, halt, signs: 1, superuser, directory }
