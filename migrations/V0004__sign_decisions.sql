@@ -104,6 +104,13 @@ CREATE TABLE log_seal (
     at   timestamptz NOT NULL DEFAULT now()
 );
 
+-- blob_store: the number of the directory that envelopes are in, so that no other one, and no empty one, is taken for it.
+CREATE TABLE blob_store (
+    id     smallint    PRIMARY KEY DEFAULT 1 CHECK (id = 1),
+    number bytea       NOT NULL CHECK (octet_length(number) = 32),
+    at     timestamptz NOT NULL DEFAULT now()
+);
+
 -- turn: what one promote process does at a time. Rows, since any role could take an advisory lock. `log`: adding leaves, locked for
 -- that long. `log_leader`: sealing, by the connection with this number and beginning, for as long as there is one.
 CREATE TABLE turn (
@@ -152,7 +159,7 @@ BEGIN
         EXECUTE format('ALTER TABLE %I ENABLE ALWAYS TRIGGER log_event', name);
         EXECUTE format('ALTER FUNCTION %I() SET search_path = %I, pg_temp', 'log_' || name, current_schema());
     END LOOP;
-    FOREACH name IN ARRAY ARRAY['fetched', 'verdict_refusal', 'log_event', 'log_leaf', 'log_seal']
+    FOREACH name IN ARRAY ARRAY['fetched', 'verdict_refusal', 'blob_store', 'log_event', 'log_leaf', 'log_seal']
     LOOP
         EXECUTE format('CREATE TRIGGER append_only BEFORE UPDATE OR DELETE ON %I FOR EACH ROW EXECUTE FUNCTION refuse_change()', name);
         EXECUTE format('CREATE TRIGGER append_only_truncate BEFORE TRUNCATE ON %I FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()', name);

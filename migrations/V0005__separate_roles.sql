@@ -185,11 +185,12 @@ CREATE POLICY operators_resume ON sumdb_resume FOR INSERT TO touchstone_console 
 
 -- promote: moves gates, and alone writes promotions, refusals and the log.
 GRANT SELECT ON artifact, claim, evidence, gate, fetched, verdict, verdict_refusal, promotion, gate_log, attempt, dead_letter, sighting,
-    recall, log_event, log_leaf, log_seal TO touchstone_promote;
+    recall, blob_store, log_event, log_leaf, log_seal TO touchstone_promote;
 GRANT INSERT (serial, artifact_id, epoch, policy_epoch, sha256, size, chunk_root, promoted_at, rests_on, key, envelope, pack,
               pack_offset, pack_size) ON promotion TO touchstone_promote;
 GRANT USAGE, UPDATE ON SEQUENCE promotion_serial_seq TO touchstone_promote;
 GRANT INSERT (verdict_id, code, reason) ON verdict_refusal TO touchstone_promote;
+GRANT INSERT (number) ON blob_store TO touchstone_promote;
 GRANT INSERT (event) ON log_event TO touchstone_promote;
 GRANT INSERT (index, source, source_id, entry) ON log_leaf TO touchstone_promote;
 GRANT INSERT (size, root, note) ON log_seal TO touchstone_promote;

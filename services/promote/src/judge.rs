@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use tokio::task::spawn_blocking;
+use touchstone_blobs::BlobError;
 use touchstone_custody::{Case, Judged, KeyProblem, SignError, judge_many};
 use touchstone_domain::EnvelopeRef;
 use touchstone_records::{PutError, RecordError};
 use touchstone_store::{ARTIFACTS_MAX, StoreError};
 
-use crate::Promote;
+use crate::{Promote, lost::is_own_store};
 
 /// Envelopes that are held in memory at once, in bytes, unless a single case has more.
 const ENVELOPES_BYTES_MAX: u64 = 32 * 1024 * 1024;
@@ -23,6 +24,9 @@ pub(crate) enum CountError {
     /// Serve records are not on disk.
     #[error("the serve records are not kept")]
     Put(#[from] PutError),
+    /// The blob store does not say which one it is.
+    #[error("the blob store cannot be told from another one")]
+    Blob(#[from] BlobError),
     /// What this process signs does not count.
     #[error("promote's own key does not count")]
     Key(#[from] KeyProblem),
@@ -78,7 +82,7 @@ fn envelopes(case: &Case) -> impl Iterator<Item = Option<EnvelopeRef>> {
 type Opened = Vec<Option<Bytes>>;
 
 async fn judge_group(promote: &Promote, cases: Vec<Case>) -> Result<Vec<(Case, Judged)>, CountError> {
-    let opened = open(promote, cases).await;
+    let opened = open(promote, cases).await?;
     let ring = Arc::clone(&promote.ring.borrow());
     let (policy, policy_epoch) = (Arc::clone(&promote.policy), promote.policy_epoch);
     let (environment, now) = (Arc::clone(&promote.signing.environment), promote.clock.now());
@@ -93,10 +97,13 @@ async fn judge_group(promote: &Promote, cases: Vec<Case>) -> Result<Vec<(Case, J
     judging.await.map_err(|_stopped| CountError::Stopped)
 }
 
-/// Reads the envelopes of all cases in one go.
-async fn open(promote: &Promote, cases: Vec<Case>) -> Vec<(Case, Opened)> {
+/// Reads the envelopes of all cases in one go. Whatever is not in a foreign blob store may be in our own.
+async fn open(promote: &Promote, cases: Vec<Case>) -> Result<Vec<(Case, Opened)>, CountError> {
     let wanted: Vec<EnvelopeRef> = cases.iter().flat_map(envelopes).flatten().collect();
-    let mut read = promote.records.read(&wanted).await.into_iter();
+    let read = promote.records.read(&wanted).await;
+    let is_any_lost = read.iter().any(|one| matches!(one, Err(RecordError::Missing | RecordError::Damaged)));
+    let is_own = !is_any_lost || is_own_store(promote).await?;
+    let mut read = read.into_iter();
     let mut opened = Vec::with_capacity(cases.len());
     for case in cases {
         let mut bytes = Vec::with_capacity(case.fetches.len() + case.verdicts.len());
@@ -105,11 +112,12 @@ async fn open(promote: &Promote, cases: Vec<Case>) -> Vec<(Case, Opened)> {
             let found = envelope.and_then(|_| read.next());
             bytes.push(match found {
                 Some(Ok(bytes)) => Some(bytes),
-                Some(Err(RecordError::Missing | RecordError::Damaged)) | None => None,
-                Some(Err(error @ RecordError::Io(_))) => {
+                Some(Err(RecordError::Missing | RecordError::Damaged)) if is_own => None,
+                Some(Err(error)) => {
                     unreadable = Some(error);
                     None
                 }
+                None => None,
             });
         }
         match unreadable {
@@ -120,7 +128,7 @@ async fn open(promote: &Promote, cases: Vec<Case>) -> Vec<(Case, Opened)> {
             ),
         }
     }
-    opened
+    Ok(opened)
 }
 
 /// Puts on record what does not count; the store tells people, once.

@@ -3,6 +3,7 @@
 mod heal;
 mod keys;
 mod layouts;
+mod lost;
 mod world;
 
 use std::time::Duration;

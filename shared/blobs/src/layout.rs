@@ -212,6 +212,19 @@ impl Layout {
         sync_directory(&directory)
     }
 
+    /// Gives a finished temporary file a name in the root, unless another one has it already.
+    pub(crate) fn name(&self, temporary: &NamedTempFile, target: &Path) -> Result<(), BlobError> {
+        let (file, path) = (temporary.as_file(), temporary.path());
+        file.set_permissions(Permissions::from_mode(BLOB_MODE))
+            .map_err(BlobError::io("set the mode of", path))?;
+        file.sync_all().map_err(BlobError::io("sync", path))?;
+        match fs::hard_link(path, target) {
+            Ok(()) => sync_directory(&self.root),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(BlobError::io("link", target)(error)),
+        }
+    }
+
     /// Links, or finds that the same content is there already; anything else under the name is moved aside.
     fn link(&self, temporary: &Path, sha256: Sha256, size: u64) -> Result<(), BlobError> {
         let target = self.blob_path(sha256);

@@ -4,6 +4,7 @@
 //! dir/sha256/ab/cd/<64 hexadecimal digits>   a blob, mode 0440, never changed in place
 //! dir/tmp/put-<random>                       being written; locked (flock) by the process that writes it
 //! dir/aside/<64 hexadecimal digits>.<n>      damaged blobs, kept as evidence
+//! dir/number                                 the store's own number, by which it is told from an empty or foreign directory
 //! ```
 //!
 //! A blob becomes visible in this order, so that a crash or a power cut at any point leaves either the whole blob or
@@ -24,6 +25,7 @@
 mod digest;
 mod error;
 mod layout;
+mod marker;
 mod read;
 mod reread;
 mod store;

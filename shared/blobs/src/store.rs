@@ -115,7 +115,7 @@ impl BlobStore {
         .await
     }
 
-    async fn blocking<T: Send + 'static>(
+    pub(crate) async fn blocking<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Layout) -> Result<T, BlobError> + Send + 'static,
     ) -> Result<T, BlobError> {

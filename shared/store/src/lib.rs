@@ -12,6 +12,7 @@
 //! *Invariant:* times come from the server's clock, but for those that others declare.
 
 mod artifact;
+mod blob_store;
 mod case;
 mod chain;
 mod counts;
@@ -67,8 +68,8 @@ pub use migrate::{Login, MigrationReport};
 pub use package::PackageArtifact;
 pub use pool::{Store, StoreOptions};
 pub use promotion::NewPromotion;
-pub use recall::RecallTarget;
-pub use recheck::Accepting;
+pub use recall::{RecallTarget, RecordedRecall};
+pub use recheck::{Accepting, RecordInForce};
 pub use role::{DatabaseRole, UnknownDatabaseRole};
 pub use serve::ServedRow;
 pub use sighting::{Seen, VERSIONS_MAX};

@@ -4,11 +4,13 @@
 //! *Invariant:* a recheck begins a new epoch, so no verdict and no promotion from before it counts any more.
 
 mod custody;
+mod lost;
 mod reopen;
 
 pub use custody::Accepting;
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
+pub use lost::RecordInForce;
 use tokio_postgres::Row;
 use touchstone_domain::{ArtifactState, FileName, Gate, Policy, Purl, Sighting, Version};
 

@@ -1,6 +1,7 @@
 //! Promote's collaborators on a real Postgres and a real blob store, without NATS; and those who sign what it judges.
 
 use std::{
+    path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicUsize},
     time::Duration,
 };
@@ -272,11 +273,20 @@ impl World {
         self.superuser.query(sql, &[]).await.expect(sql)
     }
 
-    /// Loses the pack that an envelope of the latest verdict of a check is in.
+    /// Loses a pack.
     pub(super) fn lose(&self, pack: Sha256) {
+        std::fs::remove_file(self.path(pack)).expect("it was there");
+    }
+
+    /// Where a pack is.
+    pub(super) fn path(&self, pack: Sha256) -> PathBuf {
         let name = pack.to_string();
-        let path = self.directory.path().join("sha256").join(&name[..2]).join(&name[2..4]).join(&name);
-        std::fs::remove_file(path).expect("it was there");
+        self.directory().join("sha256").join(&name[..2]).join(&name[2..4]).join(&name)
+    }
+
+    /// The blob store's directory.
+    pub(super) fn directory(&self) -> &Path {
+        self.directory.path()
     }
 
     /// The pack of the latest verdict of a check.

@@ -244,6 +244,8 @@ async fn check_custody(s: &Store, a: &Facts, b: &Facts) {
     s.chains_of_digest(a.new.sha256).await.unwrap();
     s.reopen_unsigned(9).await.unwrap();
     s.reopen_unapproved(&ids).await.unwrap();
+    s.reported_missing(9).await.unwrap();
+    s.reopen_lost(&[]).await.unwrap();
     s.reopen_key(key("hash"), 9).await.unwrap();
     s.reopen_policy(&ids, &Policy::parse("[[rule]]\nrequire = [\"hash\"]\n").unwrap()).await.unwrap();
 }

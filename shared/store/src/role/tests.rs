@@ -297,6 +297,9 @@ async fn promote_judges_promotes_reopens_and_seals() {
     s.reopen_waived(9).await.unwrap();
     s.reopen_unsigned(9).await.unwrap();
     s.reopen_unapproved(&ids).await.unwrap();
+    s.reported_missing(9).await.unwrap();
+    s.reopen_lost(&[]).await.unwrap();
+    s.register_blob_store(Sha256::of("a number")).await.unwrap();
     assert_eq!(s.reopen_key(key("hash"), 9).await.unwrap().len(), 1);
     assert_eq!(s.reopen_policy(&ids, &policy).await.unwrap().len(), 1);
     s.states(&ids).await.unwrap();
