@@ -7,7 +7,8 @@
 //!
 //! *Invariant:* while promote's own key does not count, it signs nothing and counts no approval.
 //!
-//! *Invariant:* while the transparency log says stop, nothing is counted, promoted or released.
+//! *Invariant:* while the transparency log says stop, nothing is counted, promoted or released; and no promotion is written where the
+//! checkpoint is missing that was compared last, for the database may be another one since.
 //!
 //! *Invariant:* messages are doorbells. Whatever a lost message would have said is found in Postgres by the sweeper.
 //!
@@ -41,7 +42,7 @@ use touchstone_custody::{KeyKind, KeyProblem, KeyRing, Signing};
 use touchstone_domain::Policy;
 use touchstone_records::RecordStore;
 use touchstone_runtime::Clock;
-use touchstone_store::{Change, Store, StoreError};
+use touchstone_store::{Change, KnownSeal, Store, StoreError};
 use touchstone_tlog::note::SignerKey;
 use url::Url;
 
@@ -132,6 +133,8 @@ pub(crate) struct Promote {
     pub(crate) clock: Arc<dyn Clock>,
     /// Why nothing may be promoted, if the transparency log says so.
     pub(crate) halt: watch::Receiver<Option<String>>,
+    /// The checkpoint that was compared last: without it, nothing is promoted.
+    pub(crate) seal: watch::Receiver<Option<KnownSeal>>,
     /// How many artifacts have been rung for and wait to be counted by this process.
     pub(crate) waiting: AtomicUsize,
     pub(crate) stop: CancellationToken,
@@ -141,6 +144,11 @@ impl Promote {
     /// Whether the transparency log says that nothing may be promoted.
     pub(crate) fn is_halted(&self) -> bool {
         self.halt.borrow().is_some()
+    }
+
+    /// The checkpoint that the database must have for anything to be promoted; none if there is no log yet.
+    pub(crate) fn known_seal(&self) -> Option<KnownSeal> {
+        *self.seal.borrow()
     }
 
     /// Whether what this process signs now counts, by the key ring. While it does not, nothing is signed, and no approval is
@@ -182,6 +190,7 @@ pub async fn run(parts: PromoteParts) -> Result<(), PromoteError> {
     }
     let policy_epoch = parts.store.register_policy(&parts.policy).await.map_err(PromoteError::Policy)?;
     let (halts, halt) = watch::channel(parts.log.as_ref().map(|_| sealer::NOT_COMPARED.to_owned()));
+    let (seals, seal) = watch::channel(None);
     let promote = Arc::new(Promote {
         config: parts.config,
         store: parts.store,
@@ -194,11 +203,12 @@ pub async fn run(parts: PromoteParts) -> Result<(), PromoteError> {
         policy_epoch,
         clock: parts.clock,
         halt,
+        seal,
         waiting: AtomicUsize::new(0),
         stop: parts.stop,
     });
     if let Some(log) = parts.log {
-        parts.tracker.spawn(sealer::run(Arc::clone(&promote), log, halts));
+        parts.tracker.spawn(sealer::run(Arc::clone(&promote), log, (halts, seals)));
     }
     let (sender, receiver) = mpsc::channel(BATCHES_WAITING);
     parts.tracker.spawn(count::batches(Arc::clone(&promote), receiver));

@@ -48,7 +48,7 @@ pub(crate) async fn aged(promote: &Promote, limit: i64) -> Result<(), CountError
     reopen(promote, &reopenings).await?;
     let promotions = sign::promotions(promote, approvals).await?;
     if !released.is_empty() && !promote.is_halted() {
-        let changes = promote.store.release_aged(&released, &promotions).await?;
+        let changes = promote.store.release_aged(&released, &promotions, promote.known_seal()).await?;
         promote.tell(&changes).await;
     }
     Ok(())
@@ -111,7 +111,7 @@ pub(crate) async fn unpromoted(promote: &Promote, limit: i64) -> Result<(), Coun
     reopen(promote, &reopenings).await?;
     let promotions = sign::promotions(promote, approvals).await?;
     if !promotions.is_empty() && !promote.is_halted() {
-        let applied = promote.store.apply(&[], &promotions).await?;
+        let applied = promote.store.apply(&[], &promotions, promote.known_seal()).await?;
         promote.tell(&applied.changes).await;
     }
     Ok(())

@@ -30,7 +30,7 @@ use tokio::{
     time::{Instant, MissedTickBehavior},
 };
 use touchstone_domain::ArtifactId;
-use touchstone_store::{IncidentKind, LogCursor, LogLeader, NewIncident, StoreError};
+use touchstone_store::{IncidentKind, KnownSeal, LogCursor, LogLeader, NewIncident, StoreError};
 use touchstone_tlog::{
     TreeHead,
     note::{KeyError, NoteError, SignerKey},
@@ -83,7 +83,7 @@ enum SealError {
 }
 
 /// What one promote process knows of the log.
-struct Sealer {
+pub(crate) struct Sealer {
     promote: Arc<Promote>,
     origin: String,
     signer: Arc<SignerKey>,
@@ -91,6 +91,7 @@ struct Sealer {
     copies: Vec<Copy>,
     witnesses: Vec<Witness>,
     halts: watch::Sender<Option<String>>,
+    seals: watch::Sender<Option<KnownSeal>>,
     leader: Option<LogLeader>,
     cursor: Option<LogCursor>,
     /// The largest tree that was seen by this process.
@@ -105,19 +106,22 @@ struct Sealer {
     told: HashSet<String>,
 }
 
+/// Whom the sealer tells why nothing may be promoted, and which checkpoint was compared last.
+pub(crate) type Tells = (watch::Sender<Option<String>>, watch::Sender<Option<KnownSeal>>);
+
 /// Seals until told to stop.
-pub(crate) async fn run(promote: Arc<Promote>, log: LogParts, halts: watch::Sender<Option<String>>) {
+pub(crate) async fn run(promote: Arc<Promote>, log: LogParts, tells: Tells) {
     let mut ticks = tokio::time::interval(log.period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stop = promote.stop.clone();
-    let mut sealer = Sealer::new(promote, log, halts);
+    let mut sealer = Sealer::new(promote, log, tells);
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
         sealer.cycle().await;
     }
 }
 
 impl Sealer {
-    fn new(promote: Arc<Promote>, log: LogParts, halts: watch::Sender<Option<String>>) -> Self {
+    pub(crate) fn new(promote: Arc<Promote>, log: LogParts, (halts, seals): Tells) -> Self {
         let LogParts { dir, signer, witness_dirs, witness_urls, period } = log;
         let dirs: Vec<PathBuf> = std::iter::once(dir).chain(witness_dirs).collect();
         Self {
@@ -126,6 +130,7 @@ impl Sealer {
             copies: dirs.into_iter().map(Copy::new).collect(),
             witnesses: witness_urls.iter().filter_map(Witness::new).collect(),
             halts,
+            seals,
             leader: None,
             cursor: None,
             last: None,
@@ -139,7 +144,7 @@ impl Sealer {
     }
 
     /// Compares, and if all is well and this process leads: seals, publishes, audits.
-    async fn cycle(&mut self) {
+    pub(crate) async fn cycle(&mut self) {
         let started = Instant::now();
         let audited = match self.examine().await {
             Ok(audited) => audited,
@@ -235,6 +240,13 @@ impl Sealer {
         self.leader = None;
         self.forget();
         self.set_halt(Some(stop)).await;
+    }
+
+    /// Remembers a checkpoint that Postgres has, and tells those who promote.
+    fn saw(&mut self, head: TreeHead) {
+        self.last = Some(head);
+        let TreeHead { size, root } = head;
+        self.seals.send_replace((size > 0).then_some(KnownSeal { size, root }));
     }
 
     /// Tells everybody whether anything may be promoted.

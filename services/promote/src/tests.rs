@@ -4,6 +4,7 @@ mod heal;
 mod keys;
 mod layouts;
 mod lost;
+mod swapped;
 mod world;
 
 use std::time::Duration;

@@ -46,6 +46,14 @@ pub enum StoreError {
         /// How much is taken.
         limit: usize,
     },
+    /// The database is not the one whose transparency log was compared: an older backup, or another log. Nothing was written.
+    #[error(
+        "the database lacks the checkpoint of {size} entries of the transparency log that this process knows"
+    )]
+    OtherLog {
+        /// The size of the checkpoint.
+        size: u64,
+    },
     /// A value that contradicts itself or cannot be stored.
     #[error("{what} cannot be stored: {problem}")]
     Invalid {
@@ -77,6 +85,7 @@ impl StoreError {
             | Self::SchemaMissing
             | Self::Migration(_)
             | Self::Limit { .. }
+            | Self::OtherLog { .. }
             | Self::Invalid { .. }
             | Self::Inconsistent { .. } => false,
         }

@@ -4,7 +4,7 @@
 //! order of ids, or skipped when somebody else has them.
 //!
 //! *Invariant:* a gate becomes servable only in a transaction that was given a signed promotion for that very epoch, and that
-//! writes it from a grant. Whoever brings the last bit without one does not add it: other bits came meanwhile, and the verdicts
+//! writes it from a grant, in the database whose log that promote has compared. Whoever brings the last bit without one does not add it: other bits came meanwhile, and the verdicts
 //! are to be judged as a whole.
 
 mod arrays;
@@ -15,7 +15,7 @@ use touchstone_domain::{ArtifactDbId, ArtifactState, Ecosystem, GateDelta};
 use self::arrays::{Bits, Releases};
 pub(crate) use self::settle::{Cause, Log, Promotions, settle, write};
 use crate::{
-    ARTIFACTS_MAX, NewPromotion, Store, StoreError,
+    ARTIFACTS_MAX, KnownSeal, NewPromotion, Store, StoreError,
     error::within,
     pool::{Params, query_in},
     row::Columns,
@@ -51,11 +51,13 @@ pub struct Applied {
 impl Store {
     /// Adds the bits of counted verdicts to their gates, and writes the promotions of those that are servable then: one
     /// transaction. Deltas and promotions for another epoch than the gate's change nothing. A gate that would become servable
-    /// without a promotion is given no approving bit.
+    /// without a promotion is given no approving bit. With promotions all of it is refused ([`StoreError::OtherLog`]) where the log is not
+    /// the one that is `known`; `None` where there is none yet.
     pub async fn apply(
         &self,
         deltas: &[GateDelta],
         promotions: &[NewPromotion],
+        known: Option<KnownSeal>,
     ) -> Result<Applied, StoreError> {
         // `locked` shows the newest version of each row, also if it had to wait for it; for recalls that this statement does not see
         // yet, see `crate::recall`
@@ -105,7 +107,7 @@ FROM target";
         if deltas.is_empty() && promotions.is_empty() {
             return Ok(Applied::default());
         }
-        let arguments = (Bits::of(deltas, promotions), Promotions::of(promotions));
+        let arguments = (Bits::of(deltas, promotions), Promotions::of(promotions, known));
         self.transaction("gate.apply", &arguments, |(bits, promotions), transaction| {
             Box::pin(async move {
                 let params: Params<'_> =
@@ -125,11 +127,12 @@ FROM target";
     }
 
     /// Ends the holds for age of these artifacts, where their time has come. What would be servable is released only with a
-    /// promotion; without one it is not looked at again for a minute, so that it holds up no other.
+    /// promotion; without one it is not looked at again for a minute, so that it holds up no other. `known` as in [`Store::apply`].
     pub async fn release_aged(
         &self,
         artifacts: &[ArtifactDbId],
         promotions: &[NewPromotion],
+        known: Option<KnownSeal>,
     ) -> Result<Vec<Change>, StoreError> {
         const RELEASE: &str = r"-- gate.release_aged
 WITH locked AS MATERIALIZED (
@@ -158,7 +161,7 @@ SELECT artifact_id, ecosystem, sha256, chunk_root, epoch, required, veto, tolera
 FROM target JOIN artifact ON artifact.id = target.artifact_id";
         within("artifacts", artifacts.len(), ARTIFACTS_MAX)?;
         within("promotions", promotions.len(), ARTIFACTS_MAX)?;
-        let arguments = (Releases::of(artifacts, promotions), Promotions::of(promotions));
+        let arguments = (Releases::of(artifacts, promotions), Promotions::of(promotions, known));
         self.transaction("gate.release_aged", &arguments, |(releases, promotions), transaction| {
             Box::pin(async move {
                 let params: Params<'_> = &[&releases.artifact, &releases.promoted_epoch];

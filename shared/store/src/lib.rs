@@ -61,8 +61,8 @@ pub use ingest::{INGEST_MAX, Ingested, NewArtifact};
 pub use layout::{LAYOUTS_MAX, NewLayout, StoredLayout};
 pub use ledger::{Accepted, LINE_VERSIONS_MAX, LedgerEntry, LedgerSubject};
 pub use log::{
-    AuditedLeaf, LOG_ROWS_MAX, LOG_SOURCE_RESTORED, LogCursor, LogLeader, LogLeaf, LogRow, LogSeal,
-    LogSource, LogTip, NewLogLeaf, Raised, RecordInput,
+    AuditedLeaf, KnownSeal, LOG_ROWS_MAX, LOG_SOURCE_RESTORED, LogCursor, LogLeader, LogLeaf, LogRow,
+    LogSeal, LogSource, LogTip, NewLogLeaf, Raised, RecordInput,
 };
 pub use migrate::{Login, MigrationReport};
 pub use package::PackageArtifact;

@@ -27,7 +27,8 @@ use crate::{
 
 pub use audit::{AuditedLeaf, RecordInput};
 pub use leader::LogLeader;
-pub use leaf::{LogLeaf, LogSeal, LogTip, NewLogLeaf};
+pub(crate) use leaf::number;
+pub use leaf::{KnownSeal, LogLeaf, LogSeal, LogTip, NewLogLeaf};
 pub use recover::Raised;
 
 /// The most rows or leaves per call.

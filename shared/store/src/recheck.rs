@@ -64,7 +64,7 @@ async fn judge_anew(
     }
     if !changes.is_empty() {
         asked.begin(transaction, policy_epoch).await?;
-        write(transaction, &log, vec![], cause).await?;
+        write(transaction, &log, cause).await?;
     }
     Ok(changes)
 }

@@ -222,7 +222,7 @@ impl TestDb {
             let gate = Gate { hold: HoldSet::EMPTY, ..case.gate };
             promotions.extend(approve(&self.store, &Case { gate, ..case }).await?);
         }
-        self.store.release_aged(&aged, &promotions).await
+        self.store.release_aged(&aged, &promotions, None).await
     }
 }
 
@@ -241,7 +241,7 @@ pub(crate) async fn judge(
         for case in &cases {
             promotions.extend(approve(store, case).await?.filter(&mut may));
         }
-        let applied = store.apply(&deltas(&cases), &promotions).await?;
+        let applied = store.apply(&deltas(&cases), &promotions, None).await?;
         changes.extend(applied.changes);
         (open, wanted) = (applied.unapproved, Wanted::All);
     }

@@ -43,7 +43,7 @@ async fn promote(world: &World, artifact: ArtifactDbId) {
         promoted_at: world.clock.now(),
         signed: verdict.signed.expect("it is signed"),
     };
-    let applied = world.store.apply(&[delta], &[promotion]).await.expect("applied");
+    let applied = world.store.apply(&[delta], &[promotion], None).await.expect("applied");
     assert_eq!(applied.unapproved, []);
 }
 

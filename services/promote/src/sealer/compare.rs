@@ -55,7 +55,7 @@ impl Sealer {
         if self.last.is_none() {
             self.ask_first(&tip).await?;
         }
-        self.last = Some(ours);
+        self.saw(ours);
         metrics::gauge!("touchstone_log_size").set(u32::try_from(ours.size).unwrap_or(u32::MAX));
         Ok(is_published)
     }

@@ -45,7 +45,7 @@ impl Sealer {
                 self.forget();
                 return Ok(true);
             }
-            self.last = Some(*head.head());
+            self.saw(*head.head());
             metrics::counter!("touchstone_log_entries").increment(count as u64);
             let entries = leaves.into_iter().map(|leaf| leaf.entry).collect();
             self.publish(from, Arc::new(entries), &head).await?;

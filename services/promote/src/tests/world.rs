@@ -27,8 +27,9 @@ use touchstone_testkit::{
 };
 
 use crate::{
-    Promote, PromoteConfig,
+    LogParts, Promote, PromoteConfig,
     count::{Counted, Look, verdicts},
+    sealer::{NOT_COMPARED, Sealer},
 };
 
 pub(super) const HASH: CheckSet = CheckSet::of(CheckKind::Hash);
@@ -79,6 +80,7 @@ impl World {
             policy_epoch,
             clock: clock.clone(),
             halt: halted,
+            seal: watch::channel(None).1,
             waiting: AtomicUsize::new(0),
             stop: CancellationToken::new(),
         };
@@ -90,6 +92,36 @@ impl World {
         self.promote.policy = Arc::new(Policy::parse(document).expect("a policy"));
         self.promote.policy_epoch =
             self.promote.store.register_policy(&self.promote.policy).await.expect("registered");
+    }
+
+    /// Another promote process on the same database, and its sealer.
+    pub(super) fn beside(&self) -> (Arc<Promote>, Sealer) {
+        let (halts, halt) = watch::channel(Some(NOT_COMPARED.to_owned()));
+        let (seals, seal) = watch::channel(None);
+        let promote = Arc::new(Promote {
+            config: self.promote.config.clone(),
+            store: self.promote.store.clone(),
+            bus: self.promote.bus.clone(),
+            records: self.promote.records.clone(),
+            blobs: self.blobs.clone(),
+            signing: self.keys.signing(KeyKind::Promote),
+            ring: self.keys.ring(),
+            policy: Arc::clone(&self.promote.policy),
+            policy_epoch: self.promote.policy_epoch,
+            clock: self.clock.clone(),
+            halt,
+            seal,
+            waiting: AtomicUsize::new(0),
+            stop: CancellationToken::new(),
+        });
+        let log = LogParts {
+            dir: self.directory().join("log"),
+            signer: self.keys.log_key(),
+            witness_dirs: vec![],
+            witness_urls: vec![],
+            period: Duration::from_secs(1),
+        };
+        (Arc::clone(&promote), Sealer::new(promote, log, (halts, seals)))
     }
 
     /// Signs and keeps an envelope.
@@ -262,7 +294,8 @@ impl World {
 
     /// What a superuser does: triggers are off.
     pub(super) async fn superuser(&self, sql: &str) {
-        let table = sql.split(' ').find(|word| ["gate", "verdict", "artifact", "fetched"].contains(word));
+        let table =
+            sql.split(' ').find(|word| ["gate", "verdict", "artifact", "fetched", "log_seal"].contains(word));
         let table = table.expect("a table");
         let sql =
             format!("ALTER TABLE {table} DISABLE TRIGGER ALL; {sql}; ALTER TABLE {table} ENABLE TRIGGER ALL");

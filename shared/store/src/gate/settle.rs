@@ -11,7 +11,8 @@ use touchstone_domain::{
 
 use super::Change;
 use crate::{
-    NewPromotion, StoreError,
+    KnownSeal, NewPromotion, StoreError,
+    log::number,
     pool::{Params, query_in},
     row::Columns,
     signed::SignedColumns,
@@ -43,17 +44,21 @@ impl Cause {
     }
 }
 
-/// The promotions that a call was given, by artifact and epoch.
+/// The promotions that a call was given, by artifact and epoch, and the log that they are for.
 #[derive(Default)]
-pub(crate) struct Promotions<'p>(HashMap<(ArtifactDbId, i32), &'p NewPromotion>);
+pub(crate) struct Promotions<'p> {
+    given: HashMap<(ArtifactDbId, i32), &'p NewPromotion>,
+    known: Option<KnownSeal>,
+}
 
 impl<'p> Promotions<'p> {
-    pub(super) fn of(given: &'p [NewPromotion]) -> Self {
-        Self(given.iter().map(|promotion| ((promotion.artifact, promotion.epoch), promotion)).collect())
+    pub(super) fn of(given: &'p [NewPromotion], known: Option<KnownSeal>) -> Self {
+        let given = given.iter().map(|promotion| ((promotion.artifact, promotion.epoch), promotion));
+        Self { given: given.collect(), known }
     }
 
     fn find(&self, gate: &Gate) -> Option<&'p NewPromotion> {
-        self.0.get(&(gate.artifact, gate.epoch)).copied()
+        self.given.get(&(gate.artifact, gate.epoch)).copied()
     }
 }
 
@@ -88,7 +93,12 @@ pub(crate) async fn settle(
     if changes.is_empty() {
         return Ok(changes);
     }
-    let promoted = write(transaction, &log, grants, cause).await?;
+    let promoted = if grants.is_empty() {
+        write(transaction, &log, cause).await?;
+        HashSet::new()
+    } else {
+        promote(transaction, &log, &grants, cause, promotions.known).await?
+    };
     changes.retain(|change| change.was != change.state || promoted.contains(&change.artifact));
     Ok(changes)
 }
@@ -101,12 +111,16 @@ WITH granted AS MATERIALIZED (
                 $8::bytea[], $9::bytea[], $10::bytea[], $11::bytea[], $12::integer[], $13::integer[])
         AS g (artifact_id, epoch, sha256, chunk_root, serial, policy_epoch, promoted_at, rests_on, key, envelope, pack,
               pack_offset, pack_size)
+), log AS MATERIALIZED (
+    SELECT $19::bigint IS NULL OR EXISTS (
+        SELECT FROM log_seal WHERE log_seal.size = $19::bigint AND log_seal.root = $20::bytea) AS is_known
 ), fit AS MATERIALIZED (
     SELECT serial, granted.artifact_id, granted.epoch, granted.policy_epoch, granted.sha256, artifact.size,
            granted.chunk_root, promoted_at, rests_on, key, envelope, pack, pack_offset, pack_size
     FROM granted
     JOIN gate ON gate.artifact_id = granted.artifact_id
     JOIN artifact ON artifact.id = granted.artifact_id
+    JOIN log ON is_known
     WHERE gate.servable AND gate.epoch = granted.epoch
       AND artifact.sha256 = granted.sha256 AND artifact.chunk_root = granted.chunk_root
 ), promoted AS (
@@ -130,7 +144,7 @@ WITH granted AS MATERIALIZED (
     JOIN gate ON gate.artifact_id = l.artifact_id
     WHERE dead_letter.artifact_id = l.artifact_id AND NOT gate.pending AND dead_letter.resolved_at IS NULL
 )
-SELECT (SELECT count(*) FROM fit) AS fit, ARRAY(SELECT artifact_id FROM promoted) AS promoted";
+SELECT (SELECT is_known FROM log) AS is_known, (SELECT count(*) FROM fit) AS fit, ARRAY(SELECT artifact_id FROM promoted) AS promoted";
 
 /// Without grants: the only one of the two that others than promote may run, who alone may write promotions.
 const LOG: &str = r"-- gate.log
@@ -145,20 +159,24 @@ FROM unnest($1::bigint[]) AS l (artifact_id)
 JOIN gate ON gate.artifact_id = l.artifact_id
 WHERE dead_letter.artifact_id = l.artifact_id AND NOT gate.pending AND dead_letter.resolved_at IS NULL";
 
-/// Consumes the grants; returns who had no promotion before. Postgres refuses grants whose gate it does not itself find servable.
-/// Dead letters about what is decided now are settled.
-pub(crate) async fn write(
+/// Writes the log of what changed without being promoted. Dead letters about what is decided now are settled.
+pub(crate) async fn write(transaction: &Transaction<'_>, log: &Log, cause: Cause) -> Result<(), StoreError> {
+    let params: Params<'_> = &[&log.artifact, &log.epoch, &log.was, &log.state, &cause.as_str()];
+    query_in(transaction, LOG, params).await.map(drop)
+}
+
+/// As [`write()`], and consumes the grants; returns who had no promotion before. Postgres refuses grants whose gate it does not itself find
+/// servable, and all of them if it has another log than the one that is known.
+async fn promote(
     transaction: &Transaction<'_>,
     log: &Log,
-    grants: Vec<(PromotionGrant, &NewPromotion)>,
+    grants: &[(PromotionGrant, &NewPromotion)],
     cause: Cause,
+    known: Option<KnownSeal>,
 ) -> Result<HashSet<ArtifactDbId>, StoreError> {
-    if grants.is_empty() {
-        let params: Params<'_> = &[&log.artifact, &log.epoch, &log.was, &log.state, &cause.as_str()];
-        query_in(transaction, LOG, params).await?;
-        return Ok(HashSet::new());
-    }
-    let g = Granted::of(&grants)?;
+    let g = Granted::of(grants)?;
+    let size = known.map(|seal| number(seal.size)).transpose()?;
+    let root = known.map(|seal| seal.root.0.to_vec());
     let rows = query_in(
         transaction,
         SETTLE,
@@ -181,10 +199,17 @@ pub(crate) async fn write(
             &log.was,
             &log.state,
             &cause.as_str(),
+            &size,
+            &root,
         ],
     )
     .await?;
     let row = rows.first().ok_or_else(|| StoreError::inconsistent("gate.settle", "no row"))?;
+    if let Some(seal) = known
+        && !Columns(row).get::<bool>("is_known")?
+    {
+        return Err(StoreError::OtherLog { size: seal.size });
+    }
     let fit = Columns(row).unsigned("fit")?;
     if fit == grants.len() as u64 {
         Ok(Columns(row).get::<Vec<i64>>("promoted")?.into_iter().map(ArtifactDbId).collect())

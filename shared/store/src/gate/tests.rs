@@ -1,6 +1,6 @@
 use std::slice::from_ref;
 
-use touchstone_domain::{CheckKind, OutcomeKind, Verdict};
+use touchstone_domain::{CheckKind, OutcomeKind, Sha256, Verdict};
 
 use super::*;
 use crate::{
@@ -127,7 +127,7 @@ async fn the_last_pass_is_not_added_without_a_promotion_of_its_epoch() {
     let both = recorded(&db, &[a.pass(CheckKind::Hash), a.pass(CheckKind::Attest)]).await;
     let ok = async || db.number("SELECT ok FROM gate").await;
     let applied = async |deltas: &[GateDelta], promotions: &[NewPromotion]| {
-        let Applied { changes, unapproved } = db.store.apply(deltas, promotions).await.unwrap();
+        let Applied { changes, unapproved } = db.store.apply(deltas, promotions, None).await.unwrap();
         (changes.into_iter().map(|change| change.state).collect::<Vec<_>>(), unapproved)
     };
     assert_eq!(
@@ -172,11 +172,17 @@ async fn a_promotion_of_what_is_not_servable_is_not_written() {
     let [a, b] = [db.artifact("a", BOTH).await, db.artifact("b", HASH).await];
     let hash = recorded(&db, &[a.pass(CheckKind::Hash)]).await;
     let early = promotion(&db, &a, 0).await;
-    assert_eq!(db.store.apply(&hash, &[early]).await.unwrap().changes[0].state, ArtifactState::Verifying);
+    assert_eq!(
+        db.store.apply(&hash, &[early], None).await.unwrap().changes[0].state,
+        ArtifactState::Verifying
+    );
     let failed =
         recorded(&db, &[b.pass(CheckKind::Hash), b.verdict(CheckKind::Hash, OutcomeKind::Fail)]).await;
     let denied = promotion(&db, &b, 0).await;
-    assert_eq!(db.store.apply(&failed, &[denied]).await.unwrap().changes[0].state, ArtifactState::Rejected);
+    assert_eq!(
+        db.store.apply(&failed, &[denied], None).await.unwrap().changes[0].state,
+        ArtifactState::Rejected
+    );
     assert_eq!(db.number("SELECT count(*) FROM promotion").await, 0);
 }
 
@@ -191,8 +197,8 @@ async fn a_servable_gate_is_given_the_promotion_that_it_lacks() {
     let servable = ArtifactState::Servable;
     let healed = Change { artifact: a.artifact, ecosystem: Ecosystem::Npm, was: servable, state: servable };
     let missing = promotion(&db, &a, 0).await;
-    assert_eq!(db.store.apply(&[], from_ref(&missing)).await.unwrap().changes, [healed]);
-    assert_eq!(db.store.apply(&[], &[missing]).await.unwrap().changes, [], "once");
+    assert_eq!(db.store.apply(&[], from_ref(&missing), None).await.unwrap().changes, [healed]);
+    assert_eq!(db.store.apply(&[], &[missing], None).await.unwrap().changes, [], "once");
     assert_eq!(db.store.unpromoted(9).await.unwrap(), []);
     let status = db.store.status(&a.new.id).await.unwrap().unwrap();
     assert_eq!((status.promoted, status.fetch_keys), (true, vec![key("fetch")]));
@@ -207,13 +213,13 @@ async fn a_delta_for_another_epoch_changes_nothing() {
     let stale = recorded(&db, &[a.pass(CheckKind::Hash)]).await;
     let old = promotion(&db, &a, 0).await;
     db.execute("UPDATE gate SET epoch = 1").await.unwrap();
-    assert_eq!(db.store.apply(&stale, &[old]).await.unwrap(), Applied::default());
+    assert_eq!(db.store.apply(&stale, &[old], None).await.unwrap(), Applied::default());
     assert_eq!(db.number("SELECT ok FROM gate").await, 0);
 
     let current =
         recorded(&db, &[Verdict { epoch: 1, ..a.verdict(CheckKind::Hash, OutcomeKind::Inconclusive) }]).await;
     let both = [stale, current].concat();
-    let applied = db.store.apply(&both, &[]).await.unwrap();
+    let applied = db.store.apply(&both, &[], None).await.unwrap();
     assert_eq!(applied.changes[0].state, ArtifactState::Held, "the stale one is left out");
 }
 
@@ -236,12 +242,16 @@ async fn what_is_too_young_is_held_until_its_time() {
     );
     assert_eq!(db.store.aged(9).await.unwrap(), []);
     let early = promotion(&db, &young, 0).await;
-    assert_eq!(db.store.release_aged(&[young.artifact], &[early]).await.unwrap(), []);
+    assert_eq!(db.store.release_aged(&[young.artifact], &[early], None).await.unwrap(), []);
     assert_eq!(db.store.serve_record(&young.new.id).await.unwrap(), None);
 
     db.execute("UPDATE gate SET eligible_at = now()").await.unwrap();
     assert_eq!(db.store.aged(9).await.unwrap(), [young.artifact]);
-    assert_eq!(db.store.release_aged(&[young.artifact], &[]).await.unwrap(), [], "nobody signed for it");
+    assert_eq!(
+        db.store.release_aged(&[young.artifact], &[], None).await.unwrap(),
+        [],
+        "nobody signed for it"
+    );
     assert_eq!(db.number("SELECT hold FROM gate WHERE artifact_id = 1").await, 1);
     assert_eq!(db.store.aged(9).await.unwrap(), [], "it is looked at again in a minute");
     db.execute("UPDATE gate SET eligible_at = now()").await.unwrap();
@@ -251,6 +261,50 @@ async fn what_is_too_young_is_held_until_its_time() {
     assert_eq!((released[0].artifact, released[0].state), (young.artifact, ArtifactState::Servable));
     assert!(db.store.serve_record(&young.new.id).await.unwrap().is_some());
     assert_eq!(db.number("SELECT count(*) FROM gate_log WHERE cause = 'age'").await, 1);
+}
+
+/// Puts checkpoints on record, and what they are known by.
+async fn sealed(db: &TestDb, sizes: &[u64]) -> Vec<KnownSeal> {
+    let mut known = vec![];
+    for size in sizes {
+        let root = Sha256::of(format!("a tree of {size}"));
+        let row = format!("INSERT INTO log_seal VALUES ({size}, '\\x{root}', '\\x00')");
+        db.execute(&row).await.unwrap();
+        known.push(KnownSeal { size: *size, root });
+    }
+    known
+}
+
+/// Promotions are for the database whose log was compared: an older backup lacks its last checkpoint, and another log has another.
+#[tokio::test]
+async fn nothing_is_promoted_in_a_database_that_lacks_the_known_checkpoint() {
+    let db = TestDb::new().await;
+    let [a, b] = [db.artifact("a", HASH).await, db.artifact("b", HASH).await];
+    db.execute("UPDATE gate SET hold = 1, eligible_at = now() WHERE artifact_id = 2").await.unwrap();
+    let both = recorded(&db, &[a.pass(CheckKind::Hash), b.pass(CheckKind::Hash)]).await;
+    let (of_a, of_b) = (promotion(&db, &a, 0).await, promotion(&db, &b, 0).await);
+    assert_eq!(db.store.apply(&both[1..], &[], None).await.unwrap().changes.len(), 1);
+    let known = sealed(&db, &[3, 5]).await;
+    let lost = KnownSeal { size: 7, ..known[1] };
+    let forked = KnownSeal { root: Sha256::of("another tree"), ..known[0] };
+    for (other, size) in [(lost, 7), (forked, 3)] {
+        let applied = db.store.apply(&both[..1], from_ref(&of_a), Some(other)).await;
+        assert!(matches!(applied, Err(StoreError::OtherLog { size: found }) if found == size), "{applied:?}");
+        let released = db.store.release_aged(&[b.artifact], from_ref(&of_b), Some(other)).await;
+        assert!(matches!(released, Err(StoreError::OtherLog { size: found }) if found == size));
+    }
+    assert_eq!(db.number("SELECT count(*) FROM promotion").await, 0);
+    assert_eq!(db.number("SELECT count(*) FROM gate WHERE servable").await, 0, "all of it is refused");
+    assert_eq!(db.store.apply(&[], &[], Some(lost)).await.unwrap(), Applied::default());
+
+    // the last checkpoint, and an older one of the same log
+    let applied = db.store.apply(&both[..1], &[of_a], Some(known[1])).await.unwrap();
+    assert_eq!(applied.changes[0].state, ArtifactState::Servable);
+    let released = db.store.release_aged(&[b.artifact], &[of_b], Some(known[0])).await.unwrap();
+    assert_eq!(released[0].state, ArtifactState::Servable);
+    let denied = recorded(&db, &[a.verdict(CheckKind::Hash, OutcomeKind::Fail)]).await;
+    let rejected = db.store.apply(&denied, &[], Some(lost)).await.unwrap();
+    assert_eq!(rejected.changes[0].state, ArtifactState::Rejected, "a failure permits nothing");
 }
 
 #[tokio::test]
@@ -274,7 +328,7 @@ async fn a_transaction_that_loses_a_deadlock_runs_again() {
         lock.execute(select, &[&a.artifact.0]).await.unwrap();
         lock.commit().await.unwrap();
     };
-    let (changes, ()) = tokio::join!(db.store.apply(&both, &promotions), crossing);
+    let (changes, ()) = tokio::join!(db.store.apply(&both, &promotions, None), crossing);
     assert_eq!(changes.unwrap().changes.len(), 2);
 }
 
@@ -283,13 +337,13 @@ async fn more_deltas_than_a_transaction_takes_are_refused() {
     let db = TestDb::new().await;
     let a = db.artifact("a", HASH).await;
     let one = recorded(&db, &[a.verdict(CheckKind::Hash, OutcomeKind::Inconclusive)]).await;
-    let refused = db.store.apply(&vec![one[0]; DELTAS_MAX + 1], &[]).await;
+    let refused = db.store.apply(&vec![one[0]; DELTAS_MAX + 1], &[], None).await;
     assert!(matches!(refused, Err(StoreError::Limit { what: "deltas", .. })));
     let fit = promotion(&db, &a, 0).await;
-    let refused = db.store.apply(&[], &vec![fit; DELTAS_MAX + 1]).await;
+    let refused = db.store.apply(&[], &vec![fit; DELTAS_MAX + 1], None).await;
     assert!(matches!(refused, Err(StoreError::Limit { what: "promotions", .. })));
-    assert_eq!(db.store.apply(&vec![one[0]; DELTAS_MAX], &[]).await.unwrap().changes.len(), 1);
-    assert_eq!(db.store.apply(&[], &[]).await.unwrap(), Applied::default());
+    assert_eq!(db.store.apply(&vec![one[0]; DELTAS_MAX], &[], None).await.unwrap().changes.len(), 1);
+    assert_eq!(db.store.apply(&[], &[], None).await.unwrap(), Applied::default());
 }
 
 /// What becomes of a hold when it ends and something is still missing.

@@ -43,6 +43,15 @@ pub struct LogSeal {
     pub note: Vec<u8>,
 }
 
+/// A checkpoint that was compared with what is published: the database that it was read from has it for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KnownSeal {
+    /// The number of leaves.
+    pub size: u64,
+    /// The root over them.
+    pub root: Sha256,
+}
+
 /// How far the log goes, by Postgres' word.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogTip {
@@ -95,7 +104,7 @@ INSERT INTO log_seal (size, root, note) VALUES ($1, $2, $3)";
 }
 
 /// A number of leaves, as Postgres takes it.
-pub(super) fn number(size: u64) -> Result<i64, StoreError> {
+pub(crate) fn number(size: u64) -> Result<i64, StoreError> {
     i64::try_from(size).map_err(|e| StoreError::Invalid { what: "size of the log", problem: e.to_string() })
 }
 

@@ -89,7 +89,7 @@ SELECT EXISTS (
                 }
                 if !raise.changes.is_empty() {
                     query_in(transaction, BEGIN, &[&raise.artifacts, &raise.epochs]).await?;
-                    write(transaction, &raise.log, vec![], Cause::Recheck).await?;
+                    write(transaction, &raise.log, Cause::Recheck).await?;
                 }
                 let rows = query_in(transaction, ABSENT, &columns.params()).await?;
                 let mut absent = Vec::with_capacity(rows.len());

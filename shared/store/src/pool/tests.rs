@@ -43,8 +43,8 @@ async fn a_connection_that_the_server_closes_is_replaced() {
 async fn futures_may_move_between_threads() {
     fn is_send<T: Send>(_: &T) {}
     let db = TestDb::new().await;
-    is_send(&db.store.apply(&[], &[]));
-    is_send(&db.store.release_aged(&[], &[]));
+    is_send(&db.store.apply(&[], &[], None));
+    is_send(&db.store.release_aged(&[], &[], None));
     is_send(&db.store.reopen_key(key("hash"), 1));
     is_send(&db.store.reopen_policy(&[], &Policy::default()));
     is_send(&db.store.recall(&RecallTarget::Digest(Sha256::of("")), "", ""));
@@ -238,7 +238,7 @@ async fn check_custody(s: &Store, a: &Facts, b: &Facts) {
     }
     s.next_serials(1).await.unwrap();
     s.aged(9).await.unwrap();
-    s.release_aged(&ids, &[]).await.unwrap();
+    s.release_aged(&ids, &[], None).await.unwrap();
     s.unpromoted(9).await.unwrap();
     s.chains(&(&a.new.id).into()).await.unwrap();
     s.chains_of_digest(a.new.sha256).await.unwrap();

@@ -51,7 +51,7 @@ async fn a_late_pass_does_not_revive_what_was_recalled() {
         db.store.recall(&purl("pkg:npm/a"), "r", "ops").await.unwrap()[0].state,
         ArtifactState::Revoked
     );
-    assert_eq!(db.store.apply(&late, &[]).await.unwrap(), Applied::default());
+    assert_eq!(db.store.apply(&late, &[], None).await.unwrap(), Applied::default());
     assert_eq!(db.number("SELECT count(*) FROM promotion").await, 0);
     assert_eq!(db.store.states(&[a.artifact]).await.unwrap(), [(a.artifact, ArtifactState::Revoked)]);
 }

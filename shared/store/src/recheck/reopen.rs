@@ -86,7 +86,7 @@ WHERE artifact_id = ANY ($1)";
     }
     if !changes.is_empty() {
         query_in(transaction, BEGIN, &[&artifacts]).await?;
-        write(transaction, &log, vec![], cause).await?;
+        write(transaction, &log, cause).await?;
     }
     Ok(changes)
 }

@@ -61,7 +61,7 @@ async fn a_verdict_from_before_a_recheck_does_not_count() {
 
     let changes = db.store.recheck(&purl("pkg:npm/a@1.0.0"), &Policy::default(), false).await.unwrap();
     assert_eq!(changes[0].was, ArtifactState::Rejected);
-    assert_eq!(db.store.apply(&read_before, &[]).await.unwrap(), Applied::default());
+    assert_eq!(db.store.apply(&read_before, &[], None).await.unwrap(), Applied::default());
     assert_eq!(db.judge(&[pass]).await.unwrap(), []);
     assert_eq!(db.store.states(&[a.artifact]).await.unwrap(), [(a.artifact, ArtifactState::Fetched)]);
     assert_eq!(db.number("SELECT count(*) FROM promotion").await, 0);

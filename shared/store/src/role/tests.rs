@@ -291,7 +291,7 @@ async fn promote_judges_promotes_reopens_and_seals() {
     s.record_incident(&incident(&a, IncidentKind::VerdictRefused)).await.unwrap();
     assert_eq!(judge(&s, &ids, Wanted::New, |_| true).await.unwrap().len(), 1);
     s.aged(9).await.unwrap();
-    s.release_aged(&ids, &[]).await.unwrap();
+    s.release_aged(&ids, &[], None).await.unwrap();
     s.unpromoted(9).await.unwrap();
     s.uncounted_failures(Duration::MAX, 9).await.unwrap();
     s.reopen_waived(9).await.unwrap();

@@ -37,7 +37,7 @@ async fn promoted(db: &TestDb, name: &str, checker: &str, rests_on: &[&str], pro
         promoted_at: Timestamp::UNIX_EPOCH,
         signed: signed(promoter, name),
     };
-    db.store.apply(&deltas(&cases), &[promotion]).await.unwrap();
+    db.store.apply(&deltas(&cases), &[promotion], None).await.unwrap();
     assert_eq!(state(db, &of).await, (ArtifactState::Servable, 0));
     of
 }
