@@ -18,6 +18,7 @@ use touchstone_store::{DeadLetter, Incident, RecallTarget};
 use crate::{
     auth::{Access, permit},
     problem::Problem,
+    recall::{self, SEALED_WITHIN, Sealed},
     server::Console,
     stopped::stop_json,
     story::Told,
@@ -129,7 +130,7 @@ pub(crate) async fn policy(State(console): State<Arc<Console>>, headers: HeaderM
     })))
 }
 
-pub(crate) async fn recall(
+pub(crate) async fn recalls(
     State(console): State<Arc<Console>>,
     headers: HeaderMap,
     body: Result<Json<Recall>, JsonRejection>,
@@ -146,9 +147,14 @@ pub(crate) async fn recall(
         (None, Some(sha256)) => RecallTarget::Digest(parse_digest(&sha256)?),
         _ => return Err(Problem::bad_request("give either `purl` or `sha256`")),
     };
-    let changes = console.store.recall(&target, &reason, "console").await?;
-    let revoked: Vec<i64> = changes.iter().map(|change| change.artifact.0).collect();
-    Ok((StatusCode::CREATED, Json(json!({ "revoked": revoked }))))
+    let recalled = recall::recall(&console.store, &target, &reason, "console", Some(SEALED_WITHIN)).await?;
+    let revoked: Vec<i64> = recalled.changes.iter().map(|change| change.artifact.0).collect();
+    let log_index = match recalled.sealed {
+        Sealed::Entry(index) => Some(index),
+        Sealed::NotWithin(_) | Sealed::NotAwaited => None,
+    };
+    let answer = json!({ "revoked": revoked, "log_index": log_index, "log": recalled.sealed.to_string() });
+    Ok((StatusCode::CREATED, Json(answer)))
 }
 
 pub(crate) async fn openapi() -> impl IntoResponse {

@@ -122,7 +122,7 @@ fn routes(console: Arc<Console>) -> Router {
         .route("/api/v1/incidents", get(api::incidents))
         .route("/api/v1/dead-letters", get(api::dead_letters))
         .route("/api/v1/policy", get(api::policy))
-        .route("/api/v1/recalls", post(api::recall))
+        .route("/api/v1/recalls", post(api::recalls))
         .route("/api/v1/openapi.json", get(api::openapi))
         .fallback(api::no_such_path)
         .method_not_allowed_fallback(api::method_not_allowed)

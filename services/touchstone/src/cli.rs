@@ -9,6 +9,7 @@ use std::{
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
+use touchstone_console::SEALED_WITHIN;
 use touchstone_runtime::{Config, Environment};
 
 use crate::{commands, roles::Role, standalone, wiring};
@@ -78,12 +79,18 @@ enum Command {
         json: bool,
     },
     /// Take an artifact out of service on every edge, for ever.
+    ///
+    /// It is in force when this ends, and holds for what comes later. Then this waits, for at most 10 seconds, until the transparency
+    /// log has it: edges go by that too, so that no database can take it back.
     Recall {
         /// A package URL, or the SHA-256 of the bytes.
         target: String,
         /// What the people who are refused will read.
         #[arg(long)]
         reason: String,
+        /// Do not wait until the transparency log has it.
+        #[arg(long)]
+        no_wait: bool,
     },
     /// Have what was held or rejected checked again, by the policy in force.
     Recheck {
@@ -265,7 +272,9 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         }
         Command::Doctor => return Box::pin(commands::doctor::run(&config, file)).await,
         Command::Why { purl, json } => return commands::why::run(&config, &purl, json).await,
-        Command::Recall { target, reason } => return commands::recall::run(&config, &target, &reason).await,
+        Command::Recall { target, reason, no_wait } => {
+            commands::recall::run(&config, &target, &reason, (!no_wait).then_some(SEALED_WITHIN)).await?;
+        }
         Command::Recheck { purl, all } => commands::recheck::run(&config, &purl, all).await?,
         Command::Records { purl, output, with_artifact } => {
             return Box::pin(commands::records::run(&config, &purl, &output, with_artifact)).await;

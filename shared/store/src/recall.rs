@@ -17,7 +17,15 @@ use crate::{
     Change, Store, StoreError,
     gate::{Cause, Promotions, settle},
     pool::query_in,
+    row::Columns,
 };
+
+/// A recall that is on record, for [`Store::log_index_of_recall`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RecordedRecall {
+    /// The transaction that put it there.
+    xid: u64,
+}
 
 impl Store {
     /// Puts the recall on record, and revokes what it names. Returns the changes of state; none is not an error, since the artifacts
@@ -38,11 +46,31 @@ impl Store {
         target: &RecallTarget,
         reason: &str,
         actor: &str,
-    ) -> Result<(), StoreError> {
+    ) -> Result<RecordedRecall, StoreError> {
+        // `log_event` gets its row for the transparency log in the same transaction
         const INSERT: &str = r"-- recall.insert
-INSERT INTO recall (ecosystem, package, version, file, sha256, reason, actor) VALUES ($1, $2, $3, $4, $5, $6, $7)";
+INSERT INTO recall (ecosystem, package, version, file, sha256, reason, actor) VALUES ($1, $2, $3, $4, $5, $6, $7)
+RETURNING pg_current_xact_id()::text AS xid";
         let Named { ecosystem, package, version, file, sha256 } = Named::of(target);
-        self.query(INSERT, &[&ecosystem, &package, &version, &file, &sha256, &reason, &actor]).await.map(drop)
+        let row = self
+            .query_opt(INSERT, &[&ecosystem, &package, &version, &file, &sha256, &reason, &actor])
+            .await?;
+        let row = row.ok_or_else(|| StoreError::Invalid {
+            what: "recall",
+            problem: "the database swallowed it; somebody changed its triggers or rules".to_owned(),
+        })?;
+        Ok(RecordedRecall { xid: Columns(&row).parse("xid")? })
+    }
+
+    /// The number of the leaf that says so in the transparency log; none until it is sealed.
+    pub async fn log_index_of_recall(&self, recall: RecordedRecall) -> Result<Option<u64>, StoreError> {
+        const INDEX: &str = r"-- recall.log_index
+SELECT index
+FROM log_event JOIN log_leaf ON source = 'log_event' AND source_id = log_event.id
+WHERE xid = $1::text::xid8 AND event ->> 'event' = 'recalled'
+ORDER BY index DESC LIMIT 1";
+        let row = self.query_opt(INDEX, &[&recall.xid.to_string()]).await?;
+        row.map(|row| Columns(&row).unsigned("index")).transpose()
     }
 
     /// Holds the gates that a recall on record names.

@@ -1,8 +1,9 @@
 //! Recalls hold at once, on every edge, and for what comes later.
 
+use touchstone_custody::LogEntry;
 use touchstone_domain::{ArtifactState, Purl, Sha256};
-use touchstone_store::RecallTarget;
-use touchstone_testkit::{MirrorProcesses, Registry, TestMirror, npm_package, wheel};
+use touchstone_store::{RecallTarget, Store, StoreOptions};
+use touchstone_testkit::{MirrorProcesses, Registry, Role, TestMirror, npm_package, wheel};
 
 use super::{json, listed, refusal};
 
@@ -97,14 +98,27 @@ async fn the_command_recalls_at_once() {
     assert_eq!(get(tarball).await.status(), 200);
 
     let sha256 = package.sha256().to_string();
+    let store = Store::connect(StoreOptions {
+        url: mirror.servers.postgres.url(),
+        pool_size: 1,
+        application_name: "test".into(),
+    });
+    let store = store.await.expect("connected");
     for (target, said) in [
         ("pkg:pypi/Sample_Project@4.0.0", "0 artifact(s) revoked, 0 of them had been served"),
         (sha256.as_str(), "1 artifact(s) revoked, 1 of them had been served"),
     ] {
         let output = mirror.command(&["recall", target, "--reason", "malware"]);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
-        let expected = format!("recalled {target}: {said}; artifacts that come later are held\n");
-        assert_eq!(String::from_utf8_lossy(&output.stdout), expected);
+        let stdout = String::from_utf8(output.stdout).expect("UTF-8");
+        let expected = format!("recalled {target}: {said}; artifacts that come later are held\nit is entry ");
+        let index = stdout.strip_prefix(&expected).expect(&stdout);
+        let index = index.strip_suffix(" of the transparency log, which edges follow\n").expect(&stdout);
+        let leaf = store.leaves(index.parse().expect("a number"), 1).await.expect("leaves").remove(0);
+        let entry = LogEntry::parse(&leaf.entry).expect("an entry").recalled();
+        let target = target.replace("Sample_Project", "sample-project");
+        let recalled = target.parse().map_or_else(|_| purl(&target), RecallTarget::Digest);
+        assert_eq!(entry, Some(recalled));
     }
     let wheel = "pypi/files/-/sample-project/sample_project-4.0.0-py3-none-any.whl";
     for path in [tarball, wheel] {
@@ -112,4 +126,34 @@ async fn the_command_recalls_at_once() {
         assert_eq!((status, code.as_str()), (403, "revoked"), "{path}");
         assert!(body.contains("was recalled: malware."), "{body}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_command_says_that_a_recall_is_in_force_and_not_in_the_log_yet() {
+    let registry = Registry::start().await;
+    for name in ["left-pad", "right-pad"] {
+        registry.publish(npm_package(name, "1.3.0", &[], 10));
+    }
+    let mut mirror = MirrorProcesses::start(&registry).await;
+    let client = reqwest::Client::builder().no_proxy().build().expect("a client");
+    let edge = mirror.url.clone();
+    let status = async |name: &str| {
+        let url = edge.join(&format!("npm/{name}/-/{name}-1.3.0.tgz")).expect("a path");
+        client.get(url).send().await.expect("an answer").status().as_u16()
+    };
+    assert_eq!((status("left-pad").await, status("right-pad").await), (200, 200));
+    mirror.kill(Role::Promote);
+    let recall = |name: &str, more: &[&str]| {
+        let target = format!("pkg:npm/{name}");
+        let output = mirror.command(&[&["recall", &target, "--reason", "malware"], more].concat());
+        assert_eq!(output.status.code(), Some(0), "it is in force: {output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let said = recall("left-pad", &[]);
+    let expected = "recalled pkg:npm/left-pad: 1 artifact(s) revoked, 1 of them had been served; artifacts that come later are held\n\
+        IT IS NOT IN THE TRANSPARENCY LOG after 10s: it is in force, but only for as long as the database says so. See whether promote runs";
+    assert!(said.starts_with(expected), "{said}");
+    let said = recall("right-pad", &["--no-wait"]);
+    assert!(said.contains("\nnobody waited for the transparency log to have it"), "{said}");
+    assert_eq!((status("left-pad").await, status("right-pad").await), (403, 403));
 }

@@ -1,15 +1,21 @@
 //! `touchstone recall`.
 
-use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Result, bail};
+use touchstone_console::{Recalled, recall};
 use touchstone_domain::{ArtifactState, Sha256};
 use touchstone_ecosystems::normal;
 use touchstone_runtime::Config;
 use touchstone_store::RecallTarget;
 
-/// Revokes what the target names; edges look at each request, so it holds at once.
-pub(crate) async fn run(config: &Config, target: &str, reason: &str) -> Result<ExitCode> {
+/// Revokes what the target names; edges look at each request, so it holds at once. Then says whether the transparency log has it.
+pub(crate) async fn run(
+    config: &Config,
+    target: &str,
+    reason: &str,
+    patience: Option<Duration>,
+) -> Result<()> {
     if reason.trim().is_empty() {
         bail!("--reason is empty; the people who are refused will read it");
     }
@@ -19,11 +25,12 @@ pub(crate) async fn run(config: &Config, target: &str, reason: &str) -> Result<E
         Err(_) => RecallTarget::Purl(normal(target.parse()?)?),
     };
     let store = super::store(config).await?;
-    let changes = store.recall(&recalled, reason, &super::operator()).await?;
+    let Recalled { changes, sealed } =
+        recall(&store, &recalled, reason, &super::operator(), patience).await?;
     let served = changes.iter().filter(|change| change.was == ArtifactState::Servable).count();
     super::say(&format!(
-        "recalled {target}: {} artifact(s) revoked, {served} of them had been served; artifacts that come later are held\n",
+        "recalled {target}: {} artifact(s) revoked, {served} of them had been served; artifacts that come later are held\n{sealed}\n",
         changes.len()
     ));
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

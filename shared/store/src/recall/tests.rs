@@ -3,7 +3,7 @@ use touchstone_domain::{ArtifactState, CheckKind, Policy, Sha256};
 
 use super::*;
 use crate::{
-    Applied, IncidentKind, Ingested, NewIncident, Wanted,
+    Applied, IncidentKind, Ingested, LogSeal, LogSource, NewIncident, NewLogLeaf, Wanted,
     testing::{TestDb, deltas, id, new_artifact, sign},
 };
 
@@ -102,6 +102,46 @@ async fn a_recall_is_on_record_while_its_gates_are_locked_and_is_swept_up() {
 }
 
 #[tokio::test]
+async fn the_leaf_of_a_recall_is_found_once_it_is_sealed() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", HASH).await;
+    let first = db.store.record_recall(&purl("pkg:npm/a"), "r", "ops").await.unwrap();
+    let other = db.store.record_recall(&RecallTarget::Digest(a.new.sha256), "r", "ops").await.unwrap();
+    let index = async |recall| db.store.log_index_of_recall(recall).await.unwrap();
+    assert_eq!((index(first).await, index(other).await), (None, None));
+
+    // the first row is of the policy
+    let rows = db.query("SELECT id, event ->> 'event' FROM log_event ORDER BY id").await;
+    assert_eq!(rows.iter().map(|row| row.get(1)).collect::<Vec<&str>>(), ["policy", "recalled", "recalled"]);
+    let leaf = |row: usize| NewLogLeaf {
+        source: LogSource::Event.as_str(),
+        source_id: rows[row].get(0),
+        entry: b"{}".to_vec(),
+    };
+    let seal = |size| LogSeal { size, root: Sha256::of("root"), note: b"note".to_vec() };
+    assert!(db.store.append_leaves(0, &[leaf(0), leaf(2)], &seal(2)).await.unwrap());
+    assert_eq!((index(first).await, index(other).await), (None, Some(1)));
+    assert!(db.store.append_leaves(2, &[leaf(1)], &seal(3)).await.unwrap());
+    assert_eq!((index(first).await, index(other).await), (Some(2), Some(1)));
+}
+
+#[tokio::test]
+async fn a_recall_that_the_database_swallows_is_an_error() {
+    let db = TestDb::new().await;
+    db.query("CREATE RULE swallow AS ON INSERT TO recall DO INSTEAD NOTHING").await;
+    let refused = db.store.recall(&purl("pkg:npm/a"), "r", "ops").await.unwrap_err();
+    assert!(refused.to_string().contains("recall"), "{refused}");
+    db.query("DROP RULE swallow ON recall").await;
+    db.query("CREATE FUNCTION swallow() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL; END'").await;
+    db.query("CREATE TRIGGER swallow BEFORE INSERT ON recall FOR EACH ROW EXECUTE FUNCTION swallow()").await;
+    let refused = db.store.recall(&purl("pkg:npm/a"), "r", "ops").await.unwrap_err();
+    let expected =
+        "recall cannot be stored: the database swallowed it; somebody changed its triggers or rules";
+    assert_eq!(refused.to_string(), expected);
+    assert_eq!(db.number("SELECT count(*) FROM recall").await, 0);
+}
+
+#[tokio::test]
 async fn a_sweep_holds_what_recalls_name_and_looks_as_far_back_as_it_is_told() {
     let db = TestDb::new().await;
     let all = [db.artifact("a", HASH).await, db.artifact("b", HASH).await, db.artifact("c", HASH).await];
@@ -144,8 +184,8 @@ async fn a_worker_cannot_lock_promotion_recalls_and_the_log_away() {
     assert_eq!(db.judge(&[a.pass(CheckKind::Hash)]).await.unwrap()[0].state, ArtifactState::Servable);
     assert_eq!(db.store.recall(&purl("pkg:npm/a"), "r", "ops").await.unwrap().len(), 1);
     assert!(db.store.lead_log().await.unwrap().is_some());
-    let leaf = crate::NewLogLeaf { source: "log_event", source_id: 1, entry: b"{}".to_vec() };
-    let seal = crate::LogSeal { size: 1, root: Sha256::of("root"), note: b"note".to_vec() };
+    let leaf = NewLogLeaf { source: "log_event", source_id: 1, entry: b"{}".to_vec() };
+    let seal = LogSeal { size: 1, root: Sha256::of("root"), note: b"note".to_vec() };
     assert!(db.store.append_leaves(0, &[leaf], &seal).await.unwrap());
 }
 

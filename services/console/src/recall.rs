@@ -1,0 +1,83 @@
+//! A recall, and whether the transparency log has it: edges that follow the log go by that, whatever becomes of the database.
+
+use std::{fmt, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use touchstone_store::{Change, RecallTarget, RecordedRecall, Store, StoreError};
+
+/// How long a recall waits for the log: promote seals once a `[log] period`, a second if nothing else is said.
+pub const SEALED_WITHIN: Duration = Duration::from_secs(10);
+/// How often the log is looked at.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// What a recall did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recalled {
+    /// The changes of state; none is no error, since the artifacts may come later.
+    pub changes: Vec<Change>,
+    /// Whether the transparency log has it.
+    pub sealed: Sealed,
+}
+
+/// Whether the transparency log has a recall.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sealed {
+    /// As the entry with this number.
+    Entry(u64),
+    /// Not after so long.
+    NotWithin(Duration),
+    /// Nobody waited for it.
+    NotAwaited,
+}
+
+impl fmt::Display for Sealed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entry(index) => write!(f, "it is entry {index} of the transparency log, which edges follow"),
+            Self::NotWithin(waited) => write!(
+                f,
+                "IT IS NOT IN THE TRANSPARENCY LOG after {waited:?}: it is in force, but only for as long as the database says so. See \
+                 whether promote runs, what `touchstone incidents` says (database_rollback, log_rollback and log_frozen halt the log), \
+                 and promote's own log; the entry is made by itself once promote seals again, and `touchstone log show` says how far it is"
+            ),
+            Self::NotAwaited => {
+                f.write_str("nobody waited for the transparency log to have it; `touchstone log show` says how far that is")
+            }
+        }
+    }
+}
+
+/// Puts a recall on record, holds what it names, and then waits for the log, if somebody has patience. The hold is in force once it is
+/// waited for: what goes wrong from then on is only not sealed yet.
+pub async fn recall(
+    store: &Store,
+    target: &RecallTarget,
+    reason: &str,
+    actor: &str,
+    patience: Option<Duration>,
+) -> Result<Recalled, StoreError> {
+    let recorded = store.record_recall(target, reason, actor).await?;
+    let changes = store.hold(target).await?;
+    let sealed = match patience {
+        Some(patience) => sealed(store, recorded, patience).await,
+        None => Sealed::NotAwaited,
+    };
+    Ok(Recalled { changes, sealed })
+}
+
+async fn sealed(store: &Store, recorded: RecordedRecall, patience: Duration) -> Sealed {
+    let until = Instant::now() + patience;
+    loop {
+        match store.log_index_of_recall(recorded).await {
+            Ok(Some(index)) => return Sealed::Entry(index),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::debug!(error = &error as &dyn std::error::Error, "the log cannot be looked at");
+            }
+        }
+        if Instant::now() >= until {
+            return Sealed::NotWithin(patience);
+        }
+        sleep(LOOK).await;
+    }
+}
