@@ -1,6 +1,6 @@
 //! Every role in one process, with a private Postgres and nats-server where none is configured.
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use touchstone_bus::Passwords;
@@ -19,6 +19,7 @@ use crate::{
 
 /// Runs until told to stop, or until a role fails.
 pub(crate) async fn run(mut config: Config, environment: &Environment) -> Result<()> {
+    refuse_one_key(&config)?;
     let shutdown = Shutdown::install(config.shutdown_grace)?;
     // The servers are supervised until every role has left.
     let servers = Shutdown::new();
@@ -45,6 +46,19 @@ pub(crate) async fn run(mut config: Config, environment: &Environment) -> Result
         postgres.stop().await;
     }
     result
+}
+
+/// One key for all roles would be of the wrong kind for all but one of them.
+fn refuse_one_key(config: &Config) -> Result<()> {
+    if config.custody.key.is_some() {
+        bail!(
+            "TOUCHSTONE__CUSTODY__KEY is one private key, and standalone runs every role: each signs with a key of its own kind. Unset it: \
+             standalone then signs with the keys in {}, and makes those that are missing. To give keys by the environment, run each role \
+             as a process of its own",
+            config.keys_dir().display()
+        );
+    }
+    Ok(())
 }
 
 /// Runs every role. Told to stop, the edge drains first, and the others stop when it has: they decide what still waits there.
@@ -134,4 +148,31 @@ fn settings(config: &Config) -> String {
          Console http://{}/\n{note}",
         config.console.listen
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn one_key_for_all_roles_is_refused_before_anything_is_started() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let given = |name| {
+            let environment: Environment = [(name, "pem")].into_iter().collect();
+            let mut config = Config::load(None, &environment).expect("a configuration");
+            config.data_dir = directory.path().to_owned();
+            config
+        };
+        let refused = run(given("TOUCHSTONE__CUSTODY__KEY"), &Environment::default()).await;
+        let expected = format!(
+            "TOUCHSTONE__CUSTODY__KEY is one private key, and standalone runs every role: each signs with a key of its own kind. Unset it: \
+             standalone then signs with the keys in {}/keys, and makes those that are missing. To give keys by the environment, run each \
+             role as a process of its own",
+            directory.path().display()
+        );
+        assert_eq!(refused.expect_err("it is refused").to_string(), expected);
+        assert_eq!(std::fs::read_dir(directory.path()).expect("a directory").count(), 0);
+        refuse_one_key(&given("TOUCHSTONE__CUSTODY__LOG_KEY")).expect("only promote has it");
+        refuse_one_key(&given("TOUCHSTONE__CUSTODY__ENVIRONMENT")).expect("it is no key");
+    }
 }
