@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use touchstone_custody::KeyKind;
 use touchstone_domain::{ArtifactState, CheckKind, CheckSet, OutcomeKind, Requirement};
+use touchstone_runtime::Clock as _;
 
 use crate::{count::BATCH_MAX, release};
 use world::{ATTEST, HASH, World, id, time};
@@ -176,6 +177,48 @@ async fn what_waits_for_its_age_is_signed_when_the_time_has_come_by_our_own_cloc
     assert_eq!(world.state(artifact).await, ArtifactState::Servable);
     let record = world.serve_record("1.0.0").await.expect("promoted");
     assert_eq!(record.promoted_at(), time("2026-11-25T00:00:00Z"));
+}
+
+#[tokio::test]
+async fn neither_an_edge_nor_a_row_alone_makes_a_version_older() {
+    let mut world = World::with("[[rule]]\necosystem = \"npm\"\nmin_age = \"2d\"\n").await;
+    let long_ago = world.clock.now() - Duration::from_hours(48);
+    world.seen = Some(long_ago);
+    let by_edge = world.fetched("1.0.0").await;
+    let by_both = world.fetched("1.0.1").await;
+    world.seen = None;
+    let by_row = world.fetched("1.0.2").await;
+    for artifact in [by_row, by_both] {
+        world
+            .superuser(&format!("UPDATE artifact SET fetched_at = '{long_ago}' WHERE id = {}", artifact.0))
+            .await;
+    }
+    world.superuser("UPDATE gate SET hold = 0").await;
+    for artifact in [by_edge, by_row, by_both] {
+        world.passed(artifact).await;
+    }
+    assert_ne!(world.rung(by_edge).await, ArtifactState::Servable);
+    assert_ne!(world.rung(by_row).await, ArtifactState::Servable);
+    assert_eq!(world.rung(by_both).await, ArtifactState::Servable);
+    world.clock.advance(Duration::from_hours(48));
+    assert_eq!(world.rung(by_edge).await, ArtifactState::Servable);
+    assert_eq!(world.rung(by_row).await, ArtifactState::Servable);
+}
+
+#[tokio::test]
+async fn what_is_dated_ahead_is_asked_for_again_and_refused_with_its_reason() {
+    let world = World::new().await;
+    let artifact = world.fetched("1.0.0").await;
+    let mut ahead = world.statement(artifact, CheckKind::Hash, OutcomeKind::Pass).await;
+    ahead.verdict.decided_at += Duration::from_secs(301);
+    world.record(&ahead, KeyKind::Hash).await;
+    world.answer(artifact, CheckKind::Attest, OutcomeKind::Pass).await;
+    assert_eq!(world.rung(artifact).await, ArtifactState::Verifying);
+    assert_eq!(world.refused().await, ["ahead"]);
+    assert_eq!(world.incidents().await, [("verdict_refused".into(), "ahead".into())]);
+    assert_eq!(world.swept(artifact).await.missing[&artifact], HASH);
+    assert_eq!(world.answer(artifact, CheckKind::Hash, OutcomeKind::Pass).await, 1);
+    assert_eq!(world.rung(artifact).await, ArtifactState::Servable);
 }
 
 #[tokio::test]

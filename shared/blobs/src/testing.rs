@@ -175,6 +175,7 @@ fn signed_record(expected: &Expected<'_>, ring: &KeyRing) -> Vec<u8> {
         sha512: expected.sha512,
         size: expected.size,
         upstream_url,
+        first_seen: NOW,
         fetches: vec![reference(&fetched)],
         verdicts: vec![StoredVerdict { row: 1, verdict, signed: Some(signed) }],
     };

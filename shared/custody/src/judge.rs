@@ -4,17 +4,25 @@
 //! fetch the address is not compared: bytes that were fetched again may have come from elsewhere, and the digests say what they are.
 //!
 //! *Invariant:* the requirement is that of the policy that promote itself was given, and that of the gate: both must be fulfilled,
-//! by verified verdicts alone. Ages count by promote's clock from signed dates. A row can only make less pass.
+//! by verified verdicts alone. Ages count by promote's clock, from the signed date or from that of the row, whichever is later. A row
+//! can only make less pass.
+//!
+//! *Invariant:* what is dated in promote's future does not count: no key signs ahead for when it will have ended.
 
 mod row;
+mod tally;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use touchstone_domain::{
-    Admission, ArtifactId, CheckKind, CheckSet, EnvelopeRef, Gate, GateDelta, HoldReason, HoldSet, KeyId,
-    NotCounted, Policy, Sha256, Sha512, Sighting, Verdict, count,
+    Admission, ArtifactId, CheckSet, EnvelopeRef, Gate, GateDelta, HoldReason, HoldSet, KeyId, NotCounted,
+    Policy, Sha256, Sha512, Sighting, Verdict,
 };
 
+use self::tally::Tally;
 use crate::{Approver, FetchStatement, KeyRing, Refused, Signed, VerdictStatement, verify_many};
+
+/// How far a signer's clock may be ahead of promote's.
+const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
 
 /// What Postgres has of one artifact in the epoch of its gate. UNVERIFIED.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +39,8 @@ pub struct Case {
     pub size: u64,
     /// Where they came from.
     pub upstream_url: String,
+    /// When the version was first listed to us, or else when the artifact was put on record, by Postgres' clock.
+    pub first_seen: Timestamp,
     /// The envelopes of its fetches, the latest first.
     pub fetches: Vec<EnvelopeRef>,
     /// The verdicts of this epoch, the earliest first.
@@ -70,20 +80,24 @@ pub enum NotSigned {
         /// What the row says.
         found: String,
     },
+    /// It is dated later than now, by promote's clock and more than clocks differ.
+    #[error("it is dated {0}, which is still to come")]
+    Ahead(Timestamp),
     /// What was signed does not count towards this gate.
     #[error(transparent)]
     NotCounted(#[from] NotCounted),
 }
 
 impl NotSigned {
-    /// The stable code: `unsigned`, `missing`, those of [`Refused::code`], `differs`, `other_artifact`, `other_bytes`,
-    /// `stale_epoch`, `chunk_root`.
+    /// The stable code: `unsigned`, `missing`, those of [`Refused::code`], `differs`, `ahead`, `other_artifact`,
+    /// `other_bytes`, `stale_epoch`, `chunk_root`.
     pub const fn code(&self) -> &'static str {
         match self {
             Self::Unsigned => "unsigned",
             Self::Missing => "missing",
             Self::Refused(refused) => refused.code(),
             Self::Field { .. } => "differs",
+            Self::Ahead(_) => "ahead",
             Self::NotCounted(NotCounted::OtherArtifact { .. }) => "other_artifact",
             Self::NotCounted(NotCounted::OtherBytes { .. }) => "other_bytes",
             Self::NotCounted(NotCounted::StaleEpoch { .. }) => "stale_epoch",
@@ -272,7 +286,12 @@ impl Rules<'_> {
             return Err(NotSigned::Missing);
         }
         row::verdict(case, stored, by.key, &signed, self.environment)?;
+        self.not_ahead(signed.statement().verdict.decided_at)?;
         Ok(signed)
+    }
+
+    fn not_ahead(&self, date: Timestamp) -> Result<(), NotSigned> {
+        if date.duration_since(self.now) > AHEAD_MAX { Err(NotSigned::Ahead(date)) } else { Ok(()) }
     }
 
     /// The latest fetch that counts, or what the latest one lacks; and all that do not count before it.
@@ -289,6 +308,7 @@ impl Rules<'_> {
                     return Err(NotSigned::Missing);
                 }
                 row::fetch(case, signed.statement(), self.environment)?;
+                self.not_ahead(signed.statement().fetched_at)?;
                 Ok(signed)
             });
             match counted {
@@ -345,53 +365,12 @@ impl Rules<'_> {
     }
 
     fn old_enough(&self, case: &Case, fetch: &FetchStatement) -> Result<(), Withheld> {
-        let seen = Sighting { published_at: fetch.published_at, first_seen: fetch.first_seen };
+        let first_seen = fetch.first_seen.max(case.first_seen);
+        let seen = Sighting { published_at: fetch.published_at, first_seen };
         match self.policy.eligible_at(case.id.ecosystem, &case.id.package, seen) {
             Some(until) if until > self.now => Err(Withheld::Age(until)),
             Some(_) | None => Ok(()),
         }
-    }
-}
-
-/// The verified verdicts, counted from nothing: towards the gate's requirement, and towards the policy's.
-struct Tally {
-    gate: Gate,
-    own: Gate,
-    deltas: Vec<GateDelta>,
-    refused: Vec<(i64, NotSigned)>,
-    /// The first approval of each check.
-    approvals: Vec<(CheckKind, KeyId, Sha256)>,
-}
-
-impl Tally {
-    fn new(case: &Case, policy: &Policy) -> Self {
-        let none = CheckSet::EMPTY;
-        let gate = Gate { ok: none, deny: none, undecided: none, hold: HoldSet::EMPTY, ..case.gate };
-        let requirement = policy.requirement(case.id.ecosystem, &case.id.package);
-        let own = Gate { requirement, ..gate };
-        Self { gate, own, deltas: vec![], refused: vec![], approvals: vec![] }
-    }
-
-    fn count(&mut self, signed: &Signed<VerdictStatement>) -> Result<(), NotSigned> {
-        let verdict = &signed.statement().verdict;
-        let (delta, own) = (count(verdict, &self.gate)?, count(verdict, &self.own)?);
-        self.gate.apply(&delta);
-        self.own.apply(&own);
-        let approves = !delta.ok().union(own.ok()).is_empty();
-        if approves && self.approvals.iter().all(|(check, ..)| *check != verdict.check) {
-            self.approvals.push((verdict.check, signed.key(), signed.envelope()));
-        }
-        self.deltas.push(delta);
-        Ok(())
-    }
-
-    /// What an approval rests on, in the order of the checks.
-    fn approvers(&self) -> impl Iterator<Item = Approver> {
-        let required = self.gate.requirement.required().union(self.own.requirement.required());
-        required.iter().filter_map(|check| {
-            let (_, key, envelope) = self.approvals.iter().find(|(of, ..)| *of == check)?;
-            Some(Approver { check: Some(check), key: *key, envelope: *envelope })
-        })
     }
 }
 

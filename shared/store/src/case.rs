@@ -27,7 +27,10 @@ pub enum Wanted {
 // then the latest. A bit that the gate lacks makes a verdict fresh, and its whole case is told: the approval rests on all of it.
 const CASES: &str = r"-- case.read
 WITH named AS MATERIALIZED (
-    SELECT gate.artifact_id, ecosystem, package, version, file, sha256, chunk_root, sha512, size, upstream_url, epoch,
+    SELECT gate.artifact_id, ecosystem, package, version, file, sha256, chunk_root, sha512, size, upstream_url,
+           coalesce((SELECT first_seen FROM sighting
+                     WHERE sighting.ecosystem = artifact.ecosystem AND sighting.package = artifact.package
+                       AND sighting.version = artifact.version), fetched_at) AS first_seen, epoch,
            policy_epoch AS gate_policy_epoch, required, veto, tolerated, ok, deny, undecided, hold,
            (SELECT string_agg(key || envelope || pack || int4send(pack_offset) || int4send(pack_size), '' ORDER BY id DESC)
             FROM (SELECT id, key, envelope, pack, pack_offset, pack_size FROM fetched
@@ -50,7 +53,7 @@ WITH named AS MATERIALIZED (
       ))
 )
 SELECT named.artifact_id, ecosystem, package, version, file, named.sha256, named.chunk_root, sha512, size, upstream_url,
-       named.epoch, gate_policy_epoch, required, veto, tolerated, ok, deny, undecided, hold, fetches, id,
+       first_seen, named.epoch, gate_policy_epoch, required, veto, tolerated, ok, deny, undecided, hold, fetches, id,
        verdict.sha256 AS subject, verdict.chunk_root AS subject_chunk_root, check_kind, check_revision,
        policy_epoch, outcome, reason, evidence, trust, service, software, decided_at, key, envelope, pack, pack_offset,
        pack_size,
@@ -104,6 +107,7 @@ fn case(first: &Row, rows: &[Row]) -> Result<Case, StoreError> {
         sha512: columns.sha512("sha512")?,
         size: columns.unsigned("size")?,
         upstream_url: columns.get("upstream_url")?,
+        first_seen: columns.get("first_seen")?,
         fetches: columns.signed_list("fetches")?.into_iter().map(|signed| signed.envelope).collect(),
         verdicts: Vec::with_capacity(rows.len()),
     };

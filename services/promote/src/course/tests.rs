@@ -57,6 +57,7 @@ fn case(answers: &[(CheckKind, OutcomeKind)]) -> Case {
         sha512: Sha512::of("bytes"),
         size: 5,
         upstream_url: "https://registry.example/".into(),
+        first_seen: "2026-11-23T00:00:00Z".parse().expect("a time"),
         fetches: vec![],
         verdicts: answers.iter().map(stored).collect(),
     }

@@ -256,6 +256,9 @@ const fn is_altered(reason: &NotSigned) -> bool {
         NotSigned::Missing
         | NotSigned::Field { .. }
         | NotSigned::Refused(Refused::Envelope(_) | Refused::Signature(_) | Refused::Statement(_)) => true,
-        NotSigned::Unsigned | NotSigned::Refused(Refused::Key(_)) | NotSigned::NotCounted(_) => false,
+        NotSigned::Unsigned
+        | NotSigned::Refused(Refused::Key(_))
+        | NotSigned::Ahead(_)
+        | NotSigned::NotCounted(_) => false,
     }
 }

@@ -44,6 +44,8 @@ pub(super) struct World {
     pub(super) halt: watch::Sender<Option<String>>,
     /// Which of a kind's keys sign: the number of the installation.
     pub(super) signs: u8,
+    /// When edges say that they saw a version first; now, if nothing is said.
+    pub(super) seen: Option<Timestamp>,
     superuser: Client,
     directory: TempDir,
 }
@@ -84,7 +86,7 @@ impl World {
             waiting: AtomicUsize::new(0),
             stop: CancellationToken::new(),
         };
-        Self { promote, keys, clock, blobs, halt, signs: 1, superuser, directory }
+        Self { promote, keys, clock, blobs, halt, signs: 1, seen: None, superuser, directory }
     }
 
     /// Promote is given another policy, which is registered after the one before.
@@ -160,7 +162,15 @@ impl World {
             id,
         };
         match self.promote.store.ingest(&new).await.expect("ingested") {
-            Ingested::Inserted { artifact, .. } => artifact,
+            Ingested::Inserted { artifact, .. } => {
+                let now = self.clock.now();
+                self.superuser(&format!(
+                    "UPDATE artifact SET fetched_at = '{now}' WHERE id = {}",
+                    artifact.0
+                ))
+                .await;
+                artifact
+            }
             other => panic!("{other:?}"),
         }
     }
@@ -175,7 +185,7 @@ impl World {
             chunk_root: ChunkList::of(version.as_bytes()).root(),
             upstream_url: "https://registry.example/left-pad".into(),
             published_at: None,
-            first_seen: self.clock.now(),
+            first_seen: self.seen.unwrap_or_else(|| self.clock.now()),
             fetched_at: self.clock.now(),
             evidence: vec![],
             software: "touchstone/test".into(),

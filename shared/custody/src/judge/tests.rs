@@ -1,9 +1,10 @@
 //! Beside the case that is approved, the same with one thing changed.
 
+mod dates;
 mod given;
 mod rows;
 
-use touchstone_domain::{ArtifactDbId, Outcome, OutcomeKind, Reason, Requirement, Version};
+use touchstone_domain::{ArtifactDbId, CheckKind, Outcome, OutcomeKind, Reason, Requirement, Version};
 
 use super::*;
 use crate::{EnvelopeError, KeyKind, KeyProblem, Signer as _};
@@ -291,22 +292,6 @@ fn what_the_row_requires_less_the_policy_requires_all_the_same() {
         Withheld::Checks { missing: ATTEST },
         "the gate may ask for more than the policy"
     );
-}
-
-#[test]
-fn ages_count_from_signed_dates_by_the_policy_whatever_the_row_holds() {
-    let old = "[[rule]]\necosystem = \"npm\"\nmin_age = \"2d\"\n";
-    let mut given = Given::new().policy(old);
-    assert_eq!(given.withheld(), Withheld::Age(time("2026-11-24T00:00:00Z")), "the row does not hold it");
-    given.case.gate.hold = HoldSet::of(HoldReason::Age);
-    assert_eq!(given.withheld(), Withheld::Age(time("2026-11-24T00:00:00Z")));
-    given.now = time("2026-11-23T23:59:59.999999999Z");
-    assert_eq!(given.withheld(), Withheld::Age(time("2026-11-24T00:00:00Z")));
-    given.now = time("2026-11-24T00:00:00Z");
-    assert!(given.judged().approval.is_ok(), "the store releases it, with the record");
-    let published = time("2026-11-23T09:00:00Z");
-    let given = given.fetched(KeyKind::Fetch, |fetch| fetch.published_at = Some(published));
-    assert_eq!(given.withheld(), Withheld::Age(time("2026-11-25T09:00:00Z")));
 }
 
 #[test]

@@ -39,10 +39,27 @@ async fn a_case_has_all_that_is_on_record_of_its_epoch() {
         sha512: a.new.sha512,
         size: a.new.size,
         upstream_url: a.new.upstream_url.clone(),
+        first_seen: status.fetched_at,
         fetches: vec![a.new.fetch.envelope],
         verdicts: (1..).zip(&answers).map(stored).collect(),
     };
     assert_eq!(found, [expected]);
+}
+
+#[tokio::test]
+async fn a_case_is_as_old_as_its_first_listing_or_else_its_row() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", BOTH).await;
+    let first_seen = async || cases(&db, &[&a], Wanted::All).await[0].first_seen;
+    let fetched_at = db.store.status(&a.new.id).await.unwrap().unwrap().fetched_at;
+    assert_eq!(first_seen().await, fetched_at);
+    let id = &a.new.id;
+    let other = [(touchstone_domain::Version::new("9.0.0").unwrap(), false)];
+    db.store.first_seen(id.ecosystem, &id.package, &other).await.unwrap();
+    assert_eq!(first_seen().await, fetched_at);
+    let listed = [(id.version.clone(), false)];
+    let seen = db.store.first_seen(id.ecosystem, &id.package, &listed).await.unwrap();
+    assert_eq!(first_seen().await, seen[&id.version]);
 }
 
 #[tokio::test]

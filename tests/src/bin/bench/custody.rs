@@ -117,6 +117,7 @@ fn case(keys: &TestKeys, n: usize, now: Timestamp) -> (Case, Vec<Vec<u8>>) {
         sha512: new.sha512,
         size: new.size,
         upstream_url: new.upstream_url,
+        first_seen: now,
         fetches: vec![place(&envelopes[0])],
         verdicts,
     };

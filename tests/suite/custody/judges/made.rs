@@ -170,6 +170,7 @@ fn promote(
         sha512: statement.sha512,
         size: statement.size,
         upstream_url: statement.upstream_url,
+        first_seen: statement.first_seen,
         fetches: vec![reference(fetch)],
         verdicts: verdicts.collect(),
     };

@@ -1,8 +1,8 @@
 //! A case that is approved, to change one thing of.
 
 use touchstone_domain::{
-    ArtifactDbId, ChunkList, Ecosystem, EnvelopeRef, FileName, Outcome, OutcomeKind, PackageName, Reason,
-    Requirement, SignedBy, Version,
+    ArtifactDbId, CheckKind, ChunkList, Ecosystem, EnvelopeRef, FileName, Outcome, OutcomeKind, PackageName,
+    Reason, Requirement, SignedBy, Version,
 };
 
 use super::super::*;
@@ -62,6 +62,7 @@ impl Given {
             sha512: fetch.sha512,
             size: fetch.size,
             upstream_url: fetch.upstream_url.clone(),
+            first_seen: fetch.first_seen,
             fetches: vec![],
             verdicts: vec![],
         };

@@ -24,7 +24,7 @@ const FIELDS: [(&str, Change); 18] = [
     ("trust", |case| case.verdicts[0].verdict.trust.push(Sha256::of("more"))),
     ("service", |case| case.verdicts[0].verdict.service.push('2')),
     ("software", |case| case.verdicts[0].verdict.software.push('2')),
-    ("decided_at", |case| case.verdicts[0].verdict.decided_at += jiff::SignedDuration::from_micros(1)),
+    ("decided_at", |case| case.verdicts[0].verdict.decided_at += SignedDuration::from_micros(1)),
 ];
 
 #[test]
