@@ -1,6 +1,7 @@
 //! The command line.
 
 mod keys;
+mod nats_config;
 
 use std::{
     path::{Path, PathBuf},
@@ -57,17 +58,7 @@ enum Command {
         role_passwords: Option<PathBuf>,
     },
     /// Make the part of a nats-server configuration that says who may log in, and do what.
-    NatsConfig {
-        /// Print it with the passwords in this TOML file, which has a line for each role like: edge = "password".
-        #[arg(long, value_name = "FILE", required_unless_present = "generate")]
-        passwords: Option<PathBuf>,
-        /// Write nats.conf with random passwords, and ROLE.url for each role, into a directory; what is there is kept.
-        #[arg(long, value_name = "DIR", conflicts_with = "passwords", requires = "server")]
-        generate: Option<PathBuf>,
-        /// The server's address, for ROLE.url: nats://host:4222.
-        #[arg(long, value_name = "URL", requires = "generate")]
-        server: Option<String>,
-    },
+    NatsConfig(nats_config::NatsConfig),
     /// Show the effective configuration and test every connection.
     Doctor,
     /// Tell an artifact's story: state, claims, checks, reasons, and what to do.
@@ -157,12 +148,13 @@ enum Log {
     Show,
     /// Verify every entry of the log: by itself, and against the database's rows and the signed records.
     ///
-    /// Exit code 1 with the first difference. With `--offline`, a directory alone is verified, such as a witness' copy.
+    /// Exit code 1 with the first difference. With `--offline`, a directory alone is verified, such as a witness' copy: that every entry
+    /// leads to a root that a log key of the ring signed. Whether database and records agree is then not asked.
     Verify {
         /// The directory that the log is in; the configured one if absent.
         #[arg(long)]
         dir: Option<PathBuf>,
-        /// Do not compare it with the database.
+        /// Do not compare it with the database and the signed records; neither is needed then.
         #[arg(long)]
         offline: bool,
     },
@@ -249,12 +241,8 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         Box::pin(commands::discover::run(cli.config.as_deref().unwrap_or(Path::new(CONFIG)), *write)).await?;
         return Ok(ExitCode::SUCCESS);
     }
-    if let Command::NatsConfig { passwords, generate, server } = &cli.command {
-        match (passwords, generate, server) {
-            (Some(file), _, _) => commands::nats_config::print(file)?,
-            (None, Some(directory), Some(server)) => commands::nats_config::generate(directory, server)?,
-            (None, _, _) => bail!("name --passwords, or --generate and --server"),
-        }
+    if let Command::NatsConfig(given) = &cli.command {
+        nats_config::run(given)?;
         return Ok(ExitCode::SUCCESS);
     }
     let file = existing(cli.config.as_deref())?;
@@ -291,7 +279,7 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         Command::Incidents { settle: Some(Incidents::Resolve { which }) } => {
             commands::incidents::resolve(&config, &which).await?;
         }
-        Command::Upstreams(Upstreams::Discover { .. }) | Command::NatsConfig { .. } => (),
+        Command::Upstreams(Upstreams::Discover { .. }) | Command::NatsConfig(_) => (),
         Command::Trust(Trust::Show { json }) => return commands::trust::show(&config, json).await,
         Command::Trust(Trust::Import { directory }) => commands::trust::take(&config, &directory).await?,
         Command::Trust(Trust::Refresh) => commands::trust::renew(&config).await?,
