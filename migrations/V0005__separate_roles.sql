@@ -65,6 +65,8 @@ CREATE POLICY everybody_reads ON incident FOR SELECT USING (true);
 CREATE POLICY services_report ON incident FOR INSERT WITH CHECK (resolved_at IS NULL OR kind = 'blob_healed');
 CREATE POLICY services_count ON incident FOR UPDATE USING (true)
     WITH CHECK (resolved_at IS NULL OR kind IN ('blob_damaged', 'blob_healed'));
+-- Whether promote's key counts, promote knows.
+CREATE POLICY promote_settles ON incident FOR UPDATE TO touchstone_promote USING (true) WITH CHECK (kind = 'signing_blocked');
 CREATE POLICY operators_settle ON incident FOR UPDATE TO touchstone_console USING (true) WITH CHECK (true);
 
 -- edge: puts artifacts on record, as what they are and under a policy; what follows from it is not its own to say.

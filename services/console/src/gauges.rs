@@ -30,6 +30,10 @@ pub(crate) async fn metrics(
     if let Ok(counts) = counts {
         text.push_str(&count_gauges(&counts));
     }
+    if let Ok(oldest) = store.oldest_unsealed().await {
+        let seconds = oldest.unwrap_or_default().as_secs();
+        let _infallible = writeln!(text, "touchstone_oldest_unsealed_seconds {seconds}");
+    }
     if let Ok(Some(reported)) = store.trust_reported().await {
         text.push_str(&trust_gauges(&reported));
     }

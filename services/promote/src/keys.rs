@@ -5,9 +5,11 @@
 
 use std::{sync::Arc, time::Duration};
 
+use serde_json::json;
 use tokio::time::MissedTickBehavior;
-use touchstone_custody::{KeyEntry, KeyKind, KeyRing};
-use touchstone_store::{Accepting, StoreError};
+use touchstone_custody::{KeyEntry, KeyKind, KeyProblem, KeyRing};
+use touchstone_store::{Accepting, IncidentKind, NewIncident, StoreError};
+use touchstone_translog::log_name;
 
 use crate::Promote;
 
@@ -18,6 +20,8 @@ const BATCH: i64 = 500;
 const AGAIN: Duration = Duration::from_mins(1);
 /// How long to wait after trouble.
 const TROUBLE: Duration = Duration::from_secs(1);
+/// What people are told to do when promote's own key does not count.
+const NEXT: &str = "run `touchstone keys rotate promote` and start promote with the new key, or put its public half into the key ring";
 
 /// Follows the key ring until told to stop.
 pub(crate) async fn follow(promote: &Promote) {
@@ -25,7 +29,7 @@ pub(crate) async fn follow(promote: &Promote) {
     let mut halt = promote.halt.clone();
     let mut ticks = tokio::time::interval(AGAIN);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut recorded = None;
+    let (mut recorded, mut settled) = (None, false);
     let following = async {
         loop {
             tokio::select! {
@@ -35,7 +39,7 @@ pub(crate) async fn follow(promote: &Promote) {
                     ticks.tick().await;
                 },
             }
-            tell(promote);
+            tell(promote, &mut settled).await;
             // whoever writes the ring stays as long as promote; so does the sealer
             halt.wait_for(Option::is_none).await.ok();
             let current = Arc::clone(&ring.borrow_and_update());
@@ -96,17 +100,40 @@ fn accepted(ring: &KeyRing) -> Vec<Accepting> {
         .collect()
 }
 
-/// Says, at every look, that nothing is signed, and what to do.
-fn tell(promote: &Promote) {
+/// Says, at every look, that nothing is signed, and what to do. An incident is open for as long as it is so; `settled` says that none
+/// is.
+pub(crate) async fn tell(promote: &Promote, settled: &mut bool) {
     let blocked = promote.may_sign().err();
     metrics::gauge!("touchstone_signing_blocked", "kind" => KeyKind::Promote.as_str())
         .set(u32::from(blocked.is_some()));
-    if let Some(problem) = blocked {
-        tracing::error!(
-            %problem,
-            "NOTHING IS PROMOTED: promote's own key does not count; put its public half into the key ring, or give promote a key \
-             that is there"
-        );
+    let told = match &blocked {
+        Some(problem) => {
+            tracing::error!(%problem, "NOTHING IS PROMOTED: promote's own key does not count; {NEXT}");
+            let key = promote.signing.signer.key_id();
+            let detail = json!({ "key": key, "problem": lasting(problem), "next": NEXT });
+            let origin = log_name(&promote.signing.environment);
+            let incident = NewIncident::about_log(IncidentKind::SigningBlocked, &origin, detail);
+            promote.store.record_incident(&incident).await
+        }
+        None if *settled => return,
+        None => promote.store.settle_incidents(IncidentKind::SigningBlocked).await.map(drop),
+    };
+    match told {
+        Ok(()) => *settled = blocked.is_none(),
+        Err(error) => tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "the incident that nothing is signed is not brought up to date yet"
+        ),
+    }
+}
+
+/// The problem in words that are the same at every look.
+fn lasting(problem: &KeyProblem) -> String {
+    match problem {
+        KeyProblem::Window { .. } => "its window has not begun, or is over".to_owned(),
+        KeyProblem::Unknown(_) => "it is not in the key ring".to_owned(),
+        KeyProblem::Kind { found, .. } => format!("by the key ring it signs for {found}"),
+        KeyProblem::Revoked { reason, .. } => format!("it was revoked: {reason}"),
     }
 }
 

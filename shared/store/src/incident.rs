@@ -59,6 +59,8 @@ pub enum IncidentKind {
     DatabaseRollback,
     /// A row says something else than what was sealed in the transparency log, or is gone.
     HistoryRewritten,
+    /// Promote's own key does not count, so it signs and promotes nothing. [`Store::settle_incidents`] ends it.
+    SigningBlocked,
 }
 
 impl IncidentKind {
@@ -86,6 +88,7 @@ impl IncidentKind {
             Self::LogFrozen => "log_frozen",
             Self::DatabaseRollback => "database_rollback",
             Self::HistoryRewritten => "history_rewritten",
+            Self::SigningBlocked => "signing_blocked",
         }
     }
 }
@@ -128,7 +131,7 @@ impl NewIncident {
         Self::about_whole(kind, database, "sumdb", detail)
     }
 
-    /// An incident about the transparency log as a whole, or about the database beside it; the log's origin stands where the
+    /// An incident about the transparency log as a whole, the database beside it, or promote; the log's origin stands where the
     /// package would. A row has to name an ecosystem: it is that of the other log.
     pub fn about_log(kind: IncidentKind, origin: &str, detail: Value) -> Self {
         Self::about_whole(kind, origin, "transparency-log", detail)
@@ -213,6 +216,13 @@ ON CONFLICT (kind, ecosystem, package, version, file, hour, hashtextextended(det
         const RESOLVE: &str = r"-- incident.resolve
 UPDATE incident SET resolved_at = now() WHERE resolved_at IS NULL AND ($1::bigint IS NULL OR id = $1) RETURNING id";
         self.query(RESOLVE, &[&id]).await.map(|rows| rows.len())
+    }
+
+    /// Settles whatever is open of a kind that is over by itself. Returns how many were open.
+    pub async fn settle_incidents(&self, kind: IncidentKind) -> Result<usize, StoreError> {
+        const SETTLE: &str = r"-- incident.settle
+UPDATE incident SET resolved_at = now() WHERE resolved_at IS NULL AND kind = $1 RETURNING id";
+        self.query(SETTLE, &[&kind.as_str()]).await.map(|rows| rows.len())
     }
 
     /// The latest incidents that nobody has settled, the newest first.

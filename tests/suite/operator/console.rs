@@ -212,6 +212,7 @@ async fn metrics_and_dead_letters_show_what_was_given_up() {
     ] {
         assert!(metrics.lines().any(|found| found == line), "{line}: {metrics}");
     }
+    assert!(metrics.contains("\ntouchstone_oldest_unsealed_seconds "), "{metrics}");
     let (code, report, _) = said(mirror.command(&["doctor"]));
     assert_eq!(code, Some(0), "{report}");
     assert!(report.contains("1 artifact(s), 0 stuck, 1 dead letter(s), 0 open incident(s)"), "{report}");

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
-use touchstone_custody::{KeyKind, LocalSigner, Signing};
+use touchstone_custody::{KeyEntry, KeyKind, LocalSigner, Revoked, Signing};
 use touchstone_domain::{ArtifactState, CheckKind, OutcomeKind};
 use touchstone_testkit::custody::{ENVIRONMENT, signer};
 
@@ -157,4 +157,51 @@ async fn promote_does_not_start_with_a_key_of_another_kind() {
     crate::run(parts(KeyKind::Promote)).await.expect("it ran");
     let error = crate::run(parts(KeyKind::Hash)).await.expect_err("it signs verdicts");
     assert_eq!(error.to_string(), "promote was given a key for hash, and needs one for promote");
+}
+
+#[tokio::test]
+async fn an_incident_is_open_for_as_long_as_promote_may_not_sign() {
+    type Change = fn(&mut KeyEntry);
+    let changes: [(&str, Change); 4] = [
+        ("its window has not begun, or is over", |key| key.not_after = Some(key.not_before)),
+        ("its window has not begun, or is over", |key| {
+            key.not_before = "2026-11-23T00:00:01Z".parse().expect("a time");
+        }),
+        ("by the key ring it signs for peer", |key| key.kind = KeyKind::Peer),
+        ("it was revoked: stolen", |key| {
+            key.revoked = Some(Revoked { at: key.not_before, reason: "stolen".into() });
+        }),
+    ];
+    let world = World::new().await;
+    let (own, before) = (world.keys.id(KeyKind::Promote), world.promote.ring.borrow().entries().to_vec());
+    let open = async || {
+        let found = world.promote.store.incidents(9).await.expect("read");
+        found.into_iter().map(|i| (i.kind, i.detail["problem"].clone(), i.count)).collect::<Vec<_>>()
+    };
+    let tell = async |settled: &mut bool| keys::tell(&world.promote, settled).await;
+    let mut settled = false;
+    tell(&mut settled).await;
+    assert_eq!((open().await, settled), (vec![], true), "it counts");
+    for (count, (problem, change)) in [1, 3, 1, 1].into_iter().zip(changes) {
+        world.keys.change(|entries| entries.iter_mut().filter(|key| key.public.id() == own).for_each(change));
+        tell(&mut settled).await;
+        assert_eq!(open().await, [("signing_blocked".to_owned(), problem.into(), count)]);
+        tell(&mut settled).await;
+        assert_eq!(open().await, [("signing_blocked".to_owned(), problem.into(), count + 1)], "the same one");
+        world.keys.change(|entries| before.clone_into(entries));
+        tell(&mut settled).await;
+        assert_eq!((open().await, settled), (vec![], true), "{problem}: it is over");
+    }
+
+    // Of another key: nobody settles it.
+    world.keys.revoke(world.keys.id(KeyKind::Hash), "stolen", &*world.clock);
+    tell(&mut settled).await;
+    assert_eq!(open().await, []);
+    // Whoever starts with a key that counts settles what the process before left open.
+    world.keys.change(|entries| entries.retain(|key| key.public.id() != own));
+    tell(&mut settled).await;
+    assert_eq!(open().await.len(), 1);
+    world.keys.change(|entries| before.clone_into(entries));
+    tell(&mut false).await;
+    assert_eq!(open().await, []);
 }

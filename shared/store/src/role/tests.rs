@@ -382,3 +382,19 @@ async fn databases_of_one_server_are_migrated_at_once() {
     let reports = try_join_all(urls.iter().map(|url| Store::migrate(url))).await.unwrap();
     assert!(reports.iter().all(|report| report.applied == reports[0].applied && !report.applied.is_empty()));
 }
+
+#[tokio::test]
+async fn promote_alone_settles_that_its_key_did_not_count_and_nothing_else() {
+    let db = TestDb::new().await;
+    let facts = db.artifact("a", &[CheckKind::Hash]).await;
+    let (own, other, denied) = (IncidentKind::SigningBlocked, IncidentKind::DatabaseRollback, Err("42501"));
+    let (hash, promote) = (DatabaseRole::Hash, DatabaseRole::Promote);
+    for (role, kind, expected) in [(hash, own, denied), (promote, other, denied), (promote, own, Ok(1))] {
+        db.store.record_incident(&incident(&facts, kind)).await.unwrap();
+        let settled = login(&db, role).await.settle_incidents(kind).await.map_err(|error| match error {
+            StoreError::Statement { source, .. } => source.code().unwrap().code().to_owned(),
+            other => panic!("{other}"),
+        });
+        assert_eq!(settled, expected.map_err(str::to_owned), "{role}");
+    }
+}
