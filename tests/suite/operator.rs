@@ -7,6 +7,7 @@ mod doctor;
 mod recheck;
 mod standalone;
 mod sumdb;
+mod upgrade;
 mod why;
 
 use std::{

@@ -26,6 +26,9 @@ const HEALS_PER_REQUEST: usize = 2;
 /// written with the gate, in one transaction, so one more look is enough but for the rarest case.
 const PROMOTION_LOOKS: usize = 3;
 const PROMOTION_AGAIN: Duration = Duration::from_millis(50);
+/// How long to wait before another look at what was promoted before decisions were signed: after an upgrade, promote sends all of it
+/// back to its checks.
+const UNSIGNED_AGAIN: Duration = Duration::from_millis(500);
 /// A pending artifact that was fetched this long ago is announced once more when it is asked for: its first event may be
 /// lost, or was of no use while its blob was.
 const ANNOUNCED_AGAIN: Duration = Duration::from_secs(2);
@@ -98,6 +101,11 @@ async fn obtain(
         };
         // Promote approves nothing that its policy does not admit either: there would be no decision to wait for.
         admitted(id, &edge.policy.admit(id, status.gate.sha256))?;
+        if status.state().is_servable() && status.unsigned {
+            let again = held(edge, id, deadline, tokio::time::sleep(UNSIGNED_AGAIN)).await?;
+            again.ok_or_else(|| words::pending(id))?;
+            continue;
+        }
         if status.state().is_servable() {
             // Promoted between the two queries, or by a row that nobody signed.
             looks += 1;

@@ -177,6 +177,7 @@ mod tests {
             recall: None,
             fetch_keys: vec![],
             promoted: false,
+            unsigned: false,
         }
     }
 

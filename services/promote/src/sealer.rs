@@ -44,6 +44,8 @@ use witness::Witness;
 
 /// Why nothing is promoted right after the start.
 pub(crate) const NOT_COMPARED: &str = "the database was not compared with the transparency log yet";
+/// Why nothing is promoted while what happened when nobody sealed goes into the log: after a pause, or an upgrade.
+const NOT_SEALED: &str = "what happened a minute ago and longer is going into the transparency log";
 /// How long what happened may wait for the log: promotion goes on unlogged no longer than this.
 const STALLED_AFTER: Duration = Duration::from_mins(1);
 /// How many different problems are remembered, so that each is told once.
@@ -96,6 +98,8 @@ pub(crate) struct Sealer {
     cursor: Option<LogCursor>,
     /// The largest tree that was seen by this process.
     last: Option<TreeHead>,
+    /// How large it was in the cycle before.
+    before: Option<u64>,
     /// Older heads that are known to be of the same tree.
     proven: HashSet<(u64, touchstone_domain::Sha256)>,
     /// Why the leaves in Postgres cannot be published: found while publishing, and over once they are published.
@@ -134,6 +138,7 @@ impl Sealer {
             leader: None,
             cursor: None,
             last: None,
+            before: None,
             proven: HashSet::new(),
             unpublished: None,
             floors: None,
@@ -156,8 +161,14 @@ impl Sealer {
             Ok(stalled) => stalled,
             Err(error) => return self.set_unknown(&error),
         };
+        let size = self.last.map_or(0, |head| head.size);
+        let is_sealing = self.before.replace(size) != Some(size);
         // What is stalled may go on by sealing, unlike what contradicts itself.
-        self.set_halt(self.unpublished.clone().or(stalled)).await;
+        if stalled.is_some() && self.unpublished.is_none() && is_sealing {
+            self.set_behind();
+        } else {
+            self.set_halt(self.unpublished.clone().or(stalled)).await;
+        }
         match self.lead(audited).await {
             Ok(()) => {}
             Err(SealError::Stop(stop)) => {
@@ -262,6 +273,15 @@ impl Sealer {
             self.record(stop.kind, &stop.problem).await;
         } else {
             tracing::info!("the database agrees with the transparency log: artifacts are promoted");
+        }
+    }
+
+    /// Nothing is promoted, and nothing is wrong: the log grows, or nobody had the time to seal yet.
+    fn set_behind(&self) {
+        metrics::gauge!("touchstone_log_halted").set(1);
+        let before = self.halts.send_replace(Some(NOT_SEALED.to_owned()));
+        if before.as_deref() != Some(NOT_SEALED) {
+            tracing::info!("{NOT_SEALED}; nothing is promoted until it is there");
         }
     }
 

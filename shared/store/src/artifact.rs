@@ -40,6 +40,8 @@ pub struct ArtifactStatus {
     pub fetch_keys: Vec<KeyId>,
     /// Whether a signed promotion of the gate's epoch is on record: a servable gate without one is served nothing.
     pub promoted: bool,
+    /// Whether the gate says what it did before decisions were signed: promote sends it back to its checks.
+    pub unsigned: bool,
 }
 
 /// What one check found.
@@ -122,14 +124,15 @@ impl Store {
         const STATUS: &str = r"-- artifact.status
 SELECT artifact.ecosystem, artifact.package, artifact.version, artifact.file, artifact.sha256, artifact.chunk_root,
        artifact.fetched_at, gate.artifact_id, gate.policy_epoch, gate.epoch, gate.required, gate.veto,
-       gate.tolerated, gate.ok, gate.deny, gate.undecided, gate.hold, gate.eligible_at, gate.dispatch_n,
+       gate.tolerated, gate.ok, gate.deny, gate.undecided, gate.hold, gate.eligible_at, gate.dispatch_n, gate.unsigned,
        CASE WHEN NOT gate.servable THEN (
            SELECT jsonb_agg(jsonb_build_object('check', check_kind, 'kind', outcome, 'reason', reason) ORDER BY id DESC)
            FROM (
                SELECT id, check_kind, outcome, reason FROM verdict
                WHERE verdict.artifact_id = artifact.id AND verdict.epoch = gate.epoch AND outcome <> 'pass'
                  AND check_mask & gate.veto <> 0 AND (outcome <> 'not_offered' OR check_mask & gate.tolerated = 0)
-                 AND NOT EXISTS (SELECT FROM verdict_refusal WHERE verdict_id = verdict.id)
+                 -- those from before verdicts were signed still say why nothing is served
+                 AND (envelope IS NULL OR NOT EXISTS (SELECT FROM verdict_refusal WHERE verdict_id = verdict.id))
                ORDER BY id DESC LIMIT 16
            ) AS latest
        ) END AS findings,
@@ -223,6 +226,7 @@ impl TryFrom<&Row> for ArtifactStatus {
                 .map(key)
                 .collect::<Result<_, _>>()?,
             promoted: columns.get("promoted")?,
+            unsigned: columns.get("unsigned")?,
         })
     }
 }

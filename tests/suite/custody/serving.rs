@@ -129,6 +129,14 @@ async fn bits_that_say_servable_serve_nothing_without_a_promotion() {
         let flip =
             "UPDATE gate SET ok = required, deny = 0, undecided = 0, hold = 0 WHERE artifact_id = $ID;";
         world.owner.run(&format!("{flip}{more}").replace("$ID", &own_row)).await;
+        // As after an upgrade, until promote has sent it back to its checks: nothing is wrong, and nothing is served.
+        let unsigned = format!("UPDATE gate SET unsigned = true WHERE artifact_id = {own_row}");
+        world.owner.run(&unsigned).await;
+        let title = "Verification is running, try again shortly";
+        world.refused(package).await.says(503, "pending", title, "is being verified");
+        let alarms = "SELECT count(*) FROM incident WHERE kind = 'gate_without_record' AND artifact_id = ";
+        assert_eq!(world.owner.number(&format!("{alarms}{own_row}")).await, 0);
+        world.owner.run(&unsigned.replace("true", "false")).await;
         world.refused(package).await.says(
             503,
             "unavailable",

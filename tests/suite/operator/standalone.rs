@@ -20,15 +20,15 @@ use super::{http, run, touchstone};
 const TARBALL: &str = "npm/left-pad/-/left-pad-1.3.0.tgz";
 
 /// A standalone in a directory of its own.
-struct Standalone {
+pub(super) struct Standalone {
     directory: TempDir,
-    url: Url,
+    pub(super) url: Url,
     console: Url,
     child: Option<Child>,
 }
 
 impl Standalone {
-    fn new(registry: &Registry) -> Self {
+    pub(super) fn new(registry: &Registry) -> Self {
         let directory = tempfile::Builder::new().prefix("ts").tempdir_in("/tmp").expect("a directory");
         let port = || TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
         let (edge, console) = (port(), port());
@@ -42,11 +42,11 @@ impl Standalone {
         Self { directory, url: url(edge), console: url(console), child: None }
     }
 
-    fn path(&self) -> &Path {
+    pub(super) fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    async fn start(&mut self) {
+    pub(super) async fn start(&mut self) {
         let log = |name: &str| fs::File::create(self.path().join(name)).expect("a log");
         let mut command = touchstone(self.path());
         command.arg("standalone").env("RUST_LOG", "info").stdin(Stdio::null());
@@ -59,13 +59,13 @@ impl Standalone {
         .await;
     }
 
-    async fn status(&self, path: &str) -> u16 {
+    pub(super) async fn status(&self, path: &str) -> u16 {
         let answer = http().get(self.url.join(path).expect("a path")).send().await;
         answer.expect("an answer").status().as_u16()
     }
 
     /// Sends a signal, and waits for the end: the exit code, if it was not the signal.
-    fn end(&mut self, signal: Signal) -> Option<i32> {
+    pub(super) fn end(&mut self, signal: Signal) -> Option<i32> {
         self.signal(signal);
         self.wait()
     }

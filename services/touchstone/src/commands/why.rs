@@ -150,7 +150,7 @@ fn standing(story: &Story, recorded: &RecordedVerdict) -> String {
 fn tell_records(lines: &mut Lines, story: &Story) {
     let Some(promotion) = promotion(story) else { return };
     let Some(SignedBy { key, envelope }) = promotion.signed else {
-        lines.add("record", "none: it was promoted before promotions were signed, and is judged again");
+        lines.add("record", "none: it was promoted before promotions were signed");
         return;
     };
     let place = promotion.log_index.map_or_else(
