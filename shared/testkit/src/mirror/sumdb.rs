@@ -12,7 +12,7 @@ use touchstone_tlog::note::VerifierKey;
 use touchstone_upstream::Limits;
 use url::Url;
 
-use super::{TestMirror, TestMirrorBuilder, open_store};
+use super::{TestMirror, TestMirrorBuilder, start::open_store};
 use crate::Registry;
 
 /// Which database is believed, and how it is watched.

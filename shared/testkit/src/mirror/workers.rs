@@ -14,9 +14,22 @@ use touchstone_runtime::{Clock, Config};
 use touchstone_store::DatabaseRole;
 use touchstone_upstream::{Limits, Upstream, UpstreamOptions};
 
-use super::{TestMirror, TestMirrorBuilder, open_store};
+use super::{TestMirror, TestMirrorBuilder, start::open_store};
 
 impl TestMirror {
+    /// Starts so many workers of the hash, attest and sumdb checks.
+    pub(super) async fn workers(&self, (hash, attest, sumdb): (usize, usize, usize), clock: &Arc<dyn Clock>) {
+        for _ in 0..hash {
+            self.hash_worker(Arc::clone(clock)).await;
+        }
+        for _ in 0..attest {
+            self.attest_worker(Arc::clone(clock)).await;
+        }
+        for _ in 0..sumdb {
+            self.sumdb_worker(Arc::clone(clock)).await;
+        }
+    }
+
     /// Starts one more hash worker, whose verdicts are dated by this clock.
     pub async fn hash_worker(&self, clock: Arc<dyn Clock>) {
         let parts = HashParts {
