@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     fmt::Write as _,
     fs::{self, File},
-    net::TcpListener,
+    net::SocketAddr,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::OnceLock,
@@ -15,7 +15,7 @@ use touchstone_domain::{Ecosystem, Sha256};
 use touchstone_store::{DatabaseRole, Store};
 use url::Url;
 
-use crate::{Registry, Servers, eventually};
+use crate::{Port, Registry, Servers, eventually};
 
 /// The `touchstone` binary of this workspace, built when first asked for, in the profile of the caller.
 pub fn touchstone_binary() -> PathBuf {
@@ -90,6 +90,8 @@ pub struct MirrorProcesses {
     /// The configuration file.
     pub config: PathBuf,
     children: BTreeMap<Role, Child>,
+    /// Those of edge and console, also while they do not run.
+    _ports: [Port; 2],
 }
 
 impl MirrorProcesses {
@@ -97,12 +99,13 @@ impl MirrorProcesses {
     pub async fn start(registry: &Registry) -> Self {
         let servers = Servers::start().await;
         Store::migrate(&servers.postgres.url()).await.expect("migrated");
-        let (edge, console) = (free_port(), free_port());
+        let ports = [Port::take(), Port::take()];
+        let [edge, console] = [ports[0].address(), ports[1].address()];
         let config = servers.directory.path().join("touchstone.toml");
         fs::write(&config, configuration(&servers, registry, edge, console)).expect("written");
-        let url = |port| format!("http://127.0.0.1:{port}/").parse().expect("an address");
-        let mut mirror =
-            Self { servers, url: url(edge), console: url(console), config, children: BTreeMap::new() };
+        let url = |address| format!("http://{address}/").parse().expect("an address");
+        let (url, console) = (url(edge), url(console));
+        let mut mirror = Self { servers, url, console, config, children: BTreeMap::new(), _ports: ports };
         let keys = mirror.command(&["keys", "init"]);
         assert!(keys.status.success(), "{}", String::from_utf8_lossy(&keys.stderr));
         let workers = [Role::Hash(0), Role::Hash(1), Role::Attest(0), Role::Sumdb(0)];
@@ -197,10 +200,10 @@ impl Drop for MirrorProcesses {
     }
 }
 
-fn configuration(servers: &Servers, registry: &Registry, edge: u16, console: u16) -> String {
+fn configuration(servers: &Servers, registry: &Registry, edge: SocketAddr, console: SocketAddr) -> String {
     let mut text = format!(
         "data_dir = \"data\"\nshutdown_grace = \"5s\"\n\n[database]\nurl = \"{}\"\n\n[nats]\nurl = \"{}\"\n\n\
-         [edge]\nlisten = \"127.0.0.1:{edge}\"\nmetadata_ttl = \"0s\"\n\n[console]\nlisten = \"127.0.0.1:{console}\"\n\n\
+         [edge]\nlisten = \"{edge}\"\nmetadata_ttl = \"0s\"\n\n[console]\nlisten = \"{console}\"\n\n\
          [promote]\nsweep_period = \"200ms\"\n",
         DatabaseRole::Console.url(&servers.postgres.url()),
         servers.nats_url(BusUser::Console)
@@ -213,8 +216,4 @@ fn configuration(servers: &Servers, registry: &Registry, edge: u16, console: u16
         }
     }
     text
-}
-
-fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a port").port()
 }

@@ -1,11 +1,11 @@
 //! Help, schema, doctor, policy, and configurations that are refused.
 
-use std::{fs, net::TcpListener, path::Path};
+use std::{fs, path::Path};
 
 use touchstone_bus::BusUser;
 use touchstone_domain::Ecosystem;
 use touchstone_store::DatabaseRole;
-use touchstone_testkit::{Registry, Servers, fresh_database};
+use touchstone_testkit::{Port, Registry, Servers, fresh_database};
 
 use super::{make_keys, run, said, touchstone};
 
@@ -154,10 +154,8 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
         "{report}"
     );
 
-    let closed = {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        listener.local_addr().expect("bound")
-    };
+    let port = Port::take();
+    let closed = port.address();
     configure(&console, &format!("nats://{closed}"), &format!("http://{closed}/"));
     fs::write(directory.join("policy.toml"), "[[rule]]\nrequire = [\"peer\"]\n").expect("written");
     let policy = touchstone(directory).arg("doctor").env("TOUCHSTONE__POLICY__FILE", "policy.toml").output();

@@ -1,11 +1,11 @@
 //! What `touchstone doctor` says of attestations: trust, the servers that documents come from, and the worker.
 
-use std::{fs, net::TcpListener, path::Path};
+use std::{fs, path::Path};
 
 use jiff::ToSpan as _;
 use touchstone_domain::Ecosystem;
 use touchstone_testkit::{
-    MirrorProcesses, Registry, Role, eventually, fresh_database, npm_package,
+    MirrorProcesses, Port, Registry, Role, eventually, fresh_database, npm_package,
     sigstore::{Sigstore, clock},
     tuf::{TufRepository, TufServer},
 };
@@ -93,10 +93,8 @@ async fn doctor_asks_the_servers_that_trust_and_attestations_come_from() {
         repository
     })
     .await;
-    let closed = {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        format!("http://{}/", listener.local_addr().expect("bound"))
-    };
+    let port = Port::take();
+    let closed = format!("http://{}/", port.address());
     let elsewhere = registry.url(Ecosystem::Npm);
     let configure = |tuf: &str, npm: &str, pypi: &str| {
         let text = format!(

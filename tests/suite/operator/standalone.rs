@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    net::TcpListener,
     path::Path,
     process::{Child, Stdio},
     sync::Arc,
@@ -12,7 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 use tokio::sync::Semaphore;
 use touchstone_domain::Ecosystem;
-use touchstone_testkit::{Fault, Registry, eventually, npm_package};
+use touchstone_testkit::{Fault, Port, Registry, eventually, npm_package};
 use url::Url;
 
 use super::{http, run, touchstone};
@@ -25,21 +24,23 @@ pub(super) struct Standalone {
     pub(super) url: Url,
     console: Url,
     child: Option<Child>,
+    /// Its own, also while it does not run.
+    _ports: [Port; 2],
 }
 
 impl Standalone {
     pub(super) fn new(registry: &Registry) -> Self {
         let directory = tempfile::Builder::new().prefix("ts").tempdir_in("/tmp").expect("a directory");
-        let port = || TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
-        let (edge, console) = (port(), port());
+        let ports = [Port::take(), Port::take()];
+        let [edge, console] = [ports[0].address(), ports[1].address()];
         let npm = registry.url(Ecosystem::Npm);
         let config = format!(
-            "[edge]\nlisten = \"127.0.0.1:{edge}\"\nmetadata_ttl = \"0s\"\nhold = \"12s\"\n[console]\nlisten = \"127.0.0.1:{console}\"\n\
+            "[edge]\nlisten = \"{edge}\"\nmetadata_ttl = \"0s\"\nhold = \"12s\"\n[console]\nlisten = \"{console}\"\n\
              [upstream.npm]\nurl = \"{npm}\"\n"
         );
         fs::write(directory.path().join("touchstone.toml"), config).expect("written");
-        let url = |port| format!("http://127.0.0.1:{port}/").parse().expect("an address");
-        Self { directory, url: url(edge), console: url(console), child: None }
+        let url = |address| format!("http://{address}/").parse().expect("an address");
+        Self { directory, url: url(edge), console: url(console), child: None, _ports: ports }
     }
 
     pub(super) fn path(&self) -> &Path {

@@ -4,7 +4,7 @@ use tokio::task::JoinSet;
 use touchstone_attest::trust::{self, Renewed};
 use touchstone_runtime::Chain;
 use touchstone_testkit::{
-    eventually,
+    Port, eventually,
     tuf::{Layout, TufRepository},
 };
 
@@ -109,9 +109,8 @@ async fn a_mirror_that_does_not_answer_is_not_refused() {
             failed.map_err(|error| Chain(&error).to_string())
         }
     };
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-    let address = listener.local_addr().expect("bound");
-    drop(listener);
+    let port = Port::take();
+    let address = port.address();
     let unreachable = words(&format!("http://{address}/")).await.expect_err("nobody is there");
     let begin = format!(
         "the TUF repository cannot be asked: transport error: 2.root.json: cannot reach http://{address}: "

@@ -14,7 +14,10 @@ use touchstone_store::{DatabaseRole, Store, StoreOptions};
 use touchstone_upstream::{Upstream, UpstreamOptions};
 
 use super::{TestMirror, TestMirrorBuilder, sumdb::SumdbOptions};
-use crate::servers::{fresh_database, operator_url, start_nats};
+use crate::{
+    port::Port,
+    servers::{fresh_database, operator_url, start_nats},
+};
 
 impl TestMirrorBuilder {
     /// Starts everything.
@@ -122,9 +125,9 @@ impl TestMirrorBuilder {
         policy: Arc<Policy>,
         shutdown: &Shutdown,
     ) -> SocketAddr {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
-        let listen = listener.local_addr().expect("bound");
-        drop(listener);
+        // Its own address is in what it serves, so that it has to be told before it listens.
+        let port = Port::take();
+        let listen = port.address();
         let limits = self.limits;
         let upstream = |options: UpstreamOptions| {
             let ecosystem = options.ecosystem;
@@ -164,7 +167,7 @@ impl TestMirrorBuilder {
             };
             touchstone_edge::run(parts, announce).await.expect("the edge runs");
         });
-        bound.await.expect("the edge listens")
+        bound.await.expect("the edge listens on its port")
     }
 }
 

@@ -90,7 +90,7 @@ async fn both_halves(directory: &Path) -> Result<()> {
 async fn without_network(directory: &OsString, binary: &OsString, url: &OsString) -> Result<()> {
     isolated::enter().await?;
     let url = url.to_str().context("an address is text")?.parse()?;
-    let mirror = Mirror { directory: directory.into(), binary: binary.into(), url };
+    let mirror = Mirror { directory: directory.into(), binary: binary.into(), url, _ports: vec![] };
     let runs = half(&mirror, Network::Absent).await?;
     let mut out = std::io::stdout().lock();
     serde_json::to_writer(&mut out, &runs)?;

@@ -2,7 +2,6 @@
 
 use std::{
     fs::{self, File},
-    net::TcpListener,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
@@ -14,7 +13,7 @@ use tokio::{
     process::{Child, Command},
     time::{sleep, timeout},
 };
-use touchstone_testkit::touchstone_binary;
+use touchstone_testkit::{Port, touchstone_binary};
 use url::Url;
 
 /// The mirror's own start, with a new database; and its end.
@@ -29,17 +28,21 @@ pub(crate) struct Mirror {
     pub(crate) binary: PathBuf,
     /// Where clients find it.
     pub(crate) url: Url,
+    /// Those of edge and console, also while it does not run.
+    pub(crate) _ports: Vec<Port>,
 }
 
 impl Mirror {
     /// An empty one, in an empty directory.
     pub(crate) fn new(directory: &Path) -> Result<Self> {
-        let (edge, console) = (free_port()?, free_port()?);
-        let url = format!("http://127.0.0.1:{edge}/").parse()?;
-        let mirror = Self { directory: directory.to_owned(), binary: touchstone_binary(), url };
+        let ports = vec![Port::take(), Port::take()];
+        let [edge, console] = [ports[0].address(), ports[1].address()];
+        let url = format!("http://{edge}/").parse()?;
+        let (directory, binary) = (directory.to_owned(), touchstone_binary());
+        let mirror = Self { directory, binary, url, _ports: ports };
         let text = format!(
-            "data_dir = \"data\"\n\n[edge]\nlisten = \"127.0.0.1:{edge}\"\npublic_url = \"http://127.0.0.1:{edge}\"\n\n\
-             [console]\nlisten = \"127.0.0.1:{console}\"\n"
+            "data_dir = \"data\"\n\n[edge]\nlisten = \"{edge}\"\npublic_url = \"http://{edge}\"\n\n\
+             [console]\nlisten = \"{console}\"\n"
         );
         fs::write(mirror.config(), text)?;
         Ok(mirror)
@@ -109,8 +112,4 @@ pub(crate) async fn stop(mut running: Child) -> Result<()> {
 /// Asks the mirror on loopback, whatever proxies the environment names.
 fn http() -> Result<reqwest::Client> {
     Ok(reqwest::Client::builder().no_proxy().build()?)
-}
-
-fn free_port() -> Result<u16> {
-    Ok(TcpListener::bind("127.0.0.1:0")?.local_addr()?.port())
 }

@@ -13,7 +13,7 @@ use tokio::{
     task::JoinSet,
 };
 use touchstone_domain::Sha256;
-use touchstone_testkit::{Registry, TestMirror, eventually, npm_package};
+use touchstone_testkit::{Port, Registry, TestMirror, eventually, npm_package};
 use touchstone_tlog::{TreeHead, proof::verify_consistency};
 use url::Url;
 
@@ -191,9 +191,8 @@ async fn a_server_that_does_not_answer_stops_nothing() {
     let registry = Registry::start().await;
     let package = npm_package("package", "1.0.0", &[], 10);
     registry.publish(package.clone());
-    let closed = TcpListener::bind("127.0.0.1:0").await.expect("a port");
-    let url: Url = format!("http://{}/", closed.local_addr().expect("bound")).parse().expect("an address");
-    drop(closed);
+    let port = Port::take();
+    let url: Url = format!("http://{}/", port.address()).parse().expect("an address");
     let mirror = TestMirror::builder().registry(&registry).witness_url(url).start().await;
     served(&mirror, &package).await;
     sealed(&mirror).await;
