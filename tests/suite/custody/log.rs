@@ -1,6 +1,7 @@
 //! The transparency log: what happened is sealed once and published, and a database that says otherwise is noticed, named, and
 //! brought back.
 
+mod newer;
 mod restored;
 mod rewritten;
 mod stalled;

@@ -179,6 +179,8 @@ fn of_row(audited: &AuditedLeaf) -> Option<String> {
     let (index, source, id) = (leaf.index, &leaf.source, leaf.source_id);
     match today {
         _ if source == touchstone_store::LOG_SOURCE_RESTORED => None,
+        // sealed by a newer version, which reads more in the row
+        _ if LogEntry::read(&leaf.entry).is_ok_and(|entry| entry.is_none()) => None,
         None => Some(format!("row {id} of {source} is gone, which entry {index} is of")),
         Some(entry) if entry.to_bytes() != leaf.entry => Some(format!(
             "row {id} of {source}, or a row that it names, was altered: it is {entry:?} now, and entry {index} is another"
@@ -206,7 +208,7 @@ const fn subject(entry: &LogEntry) -> &'static str {
 /// The recall that was put back, whose row must be there too.
 fn restored_recall(audited: &AuditedLeaf) -> Option<RecallTarget> {
     let restored = audited.leaf.source == touchstone_store::LOG_SOURCE_RESTORED;
-    LogEntry::parse(&audited.leaf.entry).ok().filter(|_| restored)?.recalled()
+    LogEntry::read(&audited.leaf.entry).ok().flatten().filter(|_| restored)?.recalled()
 }
 
 /// The promotion that an entry is of, if its row is there.
@@ -260,5 +262,35 @@ const fn is_altered(reason: &NotSigned) -> bool {
         | NotSigned::Refused(Refused::Key(_))
         | NotSigned::Ahead(_)
         | NotSigned::NotCounted(_) => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_newer_version_has_sealed_is_no_row_that_was_altered() {
+        let at = "2026-11-23T00:00:00Z".parse().expect("a time");
+        let today = LogEntry::Recovered { size: 1, reason: "r".into(), at };
+        let audited = |entry: &str| AuditedLeaf {
+            leaf: LogLeaf { index: 3, source: "log_event".into(), source_id: 4, entry: entry.into() },
+            today: Some(today.clone()),
+            is_backed: true,
+            artifact: None,
+            record: None,
+        };
+        let own = String::from_utf8(today.to_bytes()).expect("text");
+        assert_eq!(of_row(&audited(&own)), None);
+        assert_eq!(of_row(&audited(&own.replace("recovered", "scrubbed"))), None);
+        for altered in [own.replace("\"r\"", "\"s\""), own.replace("size", "sizes"), "scrubbed".to_owned()] {
+            let problem = of_row(&audited(&altered)).expect("it is another");
+            assert!(
+                problem.starts_with("row 4 of log_event, or a row that it names, was altered"),
+                "{problem}"
+            );
+        }
+        let gone = AuditedLeaf { today: None, ..audited(&own) };
+        assert_eq!(of_row(&gone), Some("row 4 of log_event is gone, which entry 3 is of".into()));
     }
 }

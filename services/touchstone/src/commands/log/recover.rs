@@ -33,7 +33,7 @@ pub(crate) async fn recover(config: &Config, reason: &str) -> Result<ExitCode> {
     let reader = LogReader::open(&dir)?;
     let lost = Lost::find(&store, &reader, &head).await?;
     let applied = lost.apply(&store).await?;
-    let restored = lost.leaves.len();
+    let (restored, unknown) = (lost.leaves.len(), lost.unknown);
     lost.restore(&store, &head).await?;
     let size = head.head().size;
     let changed = restored > 0 || applied != Applied::default();
@@ -43,10 +43,17 @@ pub(crate) async fn recover(config: &Config, reason: &str) -> Result<ExitCode> {
     super::super::say(&format!(
         "the published log has {size} entries, and the database lacked {restored} of them\n\
          recalls put back: {}, which revoked {} artifact(s)\n\
-         artifacts whose promotion had ended, sent back to their checks: {}\n{}",
+         artifacts whose promotion had ended, sent back to their checks: {}\n{}{}",
         applied.recalls,
         applied.revoked,
         applied.reopened,
+        if unknown > 0 {
+            format!(
+                "{unknown} of the entries are of a newer version: whatever they ask for was not done; give it again with that version\n"
+            )
+        } else {
+            String::new()
+        },
         if changed {
             "the recovery is on record; promotion goes on as soon as promote has compared again\n"
         } else {
@@ -64,6 +71,8 @@ struct Lost {
     recalls: Vec<(RecallTarget, String, String)>,
     ended: HashMap<ArtifactId, i32>,
     serial: i64,
+    /// Entries of a newer version.
+    unknown: usize,
 }
 
 /// What was done.
@@ -79,8 +88,14 @@ impl Lost {
     async fn find(store: &Store, reader: &LogReader, head: &SignedHead) -> Result<Self> {
         let size = head.head().size;
         let tip = store.log_tip().await?;
-        let mut lost =
-            Self { ours: tip.leaves, leaves: vec![], recalls: vec![], ended: HashMap::new(), serial: 0 };
+        let mut lost = Self {
+            ours: tip.leaves,
+            leaves: vec![],
+            recalls: vec![],
+            ended: HashMap::new(),
+            serial: 0,
+            unknown: 0,
+        };
         let bar = super::progress("comparing the database", size);
         let mut next = 0;
         while next < size {
@@ -93,7 +108,10 @@ impl Lost {
             let mut leaves = store.leaves(next, limit).await?.into_iter().peekable();
             next += entries.len() as u64;
             for (index, bytes) in entries {
-                lost.read(&LogEntry::parse(&bytes)?);
+                match LogEntry::read(&bytes)? {
+                    Some(entry) => lost.read(&entry),
+                    None => lost.unknown += 1,
+                }
                 match leaves.next_if(|leaf| leaf.index == index) {
                     Some(leaf) if leaf.entry != bytes => bail!(
                         "entry {index} is another one in the database than in the published log: they forked, or the row was \

@@ -9,7 +9,7 @@ use touchstone_blobs::BlobStore;
 use touchstone_custody::{KeyRing, LogEntry, RecallTarget, Refused, ServeRecord};
 use touchstone_domain::EnvelopeRef;
 use touchstone_records::{RecordError, RecordStore};
-use touchstone_runtime::Config;
+use touchstone_runtime::{Chain, Config};
 use touchstone_store::{AuditedLeaf, LOG_SOURCE_RESTORED, RecordInput, Store};
 use touchstone_tlog::{SignedHead, leaf_hash};
 use touchstone_translog::{Frontier, LogKeys, LogReader};
@@ -22,6 +22,9 @@ const LEAVES: usize = 1024;
 /// What `--offline` leaves open.
 const OFFLINE: &str = "not compared, since --offline: the rows of the database, the signed records that entries name, and what those rest on; \
                        without it, all of them are. Other copies of the log are never compared here: give each its own --dir\n";
+
+/// What a newer version has sealed.
+const UNKNOWN: &str = "events that this version does not know";
 
 /// The first difference; an error by itself.
 #[derive(Debug, thiserror::Error)]
@@ -80,10 +83,10 @@ pub(super) fn published(dir: &Path, keys: &LogKeys) -> Result<(String, SignedHea
     let mut kinds = BTreeMap::<&'static str, u64>::new();
     for read in reader.iterate(&head, 0, size) {
         let (index, entry) =
-            read.map_err(|error| differs(format!("{} in {}", chain(&error), dir.display())))?;
+            read.map_err(|error| differs(format!("{} in {}", Chain(&error), dir.display())))?;
         frontier.push(leaf_hash(&entry));
-        let entry = LogEntry::parse(&entry).map_err(|error| differs(format!("entry {index}: {error}")))?;
-        *kinds.entry(kind(&entry)).or_default() += 1;
+        let entry = LogEntry::read(&entry).map_err(|error| differs(format!("entry {index}: {error}")))?;
+        *kinds.entry(entry.as_ref().map_or(UNKNOWN, kind)).or_default() += 1;
         bar.inc(1);
     }
     bar.finish_and_clear();
@@ -112,7 +115,7 @@ fn checked_head(dir: &Path, keys: &LogKeys) -> Result<(LogReader, SignedHead)> {
     };
     let head = keys
         .verify(&note)
-        .map_err(|error| differs(format!("the checkpoint in {}: {}", dir.display(), chain(&error))))?;
+        .map_err(|error| differs(format!("the checkpoint in {}: {}", dir.display(), Chain(&error))))?;
     Ok((reader, head))
 }
 
@@ -190,6 +193,10 @@ impl Compared {
                 Some(_) | None => Ok(()),
             };
         }
+        // sealed by a newer version, which reads more in the row
+        if LogEntry::read(&leaf.entry).is_ok_and(|entry| entry.is_none()) {
+            return Ok(());
+        }
         match today {
             None => Err(differs(format!("row {id} of {source} is gone, which entry {index} is of"))),
             Some(entry) if entry.to_bytes() != leaf.entry => Err(differs(format!(
@@ -253,11 +260,6 @@ impl Compared {
             }
         }
     }
-}
-
-/// The words of an error and of its causes.
-fn chain(error: &dyn std::error::Error) -> String {
-    touchstone_runtime::Chain(error).to_string()
 }
 
 const fn kind(entry: &LogEntry) -> &'static str {
