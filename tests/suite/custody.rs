@@ -5,6 +5,7 @@ mod fetching;
 mod following;
 mod judges;
 mod log;
+mod lost;
 mod privileges;
 mod serving;
 mod world;

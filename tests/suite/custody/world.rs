@@ -45,6 +45,11 @@ $$";
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         self.client.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
     }
+
+    /// The text that a query gives.
+    pub(crate) async fn text(&self, sql: &str) -> String {
+        self.client.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)
+    }
 }
 
 /// A mirror whose roles have stopped, and another edge on its database, its blobs and its log: nothing puts rows right any more.
