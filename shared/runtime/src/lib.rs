@@ -7,6 +7,7 @@
 
 pub mod clock;
 pub mod config;
+pub mod durable;
 pub mod environment;
 pub mod health;
 pub mod metrics;

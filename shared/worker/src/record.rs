@@ -9,13 +9,14 @@ use serde_json::json;
 use tokio::sync::mpsc;
 use touchstone_domain::{ArtifactDbId, EnvelopeRef, SignedBy};
 use touchstone_records::PutError;
+use touchstone_runtime::Chain;
 use touchstone_store::{IncidentKind, NewIncident, RefusedVerdict, SignedVerdict, StoreError};
 
 use crate::{
     Check,
     judge::Judged,
     run::Worker,
-    trouble::{Trouble, chain, give_back, put_off, settled},
+    trouble::{Trouble, give_back, put_off, settled},
 };
 
 /// A verdict that is signed and kept, to be put on record.
@@ -137,7 +138,7 @@ impl<C: Check> Worker<C> {
         });
         let incident = NewIncident::about(IncidentKind::VerdictRefused, id, Some(verdict.artifact), detail);
         if let Err(error) = self.parts.store.record_incident(&incident).await {
-            tracing::error!(artifact.id = %verdict.artifact, error = chain(&error), "an incident is not recorded");
+            tracing::error!(artifact.id = %verdict.artifact, error = %Chain(&error), "an incident is not recorded");
         }
     }
 }

@@ -5,6 +5,7 @@ use std::{any::Any, error::Error, time::Duration};
 
 use touchstone_bus::{Delivery, LIVE_STREAM, MAX_DELIVER};
 use touchstone_domain::CheckKind;
+use touchstone_runtime::Chain;
 use touchstone_store::{Attempt, AttemptClass, NewDeadLetter, Store};
 
 use crate::CheckError;
@@ -30,8 +31,8 @@ pub(crate) struct Trouble {
 impl Trouble {
     pub(crate) fn error(error: &CheckError) -> Self {
         match error {
-            CheckError::Retry { .. } => Self::new(AttemptClass::Retry, "retry", &chain(error)),
-            CheckError::Poison { .. } => Self::new(AttemptClass::Poison, "poison", &chain(error)),
+            CheckError::Retry { .. } => Self::new(AttemptClass::Retry, "retry", &Chain(error).to_string()),
+            CheckError::Poison { .. } => Self::new(AttemptClass::Poison, "poison", &Chain(error).to_string()),
         }
     }
 
@@ -50,7 +51,7 @@ impl Trouble {
 
     /// The answer can never be signed or stored.
     pub(crate) fn poison(error: &dyn Error) -> Self {
-        Self::new(AttemptClass::Poison, "poison", &chain(error))
+        Self::new(AttemptClass::Poison, "poison", &Chain(error).to_string())
     }
 
     fn new(class: AttemptClass, label: &'static str, detail: &str) -> Self {
@@ -87,7 +88,7 @@ pub(crate) async fn give_back(
         match store.record_dead_letter(&letter).await {
             Ok(_) => settled(delivery.term().await),
             Err(error) => {
-                tracing::warn!(artifact.id = %artifact, error = chain(&error), "a dead letter is not recorded yet");
+                tracing::warn!(artifact.id = %artifact, error = %Chain(&error), "a dead letter is not recorded yet");
                 settled(delivery.nak(backoff(deliveries)).await);
             }
         }
@@ -103,14 +104,14 @@ pub(crate) async fn give_back(
         service: check.as_str().to_owned(),
     };
     if let Err(error) = store.record_attempt(&attempt).await {
-        tracing::warn!(artifact.id = %artifact, error = chain(&error), "an attempt is not recorded");
+        tracing::warn!(artifact.id = %artifact, error = %Chain(&error), "an attempt is not recorded");
     }
     settled(delivery.nak(backoff(deliveries)).await);
 }
 
 /// Gives a message back because something of ours is away; that is no attempt. Its check runs again later.
 pub(crate) async fn put_off(delivery: &Delivery, away: &'static str, error: &(dyn Error + Sync)) {
-    let (artifact, error) = (delivery.event.artifact, chain(error));
+    let (artifact, error) = (delivery.event.artifact, Chain(error).to_string());
     tracing::warn!(artifact.id = %artifact, error, "{away}; a message is put off");
     settled(delivery.nak(backoff(delivery.deliveries)).await);
 }
@@ -131,12 +132,6 @@ pub(crate) fn backoff(deliveries: i64) -> Duration {
     let doublings = u32::try_from(deliveries.clamp(1, 16) - 1).unwrap_or(0);
     let pause = BACKOFF_MAX.min(BACKOFF_MIN.saturating_mul(2_u32.pow(doublings)));
     pause.mul_f64(rand::random_range(0.75..1.25))
-}
-
-/// An error and its causes, on one line.
-pub(crate) fn chain(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |e| (*e).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 #[cfg(test)]

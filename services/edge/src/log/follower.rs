@@ -11,6 +11,7 @@ use std::{
 
 use tokio::sync::watch;
 use touchstone_custody::{KeyRing, LogEntry};
+use touchstone_runtime::Chain;
 use touchstone_store::IncidentKind;
 use touchstone_tlog::{
     SignedHead, TileError, TreeHead,
@@ -145,7 +146,7 @@ impl Follower {
         let (note, reader) = match checkpoint {
             Ok((Some(note), reader)) => (note, reader),
             Ok((None, _)) => return self.absent(format!("{} has no checkpoint", self.log.dir.display())),
-            Err(error) => return self.absent(chain(&error)),
+            Err(error) => return self.absent(Chain(&error).to_string()),
         };
         if let Some((bytes, keys)) = &self.looked_at
             && *bytes == note
@@ -303,7 +304,7 @@ impl Follower {
 
 impl From<LogError> for Trouble {
     fn from(error: LogError) -> Self {
-        let problem = chain(&error);
+        let problem = Chain(&error).to_string();
         match error {
             LogError::Fork { .. } | LogError::Rollback { .. } => Self::Contradiction(format!(
                 "{problem}. If the log was begun anew on purpose, remove the head that this edge has seen, and start it again"
@@ -327,15 +328,4 @@ impl From<LogError> for Trouble {
             | LogError::Published(_) => Self::Away(problem),
         }
     }
-}
-
-/// An error and its causes, in one line.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text = format!("{text}: {cause}");
-        source = cause.source();
-    }
-    text
 }

@@ -4,12 +4,13 @@
 
 use std::{
     fs::File,
-    io::{self, Read as _, Write as _},
+    io::{self, Read as _},
     path::{Path, PathBuf},
 };
 
 use serde::{Deserialize, Serialize};
 use touchstone_domain::Sha256;
+use touchstone_runtime::durable;
 use touchstone_tlog::TreeHead;
 
 /// The name of the file.
@@ -66,10 +67,6 @@ impl SeenFile {
     pub(super) fn save(&self, origin: &str, head: &TreeHead, note: &[u8]) -> io::Result<()> {
         let note = String::from_utf8_lossy(note).into_owned();
         let kept = Kept { origin: origin.to_owned(), size: head.size, root: head.root, note };
-        let mut file = tempfile::NamedTempFile::new_in(&self.dir)?;
-        file.write_all(&serde_json::to_vec(&kept)?)?;
-        file.as_file().sync_all()?;
-        file.persist(self.path()).map_err(|refused| refused.error)?;
-        File::open(&self.dir)?.sync_all()
+        durable::replace(&self.path(), &serde_json::to_vec(&kept)?, 0o600)
     }
 }

@@ -6,9 +6,6 @@ use anyhow::{Context as _, Result, bail};
 use touchstone_runtime::Config;
 use touchstone_store::{DatabaseRole, Store};
 
-/// The largest file with passwords that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
-
 /// Brings the schema up to date, and says what it did; then gives roles the passwords in a file.
 pub(crate) async fn run(config: &Config, role_passwords: Option<&Path>) -> Result<()> {
     let url = super::database(config)?;
@@ -27,20 +24,9 @@ pub(crate) async fn run(config: &Config, role_passwords: Option<&Path>) -> Resul
     Ok(())
 }
 
-/// `edge = "…"`, and so on for each role whose password is to be set. No error shows what the file holds.
+/// Those of the roles whose password is to be set.
 fn passwords(file: &Path) -> Result<Vec<(DatabaseRole, String)>> {
-    let text = super::read_secret_file(file, FILE_BYTES_MAX)?;
-    let Ok(table) = text.parse::<toml::Table>() else {
-        bail!("{} is not TOML of the form: edge = \"password\"", file.display());
-    };
-    let mut passwords = vec![];
-    for (name, value) in table {
-        let role: DatabaseRole = name.parse().with_context(|| format!("{} is refused", file.display()))?;
-        let Some(password) = value.as_str() else {
-            bail!("the password of {role} in {} is no string", file.display());
-        };
-        passwords.push((role, password.to_owned()));
-    }
+    let passwords = super::passwords(file)?;
     if passwords.is_empty() {
         bail!("{} has no password", file.display());
     }

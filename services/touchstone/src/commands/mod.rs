@@ -14,11 +14,14 @@ pub(crate) mod records;
 pub(crate) mod trust;
 pub(crate) mod why;
 
-use std::{io::Read as _, path::Path};
+use std::{io::Read as _, path::Path, str::FromStr};
 
-use anyhow::{Context as _, Result, ensure};
+use anyhow::{Context as _, Result, bail, ensure};
 use touchstone_runtime::{Config, Environment, servers::recorded_url};
 use touchstone_store::{Store, StoreOptions};
+
+/// The largest file of passwords that is read, in bytes.
+const PASSWORDS_BYTES_MAX: u64 = 64 * 1024;
 
 /// Prints what was asked for.
 #[expect(clippy::print_stdout, reason = "the one place where commands print their answers")]
@@ -47,14 +50,28 @@ pub(crate) async fn store(config: &Config) -> Result<Store> {
     }
 }
 
-/// A file of passwords, if it is not too large.
-pub(crate) fn read_secret_file(file: &Path, bytes_max: u64) -> Result<String> {
+/// The passwords in a TOML file: `edge = "…"`, and so on. No error shows what the file holds.
+pub(crate) fn passwords<Who: FromStr>(file: &Path) -> Result<Vec<(Who, String)>>
+where
+    Who::Err: std::error::Error + Send + Sync + 'static,
+{
     let failed = || format!("cannot read {}", file.display());
     let mut text = String::new();
     let opened = std::fs::File::open(file).with_context(failed)?;
-    opened.take(bytes_max + 1).read_to_string(&mut text).with_context(failed)?;
-    ensure!(text.len() as u64 <= bytes_max, "{} is too large", file.display());
-    Ok(text)
+    opened.take(PASSWORDS_BYTES_MAX + 1).read_to_string(&mut text).with_context(failed)?;
+    ensure!(text.len() as u64 <= PASSWORDS_BYTES_MAX, "{} is too large", file.display());
+    let Ok(table) = text.parse::<toml::Table>() else {
+        bail!("{} is not TOML of the form: edge = \"password\"", file.display());
+    };
+    let mut passwords = vec![];
+    for (name, value) in table {
+        let who = name.parse::<Who>().with_context(|| format!("{} is refused", file.display()))?;
+        let Some(password) = value.as_str() else {
+            bail!("the password of {name} in {} is no string", file.display());
+        };
+        passwords.push((who, password.to_owned()));
+    }
+    Ok(passwords)
 }
 
 /// Who gives a command, for the record.

@@ -1,16 +1,11 @@
 //! `touchstone nats-config`: the part of a nats-server configuration that says who may log in, and do what.
 
-use std::{
-    io::Write as _,
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Context as _, Result, ensure};
 use touchstone_bus::{BusUser, Passwords};
+use touchstone_runtime::durable;
 
-/// The largest file with passwords that is read, in bytes.
-const FILE_BYTES_MAX: u64 = 64 * 1024;
 /// The configuration in the directory of generated passwords.
 const CONFIGURATION: &str = "nats.conf";
 
@@ -40,33 +35,14 @@ pub(crate) fn generate(directory: &Path, server: &str) -> Result<()> {
     Ok(())
 }
 
-/// Only its owner may read it; through another name, so that it is never there half.
+/// Only its owner may read it.
 fn write(file: &Path, text: &str) -> Result<()> {
-    let failed = || format!("cannot write {}", file.display());
-    let mut fresh = PathBuf::from(file);
-    fresh.as_mut_os_string().push(".new");
-    let mut options = std::fs::OpenOptions::new();
-    options.write(true).create(true).truncate(true).mode(0o600);
-    let mut opened = options.open(&fresh).with_context(failed)?;
-    opened.write_all(text.as_bytes()).with_context(failed)?;
-    opened.sync_all().with_context(failed)?;
-    std::fs::rename(&fresh, file).with_context(failed)
+    durable::replace(file, text.as_bytes(), 0o600).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// `edge = "…"`, for every user. No error shows what the file holds.
+/// Those of every user.
 fn passwords(file: &Path) -> Result<Passwords> {
-    let text = super::read_secret_file(file, FILE_BYTES_MAX)?;
-    let refused = || format!("{} is refused", file.display());
-    let Ok(table) = text.parse::<toml::Table>() else {
-        bail!("{} is not TOML of the form: edge = \"password\"", file.display());
-    };
-    let mut given = vec![];
-    for (name, value) in table {
-        let user: BusUser = name.parse().with_context(refused)?;
-        let password = value.as_str().with_context(|| format!("the password of {user} is no string"));
-        given.push((user, password.with_context(refused)?.to_owned()));
-    }
-    Passwords::new(given).with_context(refused)
+    Passwords::new(super::passwords(file)?).with_context(|| format!("{} is refused", file.display()))
 }
 
 #[cfg(test)]
@@ -107,7 +83,7 @@ mod tests {
             (all.replace(&password("hash"), ""), "there is no password for hash"),
             (format!("{all}{}", password("admin")), "unknown NATS user \"admin\""),
             (all.replace("0123456789abcdef-edge", "short"), "the password of edge must have 16 to 128"),
-            (all.replace("\"0123456789abcdef-edge\"", "5"), "the password of edge is no string"),
+            (all.replace("\"0123456789abcdef-edge\"", "5"), "is no string"),
         ] {
             std::fs::write(&file, bad).expect("written");
             let refused = format!("{:#}", passwords(file.path()).expect_err("refused"));

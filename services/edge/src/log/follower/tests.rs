@@ -399,7 +399,7 @@ fn a_head_of_another_log_or_a_damaged_one_is_no_head() {
         std::fs::write(&path, changed).unwrap();
         let refused = Follower::new(&ENVIRONMENT.into(), &world.log_dir(), &world.state_dir()).err().unwrap();
         assert!(matches!(&refused, FollowError::Seen { path: named, .. } if *named == path));
-        assert!(chain(&refused).contains(expected), "{}", chain(&refused));
+        assert!(Chain(&refused).to_string().contains(expected), "{}", Chain(&refused));
     }
     std::fs::write(&path, honest_head).unwrap();
     assert_eq!(standing(&world.follower()).0, 2);

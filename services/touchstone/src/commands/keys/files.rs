@@ -1,14 +1,15 @@
 //! The files of keys: private halves, which are never overwritten, and the ring, which is replaced as a whole.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
+    fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result, bail};
 use touchstone_custody::{KeyEntry, KeyRing};
+use touchstone_runtime::durable::{self, parent, sync_directory};
 
 use crate::custody;
 
@@ -44,20 +45,10 @@ impl RingFile {
     pub(super) fn save(self) -> Result<()> {
         let ring =
             KeyRing::new(self.entries).context("the key ring would be refused; nothing was changed")?;
-        replace(&self.path, ring.to_json().as_bytes())
+        // Every role must be able to read it.
+        durable::replace(&self.path, ring.to_json().as_bytes(), 0o644)
             .with_context(|| format!("cannot write the key ring {}", self.path.display()))
     }
-}
-
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut file =
-        tempfile::Builder::new().permissions(Permissions::from_mode(0o644)).tempfile_in(parent(path))?;
-    // The permissions above are those less the umask; every role must be able to read the ring.
-    file.as_file().set_permissions(Permissions::from_mode(0o644))?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    sync(parent(path))
 }
 
 /// Writes a private key that only its owner can read. What is there is not touched.
@@ -69,7 +60,7 @@ pub(super) fn write_private(path: &Path, pem: &str) -> Result<()> {
         file.write_all(pem.as_bytes())?;
         file.sync_all()
     });
-    match written.and_then(|()| sync(directory)) {
+    match written.and_then(|()| sync_directory(directory)) {
         Ok(()) => Ok(()),
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             bail!("{} is there already, and a private key is never overwritten", path.display())
@@ -87,7 +78,8 @@ pub(super) fn exchange(current: &Path, kept: &Path, new: &Path) -> Result<()> {
         }
         linked => linked,
     };
-    let exchanged = exchanged.and_then(|()| fs::rename(new, current)).and_then(|()| sync(parent(current)));
+    let exchanged =
+        exchanged.and_then(|()| fs::rename(new, current)).and_then(|()| sync_directory(parent(current)));
     exchanged.with_context(|| format!("cannot put {} in the place of {}", new.display(), current.display()))
 }
 
@@ -101,12 +93,4 @@ pub(super) fn password(path: &Path) -> Result<String> {
         bail!("the password in {} is empty", path.display());
     }
     Ok(password.to_owned())
-}
-
-fn parent(path: &Path) -> &Path {
-    path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
-}
-
-fn sync(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }
