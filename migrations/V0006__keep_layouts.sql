@@ -21,6 +21,3 @@ ALTER TABLE layout ENABLE ALWAYS TRIGGER append_only, ENABLE ALWAYS TRIGGER appe
 
 GRANT SELECT ON layout TO touchstone_edge, touchstone_promote, touchstone_console;
 GRANT INSERT (required, tolerated, ring, key, envelope, pack, pack_offset, pack_size, expires_at) ON layout TO touchstone_promote;
-
-GRANT SELECT ON layout TO touchstone_edge, touchstone_promote, touchstone_console;
-GRANT INSERT (required, tolerated, ring, key, envelope, pack, pack_offset, pack_size, expires_at) ON layout TO touchstone_promote;
