@@ -15,6 +15,7 @@ use touchstone_tlog::{SignedHead, leaf_hash};
 use touchstone_translog::{LogError, LogKeys, LogReader};
 
 use super::{SealError, Sealer, blocking, compare::stop};
+use crate::lost;
 
 /// How many leaves are read again in one cycle.
 const LEAVES: usize = 128;
@@ -102,6 +103,10 @@ impl Sealer {
         let places: Vec<_> =
             promoted.iter().filter_map(|(audited, _)| Some(audited.record?.envelope)).collect();
         let read = self.promote.records.read(&places).await;
+        let is_lost = |one: &Result<_, _>| matches!(one, Err(RecordError::Missing | RecordError::Damaged));
+        if read.iter().any(is_lost) && !lost::is_own_store(&self.promote).await.unwrap_or(false) {
+            return Ok(vec![]); // a foreign directory says nothing about what is lost
+        }
         let ring = std::sync::Arc::clone(&self.promote.ring.borrow());
         let named: Vec<(u64, i64)> =
             promoted.iter().map(|(audited, serial)| (audited.leaf.index, *serial)).collect();

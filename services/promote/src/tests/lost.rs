@@ -151,3 +151,23 @@ async fn nothing_is_reopened_while_nothing_may_be_promoted() {
     world.looked().await;
     assert_eq!(world.stands(artifact).await, (ArtifactState::Fetched, 1));
 }
+
+#[tokio::test]
+async fn the_audit_misses_nothing_in_a_blob_store_that_is_another_one() {
+    for (is_own, expected) in [(true, vec!["history_rewritten"]), (false, vec![])] {
+        let world = World::new().await;
+        world.served("1.0.0").await;
+        assert!(lost::is_own_store(&world.promote).await.expect("asked"));
+        let (_promote, mut sealer) = world.beside();
+        world.sealed(&mut sealer).await;
+        fs::rename(world.directory().join("sha256"), world.directory().join("elsewhere")).expect("moved");
+        if !is_own {
+            fs::remove_file(world.directory().join("number")).expect("there");
+        }
+        sealer.cycle().await;
+        let kinds: Vec<_> = world.incidents().await.into_iter().map(|(kind, _)| kind).collect();
+        // one of the record, one of each verdict, all in a row
+        let kinds: std::collections::BTreeSet<_> = kinds.iter().map(String::as_str).collect();
+        assert_eq!(Vec::from_iter(kinds), expected);
+    }
+}

@@ -26,7 +26,7 @@ async fn what_lacks_the_checkpoint_that_was_compared_last_is_promoted_nothing() 
     world.served("1.0.0").await;
     let (promote, mut sealer) = world.beside();
     assert_eq!(promote.known_seal(), None);
-    sealer.cycle().await;
+    world.sealed(&mut sealer).await;
     assert!(!promote.is_halted());
     let seal = promote.known_seal().expect("it was sealed");
     let artifact = world.fetched("1.0.1").await;
@@ -58,7 +58,7 @@ async fn the_checkpoint_that_is_known_is_the_last_one_that_was_sealed_or_compare
     let (other, mut follows) = world.beside();
     for version in ["1.0.0", "1.0.1"] {
         world.served(version).await;
-        leads.cycle().await;
+        world.sealed(&mut leads).await;
         let sealed = one.known_seal().expect("it was sealed");
         assert_ne!(other.known_seal(), Some(sealed));
         follows.cycle().await;
@@ -69,7 +69,7 @@ async fn the_checkpoint_that_is_known_is_the_last_one_that_was_sealed_or_compare
         assert_eq!(world.state(artifact).await, ArtifactState::Servable);
     }
     // it goes on without the newest checkpoint of somebody else
-    leads.cycle().await;
+    world.sealed(&mut leads).await;
     assert!(one.known_seal().expect("sealed").size > other.known_seal().expect("compared").size);
     let artifact = world.fetched("2.0.0").await;
     world.passed(artifact).await;

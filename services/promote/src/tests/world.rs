@@ -126,6 +126,13 @@ impl World {
         (Arc::clone(&promote), Sealer::new(promote, log, (halts, seals)))
     }
 
+    /// Goes on until all that happened is sealed; other tests' transactions hide it for a while.
+    pub(super) async fn sealed(&self, sealer: &mut Sealer) {
+        while self.promote.store.oldest_unsealed().await.expect("read").is_some() {
+            sealer.cycle().await;
+        }
+    }
+
     /// Signs and keeps an envelope.
     async fn keep(&self, kind: KeyKind, envelope: Vec<u8>) -> SignedBy {
         let places = self.promote.records.put(&[envelope]).await.expect("kept");
