@@ -9,7 +9,7 @@ use tokio::{
 };
 use touchstone_bus::{ACK_WAIT, Delivery};
 use touchstone_custody::VerdictStatement;
-use touchstone_domain::Verdict;
+use touchstone_domain::{Sha256, Verdict};
 use touchstone_store::Facts;
 
 use crate::{
@@ -38,18 +38,18 @@ pub(crate) async fn judge<C: Check>(
     let began = Instant::now();
     let found = alive(&delivery, attempt(&worker, &facts)).await;
     let word = match &found {
-        Ok(finding) => finding.outcome.kind.as_str(),
+        Ok((finding, _)) => finding.outcome.kind.as_str(),
         Err(trouble) => trouble.label,
     };
     metrics::counter!("touchstone_checks", "check" => check.as_str(), "outcome" => word).increment(1);
     metrics::histogram!("touchstone_check_seconds", "check" => check.as_str()).record(began.elapsed());
     match found {
-        Ok(finding) => {
+        Ok((finding, policy)) => {
             tracing::debug!(
                 artifact.id = %facts.artifact, check.kind = %check, verdict.outcome = %finding.outcome.kind,
                 reason = finding.outcome.reason.code(), "a check answered"
             );
-            let statement = worker.statement(facts, finding);
+            let statement = worker.statement(facts, finding, policy);
             // The recorder outlives every job; if it is gone, the process is being torn down.
             judged.send(Judged { statement, delivery }).await.ok();
         }
@@ -57,17 +57,18 @@ pub(crate) async fn judge<C: Check>(
     }
 }
 
-/// One run of the check, within its time, whatever it does.
-async fn attempt<C: Check>(worker: &Worker<C>, facts: &Facts) -> Result<Finding, Trouble> {
+/// One run of the check, within its time, whatever it does; and the digest of the policy that it judged by.
+async fn attempt<C: Check>(worker: &Worker<C>, facts: &Facts) -> Result<(Finding, Sha256), Trouble> {
     let limit = worker.parts.options.check_timeout;
     let checking = async {
         let policy = worker.policies.of(&worker.parts.store, facts.policy_epoch).await?;
+        let digest = policy.digest();
         let job = Job { facts: facts.clone(), blobs: worker.parts.blobs.clone(), policy };
-        worker.check.check(&job).await
+        worker.check.check(&job).await.map(|finding| (finding, digest))
     };
     let running = AssertUnwindSafe(checking).catch_unwind();
     match timeout(limit, running).await {
-        Ok(Ok(Ok(finding))) => Ok(finding),
+        Ok(Ok(Ok(found))) => Ok(found),
         Ok(Ok(Err(error))) => Err(Trouble::error(&error)),
         Ok(Err(panic)) => Err(Trouble::panic("the check", &*panic)),
         Err(_) => Err(Trouble::timeout(limit)),
@@ -89,7 +90,7 @@ async fn alive<T>(delivery: &Delivery, work: impl Future<Output = T>) -> T {
 }
 
 impl<C: Check> Worker<C> {
-    fn statement(&self, facts: Facts, finding: Finding) -> VerdictStatement {
+    fn statement(&self, facts: Facts, finding: Finding, policy: Sha256) -> VerdictStatement {
         let verdict = Verdict {
             artifact: facts.artifact,
             sha256: facts.sha256,
@@ -111,6 +112,7 @@ impl<C: Check> Worker<C> {
             sha512: facts.sha512,
             size: facts.size,
             upstream_url: facts.upstream_url,
+            policy,
             verdict,
         }
     }

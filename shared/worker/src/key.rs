@@ -6,11 +6,16 @@
 use std::{
     mem::{Discriminant, discriminant},
     sync::{Mutex, PoisonError},
+    time::Duration,
 };
 
+use tokio::time::sleep;
 use touchstone_custody::{KeyKind, KeyProblem};
 
 use crate::{Check, run::Worker};
+
+/// How often the worker looks whether its own key counts, while there is nothing to do.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The problem that was told last, if there is one.
 #[derive(Default)]
@@ -44,6 +49,20 @@ impl<C: Check> Worker<C> {
             }
         }
         accepted
+    }
+
+    /// Waits until what is signed does not count.
+    pub(crate) async fn key_ends(&self) {
+        while self.may_sign().is_ok() {
+            sleep(LOOK).await;
+        }
+    }
+
+    /// Waits until what is signed counts.
+    pub(crate) async fn key_counts(&self) {
+        while self.may_sign().is_err() {
+            sleep(LOOK).await;
+        }
     }
 }
 

@@ -5,7 +5,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 use tokio::{
     sync::{mpsc, watch},
     task::{JoinError, JoinSet},
-    time::{sleep, timeout},
+    time::sleep,
 };
 use touchstone_blobs::BlobStore;
 use touchstone_bus::{Bus, BusError, Deliveries, Delivery};
@@ -26,8 +26,6 @@ use crate::{
 /// The pauses between questions whether Postgres is back.
 const STORE_RETRY_MIN: Duration = Duration::from_millis(100);
 const STORE_RETRY_MAX: Duration = Duration::from_secs(5);
-/// How often the worker looks whether its own key counts, while there is nothing to do.
-const KEY_PERIOD: Duration = Duration::from_secs(1);
 
 /// What a worker is given.
 pub struct Parts {
@@ -131,15 +129,18 @@ impl<C: Check> Worker<C> {
             if jobs.len() >= concurrency {
                 continue;
             }
-            if self.may_sign().is_err() {
+            let next = tokio::select! {
+                biased;
+                () = soft.cancelled() => break,
+                () = self.key_ends() => None,
+                batch = deliveries.next_batch(concurrency - jobs.len()) => Some(batch),
+            };
+            let Some(batch) = next else {
                 // Another process may have a key that counts.
                 deliveries.hand_back().await;
-                soft.run_until_cancelled(sleep(KEY_PERIOD)).await;
+                soft.run_until_cancelled(self.key_counts()).await;
                 continue;
-            }
-            let next = timeout(KEY_PERIOD, deliveries.next_batch(concurrency - jobs.len()));
-            let Some(next) = soft.run_until_cancelled(next).await else { break };
-            let Ok(batch) = next else { continue };
+            };
             let Some(found) = self.facts(batch).await else {
                 // What was sent ahead must not lie here until Postgres is back.
                 deliveries.hand_back().await;

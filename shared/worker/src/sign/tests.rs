@@ -20,6 +20,7 @@ fn statement(number: i64, evidence: usize) -> VerdictStatement {
         sha512: Sha512::of("x"),
         size: 1,
         upstream_url: "https://registry.example/x".into(),
+        policy: Sha256::of("policy"),
         verdict: Verdict {
             artifact: ArtifactDbId(number),
             sha256: Sha256::of("x"),

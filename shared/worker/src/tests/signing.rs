@@ -41,6 +41,7 @@ async fn the_verdict_on_record_is_signed_and_its_envelope_says_what_the_row_says
         sha512: story.facts.sha512,
         size: story.facts.size,
         upstream_url: story.facts.upstream_url.clone(),
+        policy: Policy::default().digest(),
         verdict: story.verdicts[0].verdict.clone(),
     };
     assert_eq!(statement, expected);
