@@ -7,7 +7,11 @@ mod world;
 use std::{sync::atomic::Ordering, time::Duration};
 
 use futures::StreamExt as _;
-use tokio::time::timeout;
+use tokio::{
+    io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines},
+    net::TcpStream,
+    time::timeout,
+};
 use touchstone_bus::{ArtifactEvent, MAX_DELIVER};
 use touchstone_domain::{
     ArtifactDbId, CheckKind, Ecosystem, Outcome, Policy, Reason, Sha256, Verdict, count,
@@ -249,6 +253,26 @@ async fn while_postgres_is_away_messages_wait_and_nothing_is_lost() {
     world.start_postgres().await;
     let story = world.story(artifact, |story| !story.verdicts.is_empty()).await;
     assert!(story.attempts.is_empty(), "an outage of ours is no attempt");
+}
+
+#[tokio::test]
+async fn a_worker_waits_for_its_consumer_also_when_its_pauses_have_grown_long() {
+    let mut world = World::unprovisioned().await;
+    let address = world.nats.url();
+    let mut spy = TcpStream::connect(address.trim_start_matches("nats://")).await.expect("connected");
+    spy.write_all(b"CONNECT {}\r\nSUB $JS.API.CONSUMER.INFO.> 1\r\nPING\r\n").await.expect("sent");
+    let mut heard = BufReader::new(spy).lines();
+    let next = async |heard: &mut Lines<BufReader<TcpStream>>, word: &str| {
+        while !heard.next_line().await.expect("read").expect("open").starts_with(word) {}
+    };
+    timeout(PATIENCE, next(&mut heard, "PONG")).await.expect("subscribed");
+    world.work(Scripted::new(), 1).await;
+    for _ in 0..8 {
+        timeout(PATIENCE, next(&mut heard, "MSG")).await.expect("it asks again");
+    }
+    world.bus.provision(&[CheckKind::Hash]).await.expect("streams");
+    let artifact = world.fetched("passes").await;
+    world.story(artifact, |story| !story.verdicts.is_empty()).await;
 }
 
 /// Takes the one message, again and again, until its number says that somebody else had it in between.

@@ -47,11 +47,18 @@ pub(super) struct World {
     pub(super) policy_epoch: i32,
     pub(super) workers: JoinSet<Result<(), WorkerError>>,
     pub(super) directory: TempDir,
-    _nats: Nats,
+    pub(super) nats: Nats,
 }
 
 impl World {
     pub(super) async fn new() -> Self {
+        let world = Self::unprovisioned().await;
+        world.bus.provision(&[CheckKind::Hash]).await.expect("streams");
+        world
+    }
+
+    /// Before promote was there.
+    pub(super) async fn unprovisioned() -> Self {
         let directory = tempfile::Builder::new()
             .permissions(Permissions::from_mode(0o755))
             .tempdir()
@@ -66,7 +73,6 @@ impl World {
         let store = Store::connect(options).await.expect("a database");
         let policy_epoch = store.register_policy(&Policy::default()).await.expect("a policy");
         let bus = Bus::connect(BusOptions { url: nats.url(), name: "test".into() }).await.expect("NATS");
-        bus.provision(&[CheckKind::Hash]).await.expect("streams");
         let signer = Arc::new(FlakySigner::new(KeyKind::Hash));
         Self {
             postgres: Some(postgres),
@@ -80,7 +86,7 @@ impl World {
             policy_epoch,
             workers: JoinSet::new(),
             directory,
-            _nats: nats,
+            nats,
         }
     }
 
