@@ -10,7 +10,7 @@ mod world;
 use std::time::Duration;
 
 use touchstone_custody::KeyKind;
-use touchstone_domain::{ArtifactState, CheckKind, CheckSet, OutcomeKind, Requirement};
+use touchstone_domain::{ArtifactState, CheckKind, CheckSet, OutcomeKind, Policy, Requirement};
 use touchstone_runtime::Clock as _;
 
 use crate::{count::BATCH_MAX, release};
@@ -283,6 +283,31 @@ async fn a_newer_policy_of_our_own_reopens_and_an_older_one_waits() {
     assert_eq!(world.rung(newer).await, ArtifactState::Fetched);
     assert_eq!(world.facts(newer).await.epoch, 0);
     assert_eq!(world.swept(newer).await.missing[&newer], CheckSet::EMPTY, "asking again would not help");
+}
+
+#[tokio::test]
+async fn checks_by_a_policy_that_promote_was_not_given_approve_nothing() {
+    let mut world = World::new().await;
+    let (artifact, honest) = (world.fetched("1.0.0").await, world.fetched("1.0.1").await);
+    let weaker = Policy::parse("# asks for the same checks, and excuses more\n").expect("a policy");
+    let epoch = world.promote.store.register_policy(&weaker).await.expect("any edge may");
+    world.superuser(&format!("UPDATE gate SET policy_epoch = {epoch} WHERE artifact_id = {artifact}")).await;
+    for (artifact, state) in [(artifact, ArtifactState::Fetched), (honest, ArtifactState::Servable)] {
+        world.passed(artifact).await;
+        assert_eq!(world.rung(artifact).await, state);
+        assert_eq!(world.facts(artifact).await.epoch, 0);
+    }
+    assert_eq!(
+        world.swept(artifact).await.missing[&artifact],
+        CheckSet::EMPTY,
+        "it waits for promote to be given it"
+    );
+    world.policy("# newer than that\n").await;
+    assert_eq!(world.rung(artifact).await, ArtifactState::Fetched);
+    let facts = world.facts(artifact).await;
+    assert_eq!((facts.epoch, facts.policy_epoch), (1, world.promote.policy_epoch));
+    world.passed(artifact).await;
+    assert_eq!(world.rung(artifact).await, ArtifactState::Servable);
 }
 
 #[tokio::test]

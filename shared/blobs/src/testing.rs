@@ -153,6 +153,7 @@ fn signed_record(expected: &Expected<'_>, ring: &KeyRing) -> Vec<u8> {
         sha512: expected.sha512,
         size: expected.size,
         upstream_url: upstream_url.clone(),
+        policy: Policy::default().digest(),
         verdict: verdict.clone(),
     };
     let fetched = fetch.sign(&signer(KeyKind::Fetch)).expect("signs");

@@ -4,7 +4,7 @@
 //! fetch the address is not compared: bytes that were fetched again may have come from elsewhere, and the digests say what they are.
 //!
 //! *Invariant:* the requirement is that of the policy that promote itself was given, and that of the gate: both must be fulfilled,
-//! by verified verdicts alone. Ages count by promote's clock, from the signed date or from that of the row, whichever is later. A row
+//! by verified verdicts alone, and for the policy by those that were judged by it. Ages count by promote's clock, from the signed date or from that of the row, whichever is later. A row
 //! can only make less pass.
 //!
 //! *Invariant:* what is dated in promote's future does not count: no key signs ahead for when it will have ended.
@@ -157,10 +157,11 @@ pub enum Withheld {
     /// The policy denies it, or says that the name is internal.
     #[error("the policy does not admit it")]
     NotAdmitted,
-    /// The gate's requirement is fulfilled, but that of the policy is not: it asks for more.
+    /// The gate's requirement is fulfilled, but that of the policy is not: it asks for more, or other documents were judged by.
     #[error("the policy asks for more: {missing}")]
     Policy {
-        /// The checks that it requires besides, or that it does not excuse, or whose failure it does not overlook.
+        /// The checks that it requires besides, or that it does not excuse, whose failure it does not overlook, or that judged by
+        /// another policy.
         missing: CheckSet,
     },
     /// No signed fetch of these bytes counts; this is what the latest one lacks.

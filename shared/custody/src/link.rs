@@ -89,6 +89,8 @@ pub struct VerdictStatement {
     pub size: u64,
     /// Where they came from.
     pub upstream_url: String,
+    /// The digest of the policy that was judged by: its number is the database's word.
+    pub policy: Sha256,
     /// What was found.
     pub verdict: Verdict,
 }
@@ -152,6 +154,7 @@ impl VerdictStatement {
         fields.put_option("chunk_root", verdict.chunk_root);
         fields.put("epoch", verdict.epoch);
         fields.put("check_revision", verdict.check_revision);
+        fields.put("policy", self.policy);
         fields.put("policy_epoch", verdict.policy_epoch);
         fields.put("outcome", verdict.outcome.kind);
         fields.put("reason", reason);
@@ -262,6 +265,7 @@ impl VerdictStatement {
             sha512: source.value("sha512")?,
             size: source.value("size")?,
             upstream_url: source.text("upstream_url")?,
+            policy: source.value("policy")?,
             verdict: Verdict {
                 artifact: ArtifactDbId(source.value("artifact")?),
                 sha256,

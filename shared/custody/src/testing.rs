@@ -2,8 +2,8 @@
 
 use jiff::Timestamp;
 use touchstone_domain::{
-    ArtifactDbId, ArtifactId, CheckKind, ChunkList, Ecosystem, FileName, Outcome, PackageName, Reason,
-    Sha256, Sha512, Verdict, Version,
+    ArtifactDbId, ArtifactId, CheckKind, ChunkList, Ecosystem, FileName, Outcome, PackageName, Policy,
+    Reason, Sha256, Sha512, Verdict, Version,
 };
 
 use crate::{
@@ -79,6 +79,7 @@ pub(crate) fn verdict(check: CheckKind) -> VerdictStatement {
         sha512: Sha512::of(BYTES),
         size: BYTES.len() as u64,
         upstream_url: fetch().upstream_url,
+        policy: Policy::default().digest(),
         verdict: Verdict {
             artifact: ArtifactDbId(7),
             sha256: Sha256::of(BYTES),

@@ -218,12 +218,14 @@ impl World {
         kind: OutcomeKind,
     ) -> VerdictStatement {
         let facts = self.facts(artifact).await;
+        let policy = self.promote.store.policy_document(facts.policy_epoch).await.expect("read");
         VerdictStatement {
             environment: ENVIRONMENT.into(),
             id: facts.id,
             sha512: facts.sha512,
             size: facts.size,
             upstream_url: facts.upstream_url,
+            policy: Sha256::of(policy.unwrap_or_else(|| "nowhere".to_owned())),
             verdict: Verdict {
                 artifact,
                 sha256: facts.sha256,

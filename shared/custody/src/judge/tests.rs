@@ -262,6 +262,32 @@ fn one_fetch_that_counts_is_enough_wherever_it_was_from() {
 }
 
 #[test]
+fn what_was_judged_by_another_policy_does_not_approve_by_this_one() {
+    let (hash, attest) = (CheckSet::of(CheckKind::Hash), CheckSet::of(CheckKind::Attest));
+    let other = Policy::parse("# without the pin\n").unwrap().digest();
+    let given = Given::new().signed(|statement| statement.policy = other);
+    assert_eq!(given.withheld(), Withheld::Policy { missing: hash });
+    assert_eq!(given.judged().refused, [], "it is what was signed, and counts towards the gate");
+    assert_eq!(given.judged().missing, CheckSet::EMPTY);
+    let both = hash.union(attest);
+    let given = Given::new().own_policy("# another text, with the same rules\n");
+    assert_eq!(given.withheld(), Withheld::Policy { missing: both });
+    // One more, by the policy that counts: the approval rests on that.
+    let mut given = Given::new().signed(|statement| statement.policy = other);
+    let mut again = given.said[0].clone();
+    again.verdict.policy_epoch += 1;
+    given.add_verdict(&again, KeyKind::Hash);
+    let approval = given.judged().approval.expect("approved");
+    let latest = given.case.verdicts[2].signed.unwrap().envelope.sha256;
+    assert_eq!(approval.rests_on.iter().map(|by| by.envelope).nth(1), Some(latest));
+    // What denies, denies by whatever policy.
+    let given =
+        Given::answered(&[(CheckKind::Hash, OutcomeKind::Fail), (CheckKind::Attest, OutcomeKind::Pass)])
+            .signed(|statement| statement.policy = other);
+    assert_eq!(given.withheld(), Withheld::Rejected { denied: hash });
+}
+
+#[test]
 fn what_the_row_requires_less_the_policy_requires_all_the_same() {
     let mut given = Given::answered(&[(CheckKind::Hash, OutcomeKind::Pass)]);
     assert_eq!(given.withheld(), Withheld::Checks { missing: ATTEST });

@@ -171,7 +171,7 @@ fn a_changed_verdict_is_refused_by_the_name_of_its_field() {
 
 #[test]
 fn every_field_of_a_statement_must_be_there() {
-    for (envelope, count) in [(signed_fetch(), 11), (signed_verdict(), 17)] {
+    for (envelope, count) in [(signed_fetch(), 11), (signed_verdict(), 18)] {
         let byproducts = payload(&envelope)["byproducts"].as_object().expect("an object").clone();
         assert_eq!(byproducts.len(), count);
         let last = byproducts.keys().next_back().expect("there are some").clone();
@@ -286,11 +286,12 @@ proptest! {
 
     #[test]
     fn every_verdict_reads_back(
-        id in coordinates(), verdict in verdicts(), size: u64, sha512 in digest(), texts in (text(), text()),
+        id in coordinates(), verdict in verdicts(), size: u64, sha512 in digest(), policy in digest(),
+        texts in (text(), text()),
     ) {
         let (environment, upstream_url) = texts;
         let statement =
-            VerdictStatement { environment, id, sha512: Sha512::of(sha512.0), size, upstream_url, verdict };
+            VerdictStatement { environment, id, sha512: Sha512::of(sha512.0), size, upstream_url, policy, verdict };
         let key = signer(statement.kind(), 0);
         let envelope = statement.sign(&key).expect("signs");
         let payload = Envelope::parse(&envelope).expect("parses").payload;

@@ -131,6 +131,7 @@ fn verdict(new: &NewArtifact, gate: &Gate, check: CheckKind, now: Timestamp) -> 
         sha512: new.sha512,
         size: new.size,
         upstream_url: new.upstream_url.clone(),
+        policy: Policy::default().digest(),
         verdict: Verdict {
             artifact: gate.artifact,
             sha256: gate.sha256,

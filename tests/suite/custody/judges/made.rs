@@ -236,5 +236,6 @@ fn verdict(check: CheckKind, outcome: Outcome) -> VerdictStatement {
         software: "touchstone test".to_owned(),
         decided_at: first_seen,
     };
-    VerdictStatement { environment, id, sha512, size, upstream_url, verdict }
+    let policy = Policy::default().digest();
+    VerdictStatement { environment, id, sha512, size, upstream_url, policy, verdict }
 }

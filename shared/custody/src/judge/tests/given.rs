@@ -126,13 +126,17 @@ impl Given {
     pub(super) fn signed_with(mut self, with: KeyKind, change: impl FnOnce(&mut VerdictStatement)) -> Self {
         let mut statement = self.said[0].clone();
         change(&mut statement);
+        self.sign(0, &statement, with);
+        self
+    }
+
+    fn sign(&mut self, number: usize, statement: &VerdictStatement, with: KeyKind) {
         let signer = signer(with);
         let envelope = statement.sign(&signer).unwrap();
-        self.case.verdicts[0].signed =
+        self.case.verdicts[number].signed =
             Some(SignedBy { key: signer.key_id(), envelope: reference(&envelope) });
-        let at = self.case.fetches.len();
+        let at = self.case.fetches.len() + number;
         self.envelopes[at] = Some(envelope);
-        self
     }
 
     /// Changes what rows say.
@@ -157,7 +161,19 @@ impl Given {
         self.key(kind, |entry| entry.revoked = Some(revoked))
     }
 
-    pub(super) fn policy(mut self, document: &str) -> Self {
+    /// Promote is given another policy, and all judged by it.
+    pub(super) fn policy(self, document: &str) -> Self {
+        let mut given = self.own_policy(document);
+        for number in 0..given.said.len() {
+            given.said[number].policy = given.policy.digest();
+            let statement = given.said[number].clone();
+            given.sign(number, &statement, statement.verdict.check.into());
+        }
+        given
+    }
+
+    /// Promote alone is given another policy.
+    pub(super) fn own_policy(mut self, document: &str) -> Self {
         self.policy = Policy::parse(document).unwrap();
         self
     }
@@ -239,6 +255,7 @@ fn verdict(fetch: &FetchStatement, check: CheckKind, outcome: OutcomeKind) -> Ve
         sha512: fetch.sha512,
         size: fetch.size,
         upstream_url: fetch.upstream_url.clone(),
+        policy: Policy::default().digest(),
         verdict,
     }
 }
