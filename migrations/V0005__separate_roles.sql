@@ -134,7 +134,11 @@ GRANT INSERT (name, content), UPDATE (content, updated_at), DELETE ON tuf_file T
 
 -- What was held for the want of an authority that is known now is judged anew. A gate is not attest's to change, so the owner does
 -- it, and only that: never what is servable, recalled or denied.
-CREATE FUNCTION reopen_unknown_authorities(known bytea[], most bigint) RETURNS bigint LANGUAGE sql SECURITY DEFINER AS $$
+CREATE FUNCTION reopen_unknown_authorities(known bytea[], most bigint) RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER AS $$
+DECLARE
+    reopened bigint;
+    told     bigint;
+BEGIN
     WITH locked AS MATERIALIZED (
         SELECT gate.artifact_id, gate.epoch, pending
         FROM (
@@ -158,8 +162,14 @@ CREATE FUNCTION reopen_unknown_authorities(known bytea[], most bigint) RETURNS b
     ), logged AS (
         INSERT INTO gate_log (artifact_id, epoch, was, state, cause)
         SELECT artifact_id, epoch + 1, CASE WHEN pending THEN 'verifying' ELSE 'held' END, 'fetched', 'recheck' FROM locked
+        RETURNING 1
     )
-    SELECT count(*) FROM locked
+    SELECT (SELECT count(*) FROM locked), (SELECT count(*) FROM logged) INTO reopened, told;
+    IF told <> reopened THEN
+        RAISE EXCEPTION '% gates are reopened, and % of them are logged', reopened, told USING ERRCODE = 'restrict_violation';
+    END IF;
+    RETURN reopened;
+END
 $$;
 DO $$
 BEGIN

@@ -1,4 +1,6 @@
 //! What follows from gates that a transaction has locked and changed: promotions, and the log.
+//!
+//! *Invariant:* no change of state without its row in `gate_log`, which the transparency log is made from.
 
 use std::collections::{HashMap, HashSet};
 
@@ -133,36 +135,57 @@ WITH granted AS MATERIALIZED (
     ORDER BY artifact_id
     ON CONFLICT (artifact_id, epoch) DO NOTHING
     RETURNING artifact_id
-), logged AS (
-    INSERT INTO gate_log (artifact_id, epoch, was, state, cause)
-    SELECT artifact_id, epoch, was, state, $18
+), due AS MATERIALIZED (
+    SELECT artifact_id, epoch, was, state
     FROM unnest($14::bigint[], $15::integer[], $16::text[], $17::text[]) AS l (artifact_id, epoch, was, state)
     WHERE NOT (was = 'servable' AND state = 'servable') OR artifact_id IN (SELECT artifact_id FROM promoted)
+), logged AS (
+    INSERT INTO gate_log (artifact_id, epoch, was, state, cause) SELECT artifact_id, epoch, was, state, $18 FROM due
+    RETURNING 1
 ), answered AS (
     UPDATE dead_letter SET resolved_at = now()
     FROM unnest($14::bigint[]) AS l (artifact_id)
     JOIN gate ON gate.artifact_id = l.artifact_id
     WHERE dead_letter.artifact_id = l.artifact_id AND NOT gate.pending AND dead_letter.resolved_at IS NULL
 )
-SELECT (SELECT is_known FROM log) AS is_known, (SELECT count(*) FROM fit) AS fit, ARRAY(SELECT artifact_id FROM promoted) AS promoted";
+SELECT (SELECT is_known FROM log) AS is_known, (SELECT count(*) FROM fit) AS fit, ARRAY(SELECT artifact_id FROM promoted) AS promoted,
+       (SELECT count(*) FROM due) AS due, (SELECT count(*) FROM logged) AS logged";
 
 /// Without grants: the only one of the two that others than promote may run, who alone may write promotions.
 const LOG: &str = r"-- gate.log
-WITH logged AS (
-    INSERT INTO gate_log (artifact_id, epoch, was, state, cause)
-    SELECT artifact_id, epoch, was, state, $5
+WITH due AS MATERIALIZED (
+    SELECT artifact_id, epoch, was, state
     FROM unnest($1::bigint[], $2::integer[], $3::text[], $4::text[]) AS l (artifact_id, epoch, was, state)
     WHERE NOT (was = 'servable' AND state = 'servable')
+), logged AS (
+    INSERT INTO gate_log (artifact_id, epoch, was, state, cause) SELECT artifact_id, epoch, was, state, $5 FROM due
+    RETURNING 1
+), answered AS (
+    UPDATE dead_letter SET resolved_at = now()
+    FROM unnest($1::bigint[]) AS l (artifact_id)
+    JOIN gate ON gate.artifact_id = l.artifact_id
+    WHERE dead_letter.artifact_id = l.artifact_id AND NOT gate.pending AND dead_letter.resolved_at IS NULL
 )
-UPDATE dead_letter SET resolved_at = now()
-FROM unnest($1::bigint[]) AS l (artifact_id)
-JOIN gate ON gate.artifact_id = l.artifact_id
-WHERE dead_letter.artifact_id = l.artifact_id AND NOT gate.pending AND dead_letter.resolved_at IS NULL";
+SELECT (SELECT count(*) FROM due) AS due, (SELECT count(*) FROM logged) AS logged";
 
 /// Writes the log of what changed without being promoted. Dead letters about what is decided now are settled.
 pub(crate) async fn write(transaction: &Transaction<'_>, log: &Log, cause: Cause) -> Result<(), StoreError> {
     let params: Params<'_> = &[&log.artifact, &log.epoch, &log.was, &log.state, &cause.as_str()];
-    query_in(transaction, LOG, params).await.map(drop)
+    let rows = query_in(transaction, LOG, params).await?;
+    all_logged(rows.first().ok_or_else(|| StoreError::inconsistent("gate.log", "no row"))?)
+}
+
+/// Refuses a change that `gate_log` did not take: without its row, the transparency log would never tell of it.
+fn all_logged(row: &Row) -> Result<(), StoreError> {
+    let (due, logged) = (Columns(row).unsigned("due")?, Columns(row).unsigned("logged")?);
+    if logged == due {
+        Ok(())
+    } else {
+        let problem = format!(
+            "{due} changes are to be logged, and {logged} were; somebody changed its triggers or rules"
+        );
+        Err(StoreError::inconsistent("gate_log", &problem))
+    }
 }
 
 /// As [`write()`], and consumes the grants; returns who had no promotion before. Postgres refuses grants whose gate it does not itself find
@@ -212,6 +235,7 @@ async fn promote(
     }
     let fit = Columns(row).unsigned("fit")?;
     if fit == grants.len() as u64 {
+        all_logged(row)?;
         Ok(Columns(row).get::<Vec<i64>>("promoted")?.into_iter().map(ArtifactDbId).collect())
     } else {
         let problem = format!("{} promotions were granted, and Postgres finds {fit} servable", grants.len());

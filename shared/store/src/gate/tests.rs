@@ -9,6 +9,7 @@ use crate::{
 };
 
 mod race;
+mod swallowed;
 
 const HASH: &[CheckKind] = &[CheckKind::Hash];
 const BOTH: &[CheckKind] = &[CheckKind::Hash, CheckKind::Attest];
