@@ -154,11 +154,18 @@ pub(crate) fn rotate(config: &Config, kind: KeyKind, overlap: SignedDuration) ->
             holder(kind)
         )
     });
+    let holder = holder(kind);
+    let start = if ended == 0 {
+        format!("Start {holder} again: it signs with the key that it was started with.\n")
+    } else {
+        format!(
+            "{ended} older {kind} key(s) count for what is signed until {until:.0}. Start {holder} again before then: it signs with the key that it was started with.\nWhat the old keys signed until then goes on to count.\n"
+        )
+    };
     super::say(&format!(
-        "made the {kind} key {}\n  private  {}\n{kept}{ended} older {kind} key(s) count for what is signed until {until:.0}. Start {} again before then: it signs with the key that it was started with.\nWhat the old keys signed until then goes on to count.\n",
+        "made the {kind} key {}\n  private  {}\n{kept}{start}",
         signer.key_id(),
-        current.display(),
-        holder(kind)
+        current.display()
     ));
     Ok(())
 }
@@ -179,18 +186,39 @@ pub(crate) fn revoke(config: &Config, id: &str, reason: &str) -> Result<()> {
     let others = ring.entries.iter().filter(|key| key.kind == kind && key.revoked.is_none()).count();
     ring.save()?;
     super::say(&format!(
-        "revoked the {kind} key {number}\nWithin a second, every role knows: edges stop serving what rests on it, and promote sends that back to its checks.\n{}",
+        "revoked the {kind} key {number}\nWithin a second, every role knows: {}\n{}",
+        effect(kind),
         consequence(config, kind, number, others)
     ));
     Ok(())
+}
+
+const fn effect(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Log => "no checkpoint counts that it signed.",
+        KeyKind::Fetch
+        | KeyKind::Hash
+        | KeyKind::Attest
+        | KeyKind::Sumdb
+        | KeyKind::Peer
+        | KeyKind::Promote => {
+            "edges stop serving what rests on it, and promote sends that back to its checks."
+        }
+    }
 }
 
 fn consequence(config: &Config, kind: KeyKind, number: KeyId, others: usize) -> String {
     let in_use = custody::signer(config, kind, None).ok().map(|signer| signer.key_id());
     if in_use == Some(number) || others == 0 {
         format!(
-            "It is the {kind} key in use: run `touchstone keys rotate {kind}`, and start {} again. Nothing is served until then that needs a {kind} signature.\n",
-            holder(kind)
+            "It is the {kind} key in use: run `touchstone keys rotate {kind}`, and start {} again. {}\n",
+            holder(kind),
+            match kind {
+                KeyKind::Log => "Nothing is sealed until then: promotion stops within two minutes, and an edge that is started serves nothing.".to_owned(),
+                KeyKind::Fetch | KeyKind::Hash | KeyKind::Attest | KeyKind::Sumdb | KeyKind::Peer | KeyKind::Promote => {
+                    format!("Nothing is served until then that needs a {kind} signature.")
+                }
+            }
         )
     } else {
         format!("{others} other {kind} key(s) count, and what they signed stays.\n")

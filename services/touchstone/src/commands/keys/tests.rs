@@ -164,6 +164,20 @@ fn a_revoked_key_is_named_by_its_first_digits_and_never_counts_again() {
 }
 
 #[test]
+fn what_a_revocation_does_is_said_by_kind() {
+    let place = Place::new();
+    ensure(&place.config).expect("made");
+    let told = |kind, others| consequence(&place.config, kind, place.key(kind), others);
+    assert!(told(KeyKind::Hash, 1).contains("Nothing is served until then that needs a hash signature.\n"));
+    assert!(effect(KeyKind::Hash).starts_with("edges stop serving"));
+    assert!(told(KeyKind::Log, 1).contains("Nothing is sealed until then: promotion stops"));
+    assert_eq!(effect(KeyKind::Log), "no checkpoint counts that it signed.");
+    let other = place.key(KeyKind::Fetch);
+    let rest = consequence(&place.config, KeyKind::Log, other, 2);
+    assert_eq!(rest, "2 other log key(s) count, and what they signed stays.\n");
+}
+
+#[test]
 fn a_ring_that_is_malformed_is_not_replaced() {
     let place = Place::new();
     ensure(&place.config).expect("made");
