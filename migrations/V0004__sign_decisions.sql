@@ -41,8 +41,23 @@ ALTER TABLE artifact
         AND version ~ '^[][!''()*+,.0-9:=@A-Z_a-z~-]+$' AND version NOT IN ('.', '..')
         AND file ~ '^[][!''()*+,.0-9:=@A-Z_a-z~-]+$' AND file NOT IN ('.', '..')) NOT VALID,
     ADD CONSTRAINT artifact_published_check CHECK (isfinite(published_at) AND published_at < '9999-12-01 00:00:00+00') NOT VALID;
+ALTER TABLE claim
+    ADD CONSTRAINT claim_known_check CHECK (field IN (
+        'cargo.cksum', 'npm.integrity', 'npm.shasum', 'pypi.hash', 'pypi.core_metadata', 'size')) NOT VALID,
+    ADD CONSTRAINT claim_count_check CHECK (ordinal < 512) NOT VALID;
 ALTER TABLE evidence
-    ADD CONSTRAINT evidence_seen_check CHECK (isfinite(seen_at) AND seen_at < '9999-12-01 00:00:00+00') NOT VALID;
+    ADD CONSTRAINT evidence_known_check CHECK (kind IN ('metadata_entry', 'attestations', 'sumdb_lookup')) NOT VALID,
+    ADD CONSTRAINT evidence_count_check CHECK (ordinal < 512) NOT VALID,
+    ADD CONSTRAINT evidence_seen_check CHECK (seen_at >= '1970-01-01 00:00:00+00' AND seen_at < '9999-12-01 00:00:00+00') NOT VALID;
+ALTER TABLE gate -- the services' last second
+    ADD CONSTRAINT gate_times_check CHECK (
+        isfinite(eligible_at) AND eligible_at < '9999-12-30 22:00:01+00'
+        AND isfinite(dispatch_due) AND dispatch_due < '9999-12-30 22:00:01+00') NOT VALID;
+ALTER TABLE verdict -- what ends a waiver is compared in Postgres
+    ADD CONSTRAINT verdict_waived_check CHECK (
+        CASE WHEN reason ->> 'code' = 'waived' THEN (reason ->> 'expires')::timestamptz IS NOT NULL ELSE true END) NOT VALID;
+ALTER TABLE policy
+    ADD CONSTRAINT policy_document_is_named_check CHECK (sha256 = pg_catalog.sha256(convert_to(document, 'UTF8'))) NOT VALID;
 
 -- unsigned: whether the gate was opened, and not reopened, before verdicts were signed; what it says rests on nothing then.
 ALTER TABLE gate ADD COLUMN unsigned boolean NOT NULL DEFAULT true;

@@ -97,6 +97,13 @@ GRANT INSERT (artifact_id, epoch, check_kind, delivery, class, detail, service) 
 GRANT INSERT (stream, consumer, stream_seq, deliveries, check_kind, artifact_id, epoch, detail, resolved_at) ON dead_letter
     TO touchstone_hash, touchstone_attest, touchstone_sumdb, touchstone_promote;
 
+-- Evidence is of the service that fetches it.
+ALTER TABLE evidence ENABLE ROW LEVEL SECURITY;
+CREATE POLICY everybody_reads ON evidence FOR SELECT USING (true);
+CREATE POLICY entries ON evidence FOR INSERT TO touchstone_edge WITH CHECK (kind = 'metadata_entry');
+CREATE POLICY attestations ON evidence FOR INSERT TO touchstone_attest WITH CHECK (kind = 'attestations');
+CREATE POLICY lookups ON evidence FOR INSERT TO touchstone_sumdb WITH CHECK (kind = 'sumdb_lookup');
+
 ALTER TABLE verdict ENABLE ROW LEVEL SECURITY;
 ALTER TABLE attempt ENABLE ROW LEVEL SECURITY;
 ALTER TABLE dead_letter ENABLE ROW LEVEL SECURITY;

@@ -20,6 +20,9 @@ pub enum EvidenceKind {
 }
 
 impl EvidenceKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::MetadataEntry, Self::Attestations, Self::SumdbLookup];
+
     /// The stored word.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -40,12 +43,8 @@ impl FromStr for EvidenceKind {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        match text {
-            "metadata_entry" => Ok(Self::MetadataEntry),
-            "attestations" => Ok(Self::Attestations),
-            "sumdb_lookup" => Ok(Self::SumdbLookup),
-            other => Err(format!("unknown evidence kind {other:?}")),
-        }
+        let known = Self::ALL.into_iter().find(|kind| kind.as_str() == text);
+        known.ok_or_else(|| format!("unknown evidence kind {text:?}"))
     }
 }
 

@@ -181,7 +181,7 @@ pub enum Reason {
     },
     /// A check for benches and tests that looks at nothing.
     Trivial,
-    /// What another version wrote, and this one cannot read. No check finds this; only reading makes it.
+    /// What another version wrote, or nobody of ours, and this one cannot read. No check finds this; only reading makes it.
     Unreadable {
         /// The code that it has.
         #[serde(rename = "found")]
@@ -204,6 +204,19 @@ impl<'de> Deserialize<'de> for Reason {
 }
 
 impl Reason {
+    /// Reads one that is on record, which is no error either if it is JSON of which no value can be made: nested too deep, or with
+    /// a number beyond all bounds.
+    pub fn from_json(json: &str) -> Self {
+        #[derive(Deserialize)]
+        struct Coded {
+            code: String,
+        }
+        serde_json::from_str(json).unwrap_or_else(|_| {
+            let coded = serde_json::from_str::<Coded>(json);
+            Self::Unreadable { code: coded.map_or_else(|_| String::new(), |coded| coded.code) }
+        })
+    }
+
     /// The stable, machine-readable code.
     pub const fn code(&self) -> &'static str {
         match self {

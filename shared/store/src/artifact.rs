@@ -1,7 +1,6 @@
 //! What is on record about artifacts.
 
 use jiff::Timestamp;
-use serde::Deserialize;
 use tokio_postgres::Row;
 use touchstone_domain::{
     ArtifactDbId, ArtifactId, ArtifactState, CheckKind, CheckSet, Claim, Evidence, Gate, KeyId, Outcome,
@@ -45,12 +44,11 @@ pub struct ArtifactStatus {
 }
 
 /// What one check found.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The check.
     pub check: CheckKind,
     /// What it found.
-    #[serde(flatten)]
     pub outcome: Outcome,
 }
 

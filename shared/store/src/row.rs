@@ -1,15 +1,16 @@
-//! Rows into domain types. A value that does not parse is an error, never a default.
+//! Rows into domain types. A value that does not parse is an error, never a default; but for a reason, whose outcome is told all the same.
 
 use std::{fmt::Display, str::FromStr};
 
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::value::RawValue;
 use tokio_postgres::{
     Row,
     types::{FromSql, Json},
 };
 use touchstone_domain::{
-    ArtifactDbId, ArtifactId, CheckSet, FileName, Gate, HoldSet, PackageName, Requirement, Sha256, Sha512,
-    Version,
+    ArtifactDbId, ArtifactId, CheckKind, CheckSet, FileName, Gate, HoldSet, Outcome, OutcomeKind,
+    PackageName, Reason, Requirement, Sha256, Sha512, Version,
 };
 
 use crate::{Finding, StoreError};
@@ -93,9 +94,15 @@ impl<'r> Columns<'r> {
         FileName::new(self.get::<&str>("file")?).map_err(|e| StoreError::inconsistent("file", &e))
     }
 
+    /// Why a check came out as it did, as far as it can be read.
+    pub(crate) fn reason(self, column: &str) -> Result<Reason, StoreError> {
+        self.get::<Json<&RawValue>>(column).map(|json| Reason::from_json(json.0.get()))
+    }
+
     /// An aggregate of verdicts; null when there are none, or when they were not asked for.
     pub(crate) fn findings(self) -> Result<Vec<Finding>, StoreError> {
-        Ok(self.get::<Option<Json<Vec<Finding>>>>("findings")?.map_or_else(Vec::new, |json| json.0))
+        let told: Option<Json<Vec<Told<'r>>>> = self.get("findings")?;
+        Ok(told.map_or_else(Vec::new, |json| json.0.into_iter().map(Finding::from).collect()))
     }
 
     /// The columns of `gate`, with the artifact's `sha256` and `chunk_root`.
@@ -116,6 +123,21 @@ impl<'r> Columns<'r> {
             undecided: mask("undecided")?,
             hold: HoldSet::from_mask(self.get("hold")?),
         })
+    }
+}
+
+/// A finding whose reason is read by itself.
+#[derive(Deserialize)]
+struct Told<'r> {
+    check: CheckKind,
+    kind: OutcomeKind,
+    #[serde(borrow)]
+    reason: &'r RawValue,
+}
+
+impl From<Told<'_>> for Finding {
+    fn from(Told { check, kind, reason }: Told<'_>) -> Self {
+        Self { check, outcome: Outcome { kind, reason: Reason::from_json(reason.get()) } }
     }
 }
 

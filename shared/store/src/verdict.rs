@@ -194,7 +194,7 @@ pub(crate) fn verdict(columns: Columns<'_>) -> Result<Verdict, StoreError> {
         check: columns.parse("check_kind")?,
         check_revision: columns.get("check_revision")?,
         policy_epoch: columns.get("policy_epoch")?,
-        outcome: Outcome { kind: columns.parse("outcome")?, reason: columns.json("reason")? },
+        outcome: Outcome { kind: columns.parse("outcome")?, reason: columns.reason("reason")? },
         evidence: columns.sha256_list("evidence")?,
         trust: columns.sha256_list("trust")?,
         service: columns.get("service")?,

@@ -22,6 +22,25 @@ fn a_reason_of_another_version_is_read_as_unreadable_and_known_ones_as_they_are(
     }
 }
 
+#[test]
+fn a_reason_of_which_no_value_can_be_made_is_read_as_unreadable() {
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    let huge = format!("1{}", "0".repeat(400));
+    for (json, code) in [
+        (deep.clone(), ""),
+        (huge.clone(), ""),
+        (format!(r#"{{"more": {deep}, "code": "size_mismatch"}}"#), "size_mismatch"),
+        (format!(r#"{{"code": "size_mismatch", "declared": {huge}, "computed": 2}}"#), "size_mismatch"),
+        (r#"{"code": 1e400}"#.to_owned(), ""),
+        ("no JSON".to_owned(), ""),
+    ] {
+        assert_eq!(Reason::from_json(&json), Reason::Unreadable { code: code.to_owned() }, "{json}");
+    }
+    let size = Reason::SizeMismatch { declared: 1, computed: 2 };
+    let known = r#"{"code": "size_mismatch", "declared": 1, "computed": 2}"#;
+    assert_eq!(Reason::from_json(known), size);
+}
+
 fn identity() -> Identity {
     Identity {
         issuer: "https://issuer.example".into(),

@@ -74,11 +74,51 @@ async fn a_recalled_artifact_says_so_in_the_operators_words() {
     assert_eq!(package[0].reason.as_deref(), Some("malware"));
 }
 
+/// What a worker's stolen login may write in `verdict.reason`, beside one that is as it should be.
+#[tokio::test]
+async fn a_reason_that_cannot_be_read_is_in_nobodys_way() {
+    let db = TestDb::new().await;
+    let both = &[CheckKind::Hash, CheckKind::Attest];
+    let deep = format!("{}1{}", "[".repeat(200), "]".repeat(200));
+    let huge = r#"{"code": "size_mismatch", "declared": 1e400, "computed": 7}"#;
+    for (package, json, code) in
+        [("deep", deep.as_str(), ""), ("bare", "1e400", ""), ("huge", huge, "size_mismatch")]
+    {
+        let a = db.artifact(package, both).await;
+        let mut attest = a.verdict(CheckKind::Attest, OutcomeKind::Inconclusive);
+        attest.outcome.reason = Reason::AttestationsOff;
+        db.judge(&[attest.clone(), a.verdict(CheckKind::Hash, OutcomeKind::Fail)]).await.unwrap();
+        let update = format!(
+            "ALTER TABLE verdict DISABLE TRIGGER append_only;
+             UPDATE verdict SET reason = '{json}' WHERE outcome = 'fail' AND artifact_id = {}",
+            a.artifact
+        );
+        db.execute(&update).await.unwrap();
+        let reason = Reason::Unreadable { code: code.to_owned() };
+        let words = format!("hash check: {reason}");
+
+        let status = db.store.status(&a.new.id).await.unwrap().unwrap();
+        let mut found: Vec<_> = status.findings.iter().map(|f| (f.check, f.outcome.reason.clone())).collect();
+        found.sort_by_key(|(check, _)| *check);
+        let expected = [(CheckKind::Hash, reason.clone()), (CheckKind::Attest, attest.outcome.reason)];
+        assert_eq!(found, expected, "{package}");
+        assert_eq!((status.state(), status.reason()), (ArtifactState::Rejected, Some(words.clone())));
+        let listed = db.store.package_artifacts(Ecosystem::Npm, &a.new.id.package).await.unwrap();
+        assert_eq!(listed[0].reason, Some(words), "{package}");
+        let case = &db.store.cases(&[a.artifact], crate::Wanted::All).await.unwrap()[0];
+        let failed = case.verdicts.iter().find(|stored| stored.verdict.check == CheckKind::Hash).unwrap();
+        assert_eq!(failed.verdict.outcome, Outcome { kind: OutcomeKind::Fail, reason }, "{package}");
+        assert_eq!(case.verdicts.len(), 2);
+        let story = &db.store.stories_of(&[a.artifact]).await.unwrap()[0];
+        assert_eq!(story.verdicts.len(), 2);
+    }
+}
+
 #[tokio::test]
 async fn what_makes_no_sense_is_left_out_and_is_in_nobodys_way() {
     let db = TestDb::new().await;
     let [left_pad, other] = [db.artifact("left-pad", HASH).await, db.artifact("other", HASH).await];
-    db.execute("ALTER TABLE claim DISABLE TRIGGER append_only; UPDATE claim SET field = 'npm.unknown' WHERE ordinal = 0 AND artifact_id = 1")
+    db.execute("ALTER TABLE claim DISABLE TRIGGER append_only, DROP CONSTRAINT claim_known_check; UPDATE claim SET field = 'npm.unknown' WHERE ordinal = 0 AND artifact_id = 1")
         .await
         .unwrap();
     let facts = db.store.facts(&[left_pad.artifact, other.artifact]).await.unwrap();

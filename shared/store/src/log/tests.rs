@@ -211,7 +211,7 @@ async fn an_audit_finds_rows_that_are_gone_or_changed() {
             "3 is another",
         ),
         ("DELETE FROM log_event WHERE event ->> 'event' = 'recalled'", "3 is gone"),
-        ("UPDATE policy SET sha256 = sha256('x')", "0 is about nothing"),
+        ("UPDATE policy SET sha256 = sha256('x'), document = 'x'", "0 is about nothing"),
     ] {
         // In replica mode only triggers that are ENABLE ALWAYS fire, so the owner takes them out of the way, and undoes it all.
         let tables = ["gate_log", "promotion", "artifact", "verdict", "recall", "log_event", "policy"];

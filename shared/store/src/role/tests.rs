@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use touchstone_domain::{
-    Basis, CheckKind, Identity, Observed, OutcomeKind, Policy, Reason, ReleaseLine, Sha256, TrustRank,
+    Basis, CheckKind, EvidenceKind, Identity, Observed, OutcomeKind, Policy, ReleaseLine, Sha256, TrustRank,
 };
 
 use super::*;
@@ -16,6 +16,8 @@ use crate::{
     Wanted,
     testing::{Facts, TestDb, empty_database, judge, key, new_artifact, sign, signed},
 };
+
+mod rows;
 
 const CHECKS: &[CheckKind] = &[CheckKind::Hash, CheckKind::Attest];
 
@@ -177,7 +179,7 @@ async fn attest_keeps_identities_and_trust_and_has_what_it_may_now_verify_judged
     let db = TestDb::new().await;
     let (s, a) = works(&db, CheckKind::Attest).await;
     let (id, package) = (&a.new.id, &a.new.id.package);
-    s.add_evidence(a.artifact, &a.new.evidence).await.unwrap();
+    s.add_evidence(a.artifact, &rows::evidence(EvidenceKind::Attestations)).await.unwrap();
     s.seen(id.ecosystem, package, &id.version).await.unwrap();
     s.has_identity(id.ecosystem, package).await.unwrap();
     let identity = Identity {
@@ -207,9 +209,6 @@ async fn attest_keeps_identities_and_trust_and_has_what_it_may_now_verify_judged
 
     let b = db.artifact("b", CHECKS).await;
     let mut refused = b.verdict(CheckKind::Attest, OutcomeKind::Inconclusive);
-    refused.outcome.reason =
-        serde_json::from_value(serde_json::json!({"code": "attestation_refused", "problem": "unknown"}))
-            .unwrap_or(Reason::Trivial);
     refused.trust = vec![Sha256::of("old")];
     db.judge(&[refused]).await.unwrap();
     db.execute("ALTER TABLE verdict DISABLE TRIGGER append_only; UPDATE verdict SET reason = jsonb_set(reason, '{code}', '\"attestation_refused\"') WHERE outcome = 'inconclusive'")
@@ -241,7 +240,7 @@ async fn tuf(s: &Store) {
 async fn sumdb_keeps_heads_and_tiles_and_ends_what_ends_by_itself() {
     let db = TestDb::new().await;
     let (s, a) = works(&db, CheckKind::Sumdb).await;
-    s.add_evidence(a.artifact, &a.new.evidence).await.unwrap();
+    s.add_evidence(a.artifact, &rows::evidence(EvidenceKind::SumdbLookup)).await.unwrap();
     let head = |size| SumdbHead { size, root: Sha256::of("tree"), note: b"note".to_vec() };
     let tile = |width: u8| SumdbTile { level: 0, index: 1, hashes: vec![width; 32 * usize::from(width)] };
     let (database, ours, theirs) = ("sum.example+1", head(1), head(2));

@@ -11,12 +11,12 @@ use touchstone_testkit::search;
 
 /// What its tables hold: an artifact that was recalled, with a verdict, a promotion, and a stop of a checksum database.
 const ROWS: &str = r"
-INSERT INTO policy (sha256, document) VALUES (sha256('policy'), '');
+INSERT INTO policy (sha256, document) VALUES (sha256(''), '');
 INSERT INTO artifact (ecosystem, package, version, file, sha256, sha512, size, chunk_root, chunks, upstream_url)
     VALUES ('npm', 'left-pad', '1.3.0', 'left-pad-1.3.0.tgz', sha256('bytes'), sha512('bytes'), 5, sha256('bytes'), sha256('bytes'),
             'https://registry.example/left-pad');
 INSERT INTO gate (artifact_id, policy_epoch, required, veto, ok, deny, hold, dispatch_due) VALUES (1, 1, 7, 7, 1, 2, 2, now());
-INSERT INTO claim (artifact_id, ordinal, field, value) VALUES (1, 0, 'npm_shasum', '');
+INSERT INTO claim (artifact_id, ordinal, field, value) VALUES (1, 0, 'npm.shasum', '');
 INSERT INTO fetched (artifact_id, key, envelope, pack, pack_offset, pack_size)
     VALUES (1, sha256('key'), sha256('envelope'), sha256('pack'), 0, 900);
 INSERT INTO verdict (artifact_id, sha256, epoch, check_kind, check_mask, check_revision, policy_epoch, outcome, reason, evidence, service,

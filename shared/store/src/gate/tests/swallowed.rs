@@ -1,6 +1,6 @@
 //! A change that somebody keeps out of `gate_log`, and so out of the transparency log, does not happen.
 
-use touchstone_domain::Policy;
+use touchstone_domain::{Policy, Reason};
 
 use super::*;
 use crate::{RecallTarget, Store};
@@ -61,6 +61,31 @@ async fn neither_a_promotion_nor_its_end_is_kept_out_of_the_log() {
     let logged = db.query("SELECT state FROM gate_log ORDER BY id OFFSET 2").await;
     let logged: Vec<String> = logged.iter().map(|row| row.get(0)).collect();
     assert_eq!(logged, ["servable", "rejected", "fetched", "revoked"]);
+}
+
+/// The one change that a function of the database makes.
+#[tokio::test]
+async fn what_attest_has_judged_anew_is_not_kept_out_of_the_log() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", &[CheckKind::Attest]).await;
+    let mut held = a.verdict(CheckKind::Attest, OutcomeKind::Inconclusive);
+    let [document, problem, detail] = ["d", "p", "x"].map(str::to_owned);
+    held.outcome.reason = Reason::AttestationRefused { document, problem, detail };
+    held.trust = vec![Sha256::of("old")];
+    db.judge(&[held]).await.unwrap();
+    db.execute(SWALLOW).await.unwrap();
+    let before = written(&db).await;
+    let reopen = async || db.store.reopen_unknown_authorities(&[Sha256::of("new")], 9).await;
+    let StoreError::Statement { source, .. } = reopen().await.unwrap_err() else { panic!() };
+    let error = source.as_db_error().unwrap();
+    assert_eq!(
+        (error.code().code(), error.message()),
+        ("23001", "1 gates are reopened, and 0 of them are logged")
+    );
+    assert_eq!(written(&db).await, before);
+    db.execute("DROP TRIGGER swallow ON gate_log").await.unwrap();
+    assert_eq!(reopen().await.unwrap(), 1);
+    assert_eq!(db.number("SELECT count(*) FROM gate_log").await, 2);
 }
 
 /// A servable gate that is given its promotion late is logged as well.
