@@ -7,7 +7,7 @@ use std::{
 
 use futures::StreamExt;
 use tokio::{sync::mpsc, task::JoinSet};
-use touchstone_custody::{Approval, Case, Judged};
+use touchstone_custody::{Approval, Case, Judged, Withheld};
 use touchstone_domain::{ArtifactDbId, CheckSet, GateDelta};
 use touchstone_store::Wanted;
 
@@ -25,6 +25,8 @@ mod queue;
 
 /// The most artifacts that are counted in one transaction; each has a few deltas.
 pub(crate) const BATCH_MAX: usize = 256;
+/// How often artifacts are looked at once more, at the most: a few fetches are refused each time.
+const ROUNDS_MAX: usize = 64;
 /// How many artifacts wait here before doorbells do; those that are lost then, the sweeper finds.
 const QUEUE_MAX: usize = 16_384;
 /// How long to wait before listening again when NATS is away.
@@ -118,16 +120,20 @@ pub(crate) async fn verdicts(
 ) -> Result<Counted, CountError> {
     let mut counted = Counted::default();
     for artifacts in artifacts.chunks(BATCH_MAX) {
-        let again = round(promote, artifacts, look, &mut counted).await?;
-        if !again.is_empty() {
-            round(promote, &again, Look::All, &mut counted).await?;
+        let mut again = round(promote, artifacts, look, &mut counted).await?;
+        for _ in 0..ROUNDS_MAX {
+            if again.is_empty() {
+                break;
+            }
+            again = round(promote, &again, Look::All, &mut counted).await?;
         }
     }
     Ok(counted)
 }
 
-/// One transaction's worth. Returns the artifacts that others have added bits to meanwhile, so that all of them together approve
-/// what none of them has judged as a whole.
+/// One transaction's worth. Returns the artifacts that are to be looked at once more: those that others have added bits to meanwhile,
+/// so that all of them together approve what none of them has judged as a whole; and those whose latest fetches were refused just now,
+/// so that what somebody put before an honest one does not hide it.
 async fn round(
     promote: &Promote,
     artifacts: &[ArtifactDbId],
@@ -161,12 +167,17 @@ struct Plan {
     reopenings: Vec<Reopening>,
     /// Artifacts whose bits may be refused, and that need no second look.
     withheld: BTreeSet<ArtifactDbId>,
+    /// Artifacts of which no fetch counts that was looked at, and that may have others.
+    refused: Vec<ArtifactDbId>,
 }
 
 impl Plan {
     fn add(&mut self, case: &Case, judged: Judged, policy_epoch: i32, counted: &mut Counted) {
         let artifact = case.gate.artifact;
         let course = course::of(case, &judged, policy_epoch);
+        if !judged.refused_fetches.is_empty() && matches!(judged.approval, Err(Withheld::Fetch(_))) {
+            self.refused.push(artifact);
+        }
         let news = judged.deltas.into_iter().filter(|delta| course::adds(&case.gate, delta));
         match course {
             Course::Promote(approval) => {
@@ -204,7 +215,7 @@ impl Plan {
         }
         let promotions = sign::promotions(promote, self.approvals).await?;
         if (self.deltas.is_empty() && promotions.is_empty()) || promote.is_halted() {
-            return Ok(vec![]);
+            return Ok(self.refused);
         }
         metrics::histogram!("touchstone_gate_batch")
             .record(u32::try_from(self.deltas.len()).unwrap_or(u32::MAX));
@@ -212,6 +223,7 @@ impl Plan {
         promote.tell(&applied.changes).await;
         let mut again = applied.unapproved;
         again.retain(|artifact| !self.withheld.contains(artifact));
+        again.extend(self.refused);
         Ok(again)
     }
 }

@@ -53,7 +53,16 @@ pub(crate) async fn is_own_store(promote: &Promote) -> Result<bool, CountError> 
         Some(own) => own,
         None => promote.store.register_blob_store(promote.blobs.mark().await?).await?,
     };
-    let found = promote.blobs.number().await?;
+    let found = match promote.blobs.number().await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the blob store's own number cannot be read; nothing in it is taken for lost"
+            );
+            return Ok(false);
+        }
+    };
     if found != Some(own) {
         let found = found.map_or_else(|| "none".to_owned(), |number| number.to_string());
         tracing::error!(

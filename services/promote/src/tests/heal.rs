@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 use touchstone_bus::{ArtifactEvent, Bus, BusOptions};
 use touchstone_custody::KeyKind;
-use touchstone_domain::{ArtifactState, CheckKind, CheckSet, Ecosystem, OutcomeKind, Sha256};
+use touchstone_domain::{
+    ArtifactState, CheckKind, CheckSet, Ecosystem, EnvelopeRef, OutcomeKind, Sha256, SignedBy,
+};
 use touchstone_testkit::Servers;
 
 use super::world::{ATTEST, HASH, World, id};
@@ -107,6 +109,21 @@ async fn a_fetch_whose_envelope_is_lost_is_refused_and_fetched_again() {
     world.clock.advance(std::time::Duration::from_secs(1));
     world.fetched_again(artifact, "1.0.0").await;
     assert_eq!(world.rung(artifact).await, ArtifactState::Servable);
+}
+
+#[tokio::test]
+async fn made_up_fetches_do_not_hide_the_honest_one() {
+    let world = World::new().await;
+    let artifact = world.fetched("1.0.0").await;
+    let key = world.promote.store.status(&id("1.0.0")).await.expect("read").expect("on record").fetch_keys[0];
+    for n in 0..30_u32 {
+        let nowhere = Sha256::of(n.to_string());
+        let envelope = EnvelopeRef { sha256: nowhere, pack: nowhere, offset: 0, size: 100 };
+        world.promote.store.record_fetch(artifact, &SignedBy { key, envelope }).await.expect("any edge may");
+    }
+    world.passed(artifact).await;
+    assert_eq!(world.rung(artifact).await, ArtifactState::Servable, "in one look");
+    assert_eq!(world.rows("SELECT FROM fetch_refusal").await.len(), 30);
 }
 
 #[tokio::test]
