@@ -215,6 +215,17 @@ GRANT INSERT (index, source, source_id, entry) ON log_leaf TO touchstone_promote
 GRANT INSERT (size, root, note) ON log_seal TO touchstone_promote;
 GRANT SELECT, UPDATE (pid, since) ON turn TO touchstone_promote;
 
+-- A transaction that any role leaves open, in any database of the server, hides from the sealer what comes after it. Promote ends those
+-- of our roles; where the owner may not see or end them, nothing happens, and promotion stops until somebody does.
+CREATE FUNCTION end_transactions(older_than interval) RETURNS bigint
+    LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+    AS $$
+        SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
+        WHERE starts_with(usename, 'touchstone_') AND pid <> pg_backend_pid() AND xact_start < clock_timestamp() - older_than
+    $$;
+REVOKE ALL ON FUNCTION end_transactions(interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION end_transactions(interval) TO touchstone_promote;
+
 -- console, and an operator's commands: reads everything, recalls, rechecks, settles.
 DO $$
 BEGIN

@@ -48,6 +48,8 @@ pub(crate) const NOT_COMPARED: &str = "the database was not compared with the tr
 const NOT_SEALED: &str = "what happened a minute ago and longer is going into the transparency log";
 /// How long what happened may wait for the log: promotion goes on unlogged no longer than this.
 const STALLED_AFTER: Duration = Duration::from_mins(1);
+/// How long a transaction of our own roles may stay open while the log waits; the longest honest ones take seconds.
+const OPEN_MAX: Duration = Duration::from_secs(30);
 /// How many different problems are remembered, so that each is told once.
 const TOLD_MAX: usize = 1024;
 
@@ -198,6 +200,12 @@ impl Sealer {
     async fn stalled(&self) -> Result<Option<Stop>, SealError> {
         let Some(age) = self.promote.store.oldest_unsealed().await? else { return Ok(None) };
         metrics::gauge!("touchstone_log_unsealed_seconds").set(age.as_secs_f64());
+        if age > OPEN_MAX {
+            let ended = self.promote.store.end_transactions(OPEN_MAX).await?;
+            if ended > 0 {
+                tracing::warn!(ended, "ended transactions that kept the transparency log from going on");
+            }
+        }
         Ok((age > STALLED_AFTER).then(|| Stop {
             kind: IncidentKind::LogFrozen,
             problem: "what happened a minute ago and longer is not in the transparency log: nothing is promoted until it is; look for \

@@ -170,6 +170,17 @@ FROM (
         Ok(seconds.map(|seconds| Duration::try_from_secs_f64(seconds).unwrap_or_default()))
     }
 
+    /// Ends the sessions of our own roles whose transactions have been open for longer than that, in any database of the server, and
+    /// says how many: what comes after such a transaction is hidden from [`Store::log_rows`]. None where the owner of the tables may
+    /// not end them.
+    pub async fn end_transactions(&self, older_than: Duration) -> Result<u64, StoreError> {
+        const END: &str = r"-- log.end_transactions
+SELECT end_transactions(make_interval(secs => $1)) AS ended";
+        let rows = self.query(END, &[&older_than.as_secs_f64()]).await?;
+        let row = rows.first().ok_or_else(|| StoreError::inconsistent("log.end_transactions", "no row"))?;
+        Columns(row).unsigned("ended")
+    }
+
     /// How far the leaves that are sealed had read the sources.
     pub async fn log_cursor(&self) -> Result<LogCursor, StoreError> {
         const CURSOR: &str = r"-- log.cursor

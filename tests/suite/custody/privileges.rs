@@ -166,3 +166,27 @@ async fn the_owner_changes_no_history_while_the_triggers_are_there() {
         assert_eq!(refusal(&owner, &act).await.as_deref(), Some("23001"), "{act}");
     }
 }
+
+#[tokio::test]
+async fn promote_alone_ends_transactions_that_a_role_leaves_open() {
+    let server = Server::start().await;
+    Store::migrate(&server.owner_url()).await.expect("migrated");
+    let login = async |user: &str| server.login(user, "").await.expect("everybody is trusted");
+    let (open, owner, promote) =
+        (login("touchstone_hash").await, login("postgres").await, login("touchstone_promote").await);
+    for client in [&open, &owner] {
+        client.batch_execute("BEGIN; SELECT pg_current_xact_id()").await.expect("a transaction");
+    }
+    let ended = async |age: &str| -> i64 {
+        let row = promote.query_one(&format!("SELECT end_transactions('{age}')"), &[]).await;
+        row.expect("promote may").get(0)
+    };
+    assert_eq!(ended("1 hour").await, 0, "it has just begun");
+    assert_eq!(ended("0").await, 1);
+    open.batch_execute("SELECT 1").await.expect_err("the session is over");
+    owner.batch_execute("COMMIT").await.expect("an owner's is not ended");
+    for role in DatabaseRole::ALL.into_iter().filter(|role| *role != DatabaseRole::Promote) {
+        let refused = refusal(&login(role.user()).await, "SELECT end_transactions('0')").await;
+        assert_eq!(refused.as_deref(), Some("42501"), "{role}");
+    }
+}
