@@ -53,7 +53,18 @@ ALTER TABLE gate -- the services' last second
     ADD CONSTRAINT gate_times_check CHECK (
         isfinite(eligible_at) AND eligible_at < '9999-12-30 22:00:01+00'
         AND isfinite(dispatch_due) AND dispatch_due < '9999-12-30 22:00:01+00') NOT VALID;
+ALTER TABLE incident
+    ADD CONSTRAINT incident_names_check CHECK (
+        ecosystem IN ('cargo', 'go', 'npm', 'pypi')
+        AND package ~ '^[][!''()*+,./0-9:=@A-Z_a-z~-]+$' AND '/' || package || '/' !~ '/[.]{0,2}/'
+        AND length(package) - length(replace(package, '/', '')) <= 64
+        AND version ~ '^[][!''()*+,.0-9:=@A-Z_a-z~-]+$' AND version NOT IN ('.', '..')
+        AND file ~ '^[][!''()*+,.0-9:=@A-Z_a-z~-]+$' AND file NOT IN ('.', '..')) NOT VALID,
+    ADD CONSTRAINT incident_times_check CHECK (
+        isfinite(last_at) AND last_at < '9999-12-01 00:00:00+00'
+        AND isfinite(resolved_at) AND resolved_at < '9999-12-01 00:00:00+00') NOT VALID;
 ALTER TABLE verdict -- what ends a waiver is compared in Postgres
+    ADD CONSTRAINT verdict_decided_check CHECK (isfinite(decided_at) AND decided_at < '9999-12-01 00:00:00+00') NOT VALID,
     ADD CONSTRAINT verdict_waived_check CHECK (
         CASE WHEN reason ->> 'code' = 'waived' THEN (reason ->> 'expires')::timestamptz IS NOT NULL ELSE true END) NOT VALID;
 ALTER TABLE policy

@@ -7,7 +7,7 @@ use touchstone_domain::{ArtifactDbId, ArtifactId, Ecosystem, FileName, PackageNa
 
 use crate::{
     Store, StoreError,
-    row::{Columns, plain, plain_json},
+    row::{Columns, DETAIL_SHORT_BYTES, plain, plain_json},
 };
 
 /// The most bytes of detail that are kept whole.
@@ -197,8 +197,8 @@ ON CONFLICT (kind, ecosystem, package, version, file, hour, hashtextextended(det
         let invalid = |e: serde_json::Error| StoreError::Invalid { what: "incident", problem: e.to_string() };
         let mut detail = plain_json(&new.detail).map_err(invalid)?;
         if detail.len() > DETAIL_BYTES_MAX {
-            detail =
-                plain_json(&serde_json::json!({ "shortened": plain(&detail, 2048) })).map_err(invalid)?;
+            detail = plain_json(&serde_json::json!({ "shortened": plain(&detail, DETAIL_SHORT_BYTES) }))
+                .map_err(invalid)?;
         }
         let (kind, ecosystem) = (new.kind.as_str(), new.ecosystem.as_str());
         let version = new.version.as_ref().map(Version::as_str);
@@ -274,7 +274,7 @@ impl TryFrom<&Row> for Incident {
                 .map_err(|e| StoreError::inconsistent("version", &e))?,
             file: file.map(FileName::new).transpose().map_err(|e| StoreError::inconsistent("file", &e))?,
             artifact: columns.get::<Option<i64>>("artifact_id")?.map(ArtifactDbId),
-            detail: columns.get("detail")?,
+            detail: columns.detail("detail")?,
             count: columns.get("count")?,
             at: columns.get("at")?,
             last_at: columns.get("last_at")?,

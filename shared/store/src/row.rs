@@ -1,4 +1,5 @@
-//! Rows into domain types. A value that does not parse is an error, never a default; but for a reason, whose outcome is told all the same.
+//! Rows into domain types. A value that does not parse is an error, never a default; but for a reason, whose outcome is told all the same, and
+//! an incident's detail.
 
 use std::{fmt::Display, str::FromStr};
 
@@ -14,6 +15,9 @@ use touchstone_domain::{
 };
 
 use crate::{Finding, StoreError};
+
+/// What is kept of an incident's detail that is too long, or that cannot be read.
+pub(crate) const DETAIL_SHORT_BYTES: usize = 2048;
 
 /// Reads columns by name.
 #[derive(Clone, Copy)]
@@ -97,6 +101,13 @@ impl<'r> Columns<'r> {
     /// Why a check came out as it did, as far as it can be read.
     pub(crate) fn reason(self, column: &str) -> Result<Reason, StoreError> {
         self.get::<Json<&RawValue>>(column).map(|json| Reason::from_json(json.0.get()))
+    }
+
+    /// The facts of an incident; their beginning, as text, if no value can be made of them.
+    pub(crate) fn detail(self, column: &str) -> Result<serde_json::Value, StoreError> {
+        let json = self.get::<Json<&RawValue>>(column)?.0.get();
+        Ok(serde_json::from_str(json)
+            .unwrap_or_else(|_| serde_json::json!({ "shortened": plain(json, DETAIL_SHORT_BYTES) })))
     }
 
     /// An aggregate of verdicts; null when there are none, or when they were not asked for.

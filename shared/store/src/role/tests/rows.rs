@@ -62,7 +62,9 @@ async fn what_nobody_could_read_is_refused() {
     let policy = "INSERT INTO policy (sha256, document) VALUES (sha256('d'), ";
     let gate = "UPDATE gate SET eligible_at = ";
     let outbox = "UPDATE gate SET dispatch_due = ";
-    let (edge, promote) = (DatabaseRole::Edge, DatabaseRole::Promote);
+    let incident = "INSERT INTO incident (kind, ecosystem, package, detail) VALUES ('second_digest', ";
+    let last = "UPDATE incident SET last_at = ";
+    let (edge, hash, promote) = (DatabaseRole::Edge, DatabaseRole::Hash, DatabaseRole::Promote);
     for (role, insert, taken, not, why) in [
         (edge, claim, "10, 'size', 'v')", "10, 'x', 'v')", "claim_known_check"),
         (edge, claim, "511, 'size', 'v')", "512, 'size', 'v')", "claim_count_check"),
@@ -70,6 +72,9 @@ async fn what_nobody_could_read_is_refused() {
         (edge, evidence, "8, '1970-01-01 00:00:00+00')", "8, '0044-03-15 BC')", "evidence_seen_check"),
         (edge, evidence, "9, '9999-11-30')", "9, 'infinity')", "evidence_seen_check"),
         (edge, policy, "'d')", "'e')", "policy_document_is_named_check"),
+        (hash, incident, "'go', 'golang.example/a/v2', '{}')", "'x', 'a', '{}')", "incident_names_check"),
+        (hash, incident, "'npm', '@a/b', '{}')", "'npm', 'a b', '{}')", "incident_names_check"),
+        (hash, last, "'2026-01-01'", "'infinity'", "incident_times_check"),
         (promote, gate, "'9999-12-30 22:00:00.999999+00'", "'infinity'", "gate_times_check"),
         (promote, gate, "'1970-01-01'", "'-infinity'", "gate_times_check"),
         (promote, gate, "NULL", "'10000-01-01'", "gate_times_check"),
@@ -80,13 +85,31 @@ async fn what_nobody_could_read_is_refused() {
         assert_eq!(attempt(&db, role, &format!("{insert}{taken}")).await, Default::default(), "{taken}");
         assert_eq!(db.store.facts(&[ArtifactDbId(1)]).await.unwrap().len(), 1, "{taken}");
     }
+    assert_eq!(db.store.incidents(9).await.unwrap().len(), 2);
     let package = crate::testing::id("a", "1.0.0").package;
     assert_eq!(db.store.package_artifacts(Ecosystem::Npm, &package).await.unwrap().len(), 1);
 }
 
+/// What cannot be read of an incident hides neither it nor another.
+#[tokio::test]
+async fn an_incident_whose_detail_cannot_be_read_is_told() {
+    let db = TestDb::new().await;
+    for detail in ["{\"n\": 1}", "1e400", "{\"n\": 1e400}"] {
+        let insert = format!(
+            "INSERT INTO incident (kind, ecosystem, package, detail) VALUES ('second_digest', 'npm', 'a', '{detail}')"
+        );
+        assert_eq!(attempt(&db, DatabaseRole::Hash, &insert).await, Default::default(), "{detail}");
+    }
+    let told = db.store.incidents(9).await.unwrap();
+    let huge = format!("1{}", "0".repeat(400));
+    assert_eq!(told[2].detail, serde_json::json!({ "n": 1 }));
+    assert_eq!(told[1].detail, serde_json::json!({ "shortened": huge }));
+    assert_eq!(told[0].detail, serde_json::json!({ "shortened": format!("{{\"n\": {huge}}}") }));
+}
+
 /// A waiver's end is compared in Postgres, for all waivers at once.
 #[tokio::test]
-async fn a_waiver_whose_end_is_no_time_is_refused() {
+async fn a_verdict_whose_time_or_waiver_whose_end_is_none_is_refused() {
     let db = TestDb::new().await;
     let a = db.artifact("a", &[CheckKind::Attest]).await;
     let finding = Box::new(Reason::Trivial);
@@ -94,6 +117,11 @@ async fn a_waiver_whose_end_is_no_time_is_refused() {
     waived.outcome.reason = Reason::Waived { reason: "r".into(), expires: Timestamp::MAX, finding };
     db.judge(&[waived]).await.unwrap();
     db.execute("ALTER TABLE verdict DISABLE TRIGGER append_only").await.unwrap();
+    for decided in ["'infinity'", "'-infinity'", "'10000-01-01'"] {
+        let refused = db.execute(&format!("UPDATE verdict SET decided_at = {decided}")).await.unwrap_err();
+        let constraint = refused.as_db_error().unwrap().constraint();
+        assert_eq!(constraint, Some("verdict_decided_check"), "{decided}");
+    }
     for (change, code) in [
         ("reason || '{\"expires\": \"soon\"}'", "22007"),
         ("reason - 'expires'", "23514"),
