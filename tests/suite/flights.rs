@@ -97,7 +97,7 @@ async fn five_hundred_cold_artifacts_are_shared_by_two_workers_and_promoted_once
     let packages: Vec<Package> =
         (0..500).map(|n| npm_package(&format!("many-{n}"), "1.0.0", &[], 200)).collect();
     let mirror = TestMirror::builder().registry(&registry).hash_workers(0).start().await;
-    for year in ["2031", "2032"] {
+    for year in ["2021", "2022"] {
         let start = format!("{year}-01-01T00:00:00Z").parse().expect("a time");
         mirror.hash_worker(Arc::new(ManualClock::new(start))).await;
     }
@@ -134,7 +134,7 @@ async fn five_hundred_cold_artifacts_are_shared_by_two_workers_and_promoted_once
     }
     assert_eq!(serials.len(), packages.len(), "every promotion is another one");
     let shares: Vec<usize> = by_worker.values().copied().collect();
-    assert_eq!(by_worker.keys().collect::<Vec<_>>(), ["2031", "2032"]);
+    assert_eq!(by_worker.keys().collect::<Vec<_>>(), ["2021", "2022"]);
     assert!(shares.iter().all(|share| *share >= 50), "both work: {by_worker:?}");
     assert_eq!(mirror.incidents().await, Vec::<String>::new());
 }

@@ -102,12 +102,15 @@ async fn what_a_waiver_let_pass_is_held_again_when_it_ends() {
     let held = get(&mirror, &fork).await;
     assert_eq!(held.changed(), IdentityField::RepositoryId);
 
-    let expires = SystemClock.now() + jiff::Span::new().seconds(6);
+    mirror.stop().await;
+    let expires = SystemClock.now() + jiff::Span::new().seconds(8);
     let document = format!(
         "[[waiver]]\nsha256 = \"{}\"\nreason = \"we asked them\"\nexpires = \"{expires}\"\n",
         fork.sha256()
     );
     let policy = Policy::parse(&document).expect("a policy");
+    // Promote approves by no policy but its own.
+    let mirror = world.mirror().policy(&document).beside(&mirror).start().await;
     mirror.store.recheck(&parsed(&fork), &policy, false).await.expect("begun");
     let waived = in_state(&mirror, &fork, 1, ArtifactState::Servable).await;
     assert!(matches!(said(&waived), Reason::Waived { .. }), "{}", said(&waived));
