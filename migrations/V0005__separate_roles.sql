@@ -216,7 +216,7 @@ GRANT INSERT (size, root, note) ON log_seal TO touchstone_promote;
 GRANT SELECT, UPDATE (pid, since) ON turn TO touchstone_promote;
 
 -- A transaction that any role leaves open, in any database of the server, hides from the sealer what comes after it. Promote ends those
--- of our roles; where the owner may not see or end them, nothing happens, and promotion stops until somebody does.
+-- of our roles. Where the owner may not see or end them (pg_read_all_stats, pg_signal_backend), promotion stops until somebody does.
 CREATE FUNCTION end_transactions(older_than interval) RETURNS bigint
     LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     AS $$

@@ -201,10 +201,7 @@ impl Sealer {
         let Some(age) = self.promote.store.oldest_unsealed().await? else { return Ok(None) };
         metrics::gauge!("touchstone_log_unsealed_seconds").set(age.as_secs_f64());
         if age > OPEN_MAX {
-            let ended = self.promote.store.end_transactions(OPEN_MAX).await?;
-            if ended > 0 {
-                tracing::warn!(ended, "ended transactions that kept the transparency log from going on");
-            }
+            self.end_transactions().await;
         }
         Ok((age > STALLED_AFTER).then(|| Stop {
             kind: IncidentKind::LogFrozen,
@@ -212,6 +209,20 @@ impl Sealer {
                       a transaction that stays open, and for who holds the log's turn"
                 .to_owned(),
         }))
+    }
+
+    /// Ends what hides from the sealer what came after it. Where that may not be done, sealing goes on with what can be seen.
+    async fn end_transactions(&self) {
+        match self.promote.store.end_transactions(OPEN_MAX).await {
+            Ok(0) => {}
+            Ok(ended) => {
+                tracing::warn!(ended, "ended transactions that kept the transparency log from going on");
+            }
+            Err(error) => tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "transactions that keep the transparency log from going on cannot be ended; the owner of the tables needs pg_signal_backend"
+            ),
+        }
     }
 
     /// What only one process does. The leaves in `audited` were compared with the tree just now.

@@ -172,7 +172,7 @@ FROM (
 
     /// Ends the sessions of our own roles whose transactions have been open for longer than that, in any database of the server, and
     /// says how many: what comes after such a transaction is hidden from [`Store::log_rows`]. None where the owner of the tables may
-    /// not end them.
+    /// not see them; an error where it sees them and may not end them.
     pub async fn end_transactions(&self, older_than: Duration) -> Result<u64, StoreError> {
         const END: &str = r"-- log.end_transactions
 SELECT end_transactions(make_interval(secs => $1)) AS ended";
