@@ -22,6 +22,8 @@ use crate::{BlobError, Damage, ReadError, error::is_device_error};
 /// Blobs never change, and nobody but their group reads them.
 const BLOB_MODE: u32 = 0o440;
 const DIRECTORY_MODE: u32 = 0o750;
+/// Where packs are.
+const PACKS: &str = "packs";
 /// Damaged copies kept of one blob.
 const ASIDE_MAX: u32 = 100;
 /// How often a name may be contended before giving up; each attempt lost means another process got further.
@@ -32,8 +34,19 @@ const ATTEMPTS_MAX: u32 = 8;
 pub(crate) struct Layout {
     root: PathBuf,
     /// Prefixes whose directories this process has synced. A sibling may have created them without having synced them
-    /// yet, so seeing them is not enough. At most 65,536 entries.
-    durable: Mutex<HashSet<(u8, Option<u8>)>>,
+    /// yet, so seeing them is not enough. At most 66,048 entries.
+    durable: Mutex<HashSet<Prefix>>,
+}
+
+/// The directories that are made when they are needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Prefix {
+    /// `sha256/ab`
+    Blob(u8),
+    /// `sha256/ab/cd`
+    Blobs(u8, u8),
+    /// `packs/ab`
+    Packs(u8),
 }
 
 /// What is stored under the name of a blob.
@@ -77,7 +90,8 @@ impl Inode {
 impl Layout {
     pub(crate) fn open(root: &Path) -> Result<Self, BlobError> {
         let layout = Self { root: root.to_owned(), durable: Mutex::default() };
-        for directory in [layout.root.join("sha256"), layout.temporary(), layout.root.join("aside")] {
+        let names = ["sha256", PACKS, "tmp", "aside"];
+        for directory in names.map(|name| layout.root.join(name)) {
             DirBuilder::new()
                 .recursive(true)
                 .mode(DIRECTORY_MODE)
@@ -102,17 +116,23 @@ impl Layout {
         self.root.join("sha256").join(&name[..2]).join(&name[2..4]).join(name)
     }
 
+    /// Packs are many and small, and come while others wait: in 256 directories each is in one that is there already.
+    pub(crate) fn pack_path(&self, sha256: Sha256) -> PathBuf {
+        let name = sha256.to_string();
+        self.root.join(PACKS).join(&name[..2]).join(name)
+    }
+
     /// Opens a blob and tells its size; never follows a link, never waits for a pipe.
     pub(crate) fn open_blob(&self, sha256: Sha256) -> Result<(File, u64), ReadError> {
-        let not_regular = ReadError::Damaged { sha256, detail: Damage::NotRegular };
-        let file = match open_read(&self.blob_path(sha256)) {
-            Ok(file) => file,
-            Err(Errno::NOENT) => return Err(ReadError::Missing { sha256 }),
-            Err(Errno::LOOP | Errno::NXIO) => return Err(not_regular),
-            Err(error) => return Err(ReadError::io(sha256, error.into())),
-        };
-        let metadata = file.metadata().map_err(|source| ReadError::io(sha256, source))?;
-        if metadata.is_file() { Ok((file, metadata.len())) } else { Err(not_regular) }
+        open_regular(&self.blob_path(sha256), sha256)
+    }
+
+    /// Opens a pack; those of older versions are among the blobs.
+    pub(crate) fn open_pack(&self, sha256: Sha256) -> Result<(File, u64), ReadError> {
+        match open_regular(&self.pack_path(sha256), sha256) {
+            Err(ReadError::Missing { .. }) => self.open_blob(sha256),
+            opened => opened,
+        }
     }
 
     /// Hashes what is stored under a name; a size, when known, spares the work for a file that is too long.
@@ -212,6 +232,44 @@ impl Layout {
         sync_directory(&directory)
     }
 
+    /// Gives a finished temporary file its name among the packs. When this returns, the pack survives a power cut.
+    ///
+    /// It has its name before it is durable, so that the journal of the file system is written once: nobody knows the name yet, and
+    /// what a power cut leaves under it is what nobody asks for.
+    pub(crate) fn commit_pack(
+        &self,
+        temporary: NamedTempFile,
+        sha256: Sha256,
+        size: u64,
+    ) -> Result<(), BlobError> {
+        let target = self.pack_path(sha256);
+        let directory = self.create_child(&self.root.join(PACKS), sha256.0[0], Prefix::Packs(sha256.0[0]))?;
+        let naming = BlobError::io("name", &target);
+        temporary
+            .as_file()
+            .set_permissions(Permissions::from_mode(BLOB_MODE))
+            .map_err(BlobError::io("set the mode of", temporary.path()))?;
+        let file = match temporary.persist_noclobber(&target) {
+            Ok(file) => file,
+            Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {
+                match open_regular(&target, sha256) {
+                    Ok((file, found))
+                        if size == found && digest(&file).is_ok_and(|digest| digest == sha256) =>
+                    {
+                        file
+                    }
+                    // what is damaged is no evidence: none of its envelopes is read
+                    Ok(_) | Err(_) => {
+                        refused.file.persist(&target).map_err(|refused| naming(refused.error))?
+                    }
+                }
+            }
+            Err(refused) => return Err(naming(refused.error)),
+        };
+        file.sync_all().map_err(BlobError::io("sync", &target))?;
+        sync_directory(&directory)
+    }
+
     /// Gives a finished temporary file a name in the root, unless another one has it already.
     pub(crate) fn name(&self, temporary: &NamedTempFile, target: &Path) -> Result<(), BlobError> {
         let (file, path) = (temporary.as_file(), temporary.path());
@@ -249,22 +307,24 @@ impl Layout {
     /// Creates `sha256/ab/cd`, and syncs each one's parent once per process or when it is new.
     fn create_parents(&self, sha256: Sha256) -> Result<PathBuf, BlobError> {
         let [first, second] = [sha256.0[0], sha256.0[1]];
-        let mut directory = self.root.join("sha256");
-        for (byte, prefix) in [(first, (first, None)), (second, (first, Some(second)))] {
-            let known = self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(&prefix);
-            let child = directory.join(format!("{byte:02x}"));
-            let created = match DirBuilder::new().mode(DIRECTORY_MODE).create(&child) {
-                Ok(()) => true,
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-                Err(error) => return Err(BlobError::io("create", &child)(error)),
-            };
-            if created || !known {
-                sync_directory(&directory)?;
-            }
-            self.durable.lock().unwrap_or_else(PoisonError::into_inner).insert(prefix);
-            directory = child;
+        let directory = self.create_child(&self.root.join("sha256"), first, Prefix::Blob(first))?;
+        self.create_child(&directory, second, Prefix::Blobs(first, second))
+    }
+
+    /// Creates `ab` in a directory, and syncs that one.
+    fn create_child(&self, directory: &Path, byte: u8, prefix: Prefix) -> Result<PathBuf, BlobError> {
+        let known = self.durable.lock().unwrap_or_else(PoisonError::into_inner).contains(&prefix);
+        let child = directory.join(format!("{byte:02x}"));
+        let created = match DirBuilder::new().mode(DIRECTORY_MODE).create(&child) {
+            Ok(()) => true,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
+            Err(error) => return Err(BlobError::io("create", &child)(error)),
+        };
+        if created || !known {
+            sync_directory(directory)?;
         }
-        Ok(directory)
+        self.durable.lock().unwrap_or_else(PoisonError::into_inner).insert(prefix);
+        Ok(child)
     }
 
     /// Removes the temporary files that no living process has locked.
@@ -302,6 +362,18 @@ pub(crate) fn put_back(target: &Path, path: &Path) -> Result<(), BlobError> {
         Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(BlobError::io("put back", path)(error.into())),
     }
+}
+
+fn open_regular(path: &Path, sha256: Sha256) -> Result<(File, u64), ReadError> {
+    let not_regular = ReadError::Damaged { sha256, detail: Damage::NotRegular };
+    let file = match open_read(path) {
+        Ok(file) => file,
+        Err(Errno::NOENT) => return Err(ReadError::Missing { sha256 }),
+        Err(Errno::LOOP | Errno::NXIO) => return Err(not_regular),
+        Err(error) => return Err(ReadError::io(sha256, error.into())),
+    };
+    let metadata = file.metadata().map_err(|source| ReadError::io(sha256, source))?;
+    if metadata.is_file() { Ok((file, metadata.len())) } else { Err(not_regular) }
 }
 
 /// `NOFOLLOW`: a link is an error. `NONBLOCK`: a pipe without a writer does not make us wait; it does nothing to files.

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! dir/sha256/ab/cd/<64 hexadecimal digits>   a blob, mode 0440, never changed in place
+//! dir/packs/ab/<64 hexadecimal digits>       a pack of signed envelopes, mode 0440, never changed in place
 //! dir/tmp/put-<random>                       being written; locked (flock) by the process that writes it
 //! dir/aside/<64 hexadecimal digits>.<n>      damaged blobs, kept as evidence
 //! dir/number                                 the store's own number, by which it is told from an empty or foreign directory
@@ -12,7 +13,10 @@
 //! be new, `link` the file into place, `fsync` the directory, `unlink` the temporary name. `link` never overwrites: two
 //! writers of the same content both succeed. Any number of processes may share a directory.
 //!
-//! *Invariant:* a name in `sha256/` is given only to bytes that were hashed, by this crate, to that name.
+//! A pack is renamed into place first, and then it and its directory are synced: while artifacts wait for it, the file system's journal
+//! is written once. Nobody knows its name before it is durable, and each part of it is compared with a digest of its own.
+//!
+//! *Invariant:* a name in `sha256/` or `packs/` is given only to bytes that were hashed, by this crate, to that name.
 //!
 //! *Invariant:* no byte leaves [`BlobStore::verified`], [`BlobStore::read`] or [`BlobStore::read_parts`] before it was compared with a
 //! digest.

@@ -10,7 +10,7 @@ use touchstone_domain::{EnvelopeRef, Sha256};
 use crate::{
     BlobError, BlobWriter, Contents, Damage, ReadError, VerifiedRead,
     layout::{Found, Layout},
-    write::{Sink, put_named},
+    write::{Sink, put_pack},
 };
 
 /// How many chunks are read ahead at once, over all readers: 16 MiB.
@@ -42,9 +42,9 @@ impl BlobStore {
         self.blocking(move |layout| Sink::create(layout)?.put(layout, &bytes)).await
     }
 
-    /// Stores bytes that are in memory, and hashes them once, for the name that is returned: packs of envelopes.
-    pub async fn put_named(&self, bytes: Bytes) -> Result<Sha256, BlobError> {
-        self.blocking(move |layout| put_named(layout, &bytes)).await
+    /// Stores a pack of what is read in parts, and hashes it once, for the name that is returned.
+    pub async fn put_pack(&self, bytes: Bytes) -> Result<Sha256, BlobError> {
+        self.blocking(move |layout| put_pack(layout, &bytes)).await
     }
 
     /// Reads a whole blob of at most `size_max` bytes into memory and verifies it.
@@ -56,8 +56,8 @@ impl BlobStore {
             .flatten()
     }
 
-    /// Reads parts of blobs, each of at most `size_max` bytes, into memory and verifies them; answers in their order. One task
-    /// reads all of them, and opens each blob once.
+    /// Reads parts of packs, each of at most `size_max` bytes, into memory and verifies them; answers in their order. One task
+    /// reads all of them, and opens each pack once.
     pub async fn read_parts(&self, parts: Vec<EnvelopeRef>, size_max: u32) -> Vec<Result<Bytes, ReadError>> {
         let (layout, asked) = (Arc::clone(&self.layout), parts.clone());
         match spawn_blocking(move || read_parts(&layout, &asked, size_max)).await {
@@ -174,7 +174,7 @@ fn read_part(
     }
     let (file, size) = match opened {
         Some(opened) => opened,
-        None => opened.insert(layout.open_blob(sha256)?),
+        None => opened.insert(layout.open_pack(sha256)?),
     };
     let (start, end) = (u64::from(part.offset), u64::from(part.offset) + u64::from(part.size));
     if end > *size {
@@ -192,5 +192,7 @@ fn read_part(
     Ok(bytes.into())
 }
 
+#[cfg(test)]
+mod packs;
 #[cfg(test)]
 mod tests;

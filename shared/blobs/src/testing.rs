@@ -40,6 +40,11 @@ impl Fixture {
         self.root().join("sha256").join(&name[..2]).join(&name[2..4]).join(name)
     }
 
+    pub(crate) fn pack_path(&self, sha256: Sha256) -> PathBuf {
+        let name = sha256.to_string();
+        self.root().join("packs").join(&name[..2]).join(name)
+    }
+
     /// Stores bytes and promotes them.
     pub(crate) async fn promoted(&self, bytes: &[u8]) -> Arc<PromotedArtifact> {
         self.store.put_bytes(Bytes::copy_from_slice(bytes)).await.expect("stored");
@@ -48,8 +53,13 @@ impl Fixture {
 
     /// Replaces what is stored under a name, past the store.
     pub(crate) fn plant(&self, sha256: Sha256, bytes: &[u8]) {
-        fs::remove_file(self.path(sha256)).expect("was there");
-        fs::write(self.path(sha256), bytes).expect("writes");
+        self.write(&self.path(sha256), bytes);
+    }
+
+    /// Replaces a file.
+    pub(crate) fn write(&self, path: &Path, bytes: &[u8]) {
+        fs::remove_file(path).expect("was there");
+        fs::write(path, bytes).expect("writes");
     }
 
     /// The names in a directory of the store, sorted.

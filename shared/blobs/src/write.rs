@@ -219,12 +219,12 @@ impl Sink {
     }
 }
 
-/// Stores bytes of which nothing but the name will be asked for.
-pub(crate) fn put_named(layout: &Layout, bytes: &[u8]) -> Result<Sha256, BlobError> {
+/// Stores a pack.
+pub(crate) fn put_pack(layout: &Layout, bytes: &[u8]) -> Result<Sha256, BlobError> {
     let temporary = layout.create_temporary()?;
     temporary.as_file().write_all(bytes).map_err(BlobError::io("write", temporary.path()))?;
     let sha256 = Sha256::of(bytes);
-    layout.commit(&temporary, sha256, bytes.len() as u64)?;
+    layout.commit_pack(temporary, sha256, bytes.len() as u64)?;
     Ok(sha256)
 }
 

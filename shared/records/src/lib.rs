@@ -77,7 +77,7 @@ impl RecordStore {
         let pack = Bytes::from(envelopes.join(&b'\n'));
         let bytes = pack.clone();
         let hashing = spawn_blocking(move || places(&bytes, &sizes));
-        let (pack, places) = tokio::join!(self.blobs.put_named(pack), hashing);
+        let (pack, places) = tokio::join!(self.blobs.put_pack(pack), hashing);
         let (pack, places) = (pack?, places.map_err(|_stopped| PutError::Stopped)?);
         let stored = |(sha256, offset, size)| EnvelopeRef { sha256, pack, offset, size };
         Ok(places.into_iter().map(stored).collect())

@@ -12,7 +12,7 @@ async fn store() -> (RecordStore, TempDir) {
 
 fn path(directory: &TempDir, blob: Sha256) -> PathBuf {
     let name = blob.to_string();
-    directory.path().join("sha256").join(&name[..2]).join(&name[2..4]).join(name)
+    directory.path().join("packs").join(&name[..2]).join(name)
 }
 
 fn plant(directory: &TempDir, blob: Sha256, bytes: &[u8]) {
@@ -59,7 +59,7 @@ async fn what_is_no_pack_is_not_written() {
     assert!(matches!(records.put(&long).await, Err(PutError::Size { index: 1, size: 65_537 })));
     assert!(matches!(records.put(&lines(&["{}", "{\n}"])).await, Err(PutError::Line { index: 1 })));
     assert!(matches!(records.put(&lines(&[""])).await, Err(PutError::Line { index: 0 })));
-    assert_eq!(fs::read_dir(directory.path().join("sha256")).expect("lists").count(), 0);
+    assert_eq!(fs::read_dir(directory.path().join("packs")).expect("lists").count(), 0);
 
     let most = records.put(&count(PACK_ENVELOPES_MAX)).await.expect("as many as may be");
     assert_eq!(most.last().expect("one").offset, 3 * 1023);

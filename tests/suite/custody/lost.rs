@@ -17,7 +17,7 @@ async fn what_lost_its_record_is_served_again_by_a_new_one() {
         assert_eq!(mirror.get(&path(package)).await.status(), 200, "{}", package.file);
         let sql = "SELECT encode(pack, 'hex') FROM promotion ORDER BY serial DESC LIMIT 1";
         let pack = owner.text(sql).await;
-        let file = mirror.blobs_dir.join("sha256").join(&pack[..2]).join(&pack[2..4]).join(&pack);
+        let file = mirror.blobs_dir.join("packs").join(&pack[..2]).join(&pack);
         let mut bytes = fs::read(&file).expect("a pack");
         fs::remove_file(&file).expect("removed");
         if package.file == damaged.file {

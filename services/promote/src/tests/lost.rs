@@ -102,7 +102,7 @@ async fn nothing_is_lost_in_a_blob_store_that_is_empty_or_another_one() {
     assert!(lost::is_own_store(&world.promote).await.expect("asked"), "it gets a number");
     let pending = world.fetched("1.0.1").await;
     world.passed(pending).await;
-    let (blobs, number) = (world.directory().join("sha256"), world.directory().join("number"));
+    let (blobs, number) = (world.directory().join("packs"), world.directory().join("number"));
     let ours = fs::read(&number).expect("a number");
     fs::rename(&blobs, world.directory().join("elsewhere")).expect("moved");
     fs::create_dir(&blobs).expect("created");
@@ -153,7 +153,7 @@ async fn the_audit_misses_nothing_in_a_blob_store_that_is_another_one() {
         assert!(lost::is_own_store(&world.promote).await.expect("asked"));
         let (_promote, mut sealer) = world.beside();
         world.sealed(&mut sealer).await;
-        fs::rename(world.directory().join("sha256"), world.directory().join("elsewhere")).expect("moved");
+        fs::rename(world.directory().join("packs"), world.directory().join("elsewhere")).expect("moved");
         if !is_own {
             fs::remove_file(world.directory().join("number")).expect("there");
         }

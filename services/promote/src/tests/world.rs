@@ -334,7 +334,7 @@ impl World {
     /// Where a pack is.
     pub(super) fn path(&self, pack: Sha256) -> PathBuf {
         let name = pack.to_string();
-        self.directory().join("sha256").join(&name[..2]).join(&name[2..4]).join(&name)
+        self.directory().join("packs").join(&name[..2]).join(&name)
     }
 
     /// The blob store's directory.

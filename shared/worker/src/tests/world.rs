@@ -113,7 +113,7 @@ impl World {
 
     /// The names of the packs. Nothing else is in the blob store: the scripted check looks at no bytes.
     pub(super) fn packs(&self) -> Vec<String> {
-        let mut directories = vec![self.directory.path().join("blobs/sha256")];
+        let mut directories = vec![self.directory.path().join("blobs/packs")];
         let mut names = vec![];
         while let Some(directory) = directories.pop() {
             for entry in std::fs::read_dir(directory).into_iter().flatten().flatten() {
