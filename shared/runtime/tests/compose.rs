@@ -12,11 +12,20 @@ use touchstone_runtime::{Config, Environment};
 const ROLES: [&str; 6] = ["attest", "console", "edge", "hash", "promote", "sumdb"];
 /// What runs to its end before any role starts.
 const BEFORE: [&str; 2] = ["init", "migrate"];
+/// Who asks upstreams, the servers of attestations and trust, and the checksum database.
+const GO_OUT: [&str; 3] = ["attest", "edge", "sumdb"];
 
 #[derive(Deserialize)]
 struct Compose {
     services: BTreeMap<String, Service>,
     volumes: BTreeMap<String, Value>,
+    networks: BTreeMap<String, Network>,
+}
+
+#[derive(Deserialize)]
+struct Network {
+    #[serde(default)]
+    internal: bool,
 }
 
 #[derive(Deserialize)]
@@ -35,6 +44,9 @@ struct Service {
     volumes: Vec<Mount>,
     #[serde(default)]
     ports: Vec<String>,
+    #[serde(default)]
+    networks: Vec<String>,
+    network_mode: Option<String>,
     healthcheck: Option<Value>,
     #[serde(default)]
     read_only: bool,
@@ -224,11 +236,75 @@ fn every_role_is_confined() {
         let dockerfile = std::fs::read_to_string(dockerfile).unwrap();
         assert!(dockerfile.contains("USER 65534:65534"), "{role}");
     }
+}
+
+/// A service that is on no network of its own choice is on compose's default one, from which everything can be reached.
+#[test]
+fn only_who_asks_upstreams_reaches_the_world_and_the_edge_alone_is_reached() {
+    let compose = compose();
+    assert!(!compose.networks.contains_key("default"), "nothing is on it");
     for (name, service) in &compose.services {
-        assert!(
-            service.ports.iter().all(|port| port.starts_with("127.0.0.1:")),
-            "{name} is open to the network"
-        );
+        if name == "init" {
+            assert_eq!(
+                (service.network_mode.as_deref(), service.networks.len()),
+                (Some("none"), 0),
+                "{name}"
+            );
+            continue;
+        }
+        assert_eq!(service.network_mode, None, "{name}");
+        let (inside, outside): (Vec<_>, Vec<_>) =
+            service.networks.iter().partition(|network| compose.networks[*network].internal);
+        assert_eq!(inside, ["inside"], "{name} reaches Postgres and NATS");
+        assert_eq!(!outside.is_empty(), GO_OUT.contains(&name.as_str()), "{name} and the world");
+        let ports: &[&str] = if name == "edge" { &["127.0.0.1:8080:8080"] } else { &[] };
+        assert_eq!(service.ports, ports, "{name} and who reaches it");
+    }
+}
+
+/// Whose login at Postgres, user at NATS, and signatures each service has: `init` writes them, and a role is started with its own.
+#[test]
+fn every_role_logs_in_as_itself() {
+    let compose = compose();
+    let script = &compose.services["init"].command[0];
+    let line = |line: &str| script.lines().any(|found| found.trim() == line);
+    assert!(line(r#"roles="edge hash attest sumdb promote console""#), "{script}");
+    assert!(line(
+        r#"echo "postgres://touchstone_$$role:$$password@postgres/touchstone" > /own/$$role/database.url"#
+    ));
+    assert!(line("for role in $$roles; do cp /own/nats/$$role.url /own/$$role/nats.url; done"));
+    for role in ROLES {
+        let environment = &compose.services[role].environment;
+        assert_eq!(environment["TOUCHSTONE__DATABASE__URL_FILE"], "/data/own/database.url", "{role}");
+        assert_eq!(environment["TOUCHSTONE__NATS__URL_FILE"], "/data/own/nats.url", "{role}");
+        assert_eq!(environment["TOUCHSTONE__CUSTODY__KEYS_DIR"], "/data/own", "{role}");
+        let given: Vec<&String> =
+            environment.keys().filter(|key| key.contains("KEY") && !key.contains("KEYRING")).collect();
+        assert_eq!(given, ["TOUCHSTONE__CUSTODY__KEYS_DIR"], "{role} is given no key besides its own");
+    }
+}
+
+/// What each may write: workers and the edge put envelopes and bytes into the blob store, the edge remembers what it has seen of the
+/// log, promote publishes it.
+#[test]
+fn every_role_writes_only_where_it_must() {
+    let compose = compose();
+    for role in ROLES {
+        let writes: Vec<&str> = compose.services[role]
+            .volumes
+            .iter()
+            .filter_map(|mount| match mount {
+                Mount::Long { target, read_only: false, .. } => Some(target.as_str()),
+                Mount::Short(text) => Some(text.as_str()),
+                Mount::Long { .. } => None,
+            })
+            .collect();
+        let expected: &[&str] = match role {
+            "edge" => &["/data/blobs", "/data/edge"],
+            "promote" => &["/data/blobs", "/data/log"],
+            _ => &["/data/blobs"],
+        };
+        assert_eq!(writes, expected, "{role}");
     }
 }
 
