@@ -42,9 +42,10 @@ impl BlobStore {
         self.blocking(move |layout| Sink::create(layout)?.put(layout, &bytes)).await
     }
 
-    /// Stores a pack of what is read in parts, and hashes it once, for the name that is returned.
-    pub async fn put_pack(&self, bytes: Bytes) -> Result<Sha256, BlobError> {
-        self.blocking(move |layout| put_pack(layout, &bytes)).await
+    /// Stores a pack of what is read in parts, and hashes it once, for the name that is returned. Blocks: for callers on the blocking
+    /// pool, who have more to do there than this.
+    pub fn put_pack(&self, bytes: &[u8]) -> Result<Sha256, BlobError> {
+        put_pack(&self.layout, bytes)
     }
 
     /// Reads a whole blob of at most `size_max` bytes into memory and verifies it.

@@ -53,11 +53,11 @@ impl Fixture {
 
     /// Replaces what is stored under a name, past the store.
     pub(crate) fn plant(&self, sha256: Sha256, bytes: &[u8]) {
-        self.write(&self.path(sha256), bytes);
+        Self::replace(&self.path(sha256), bytes);
     }
 
     /// Replaces a file.
-    pub(crate) fn write(&self, path: &Path, bytes: &[u8]) {
+    pub(crate) fn replace(path: &Path, bytes: &[u8]) {
         fs::remove_file(path).expect("was there");
         fs::write(path, bytes).expect("writes");
     }

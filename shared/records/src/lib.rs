@@ -74,13 +74,12 @@ impl RecordStore {
     pub async fn put(&self, envelopes: &[Vec<u8>]) -> Result<Vec<EnvelopeRef>, PutError> {
         fits(envelopes)?;
         let sizes: Vec<usize> = envelopes.iter().map(Vec::len).collect();
-        let pack = Bytes::from(envelopes.join(&b'\n'));
-        let bytes = pack.clone();
-        let hashing = spawn_blocking(move || places(&bytes, &sizes));
-        let (pack, places) = tokio::join!(self.blobs.put_pack(pack), hashing);
-        let (pack, places) = (pack?, places.map_err(|_stopped| PutError::Stopped)?);
-        let stored = |(sha256, offset, size)| EnvelopeRef { sha256, pack, offset, size };
-        Ok(places.into_iter().map(stored).collect())
+        let (blobs, bytes) = (self.blobs.clone(), envelopes.join(&b'\n'));
+        let storing = spawn_blocking(move || {
+            let pack = blobs.put_pack(&bytes)?;
+            Ok(places(pack, &bytes, &sizes))
+        });
+        storing.await.map_err(|_stopped| PutError::Stopped)?
     }
 
     /// Reads envelopes, in their order; one task for all of them. An envelope is at most [`ENVELOPE_BYTES_MAX`] of memory.
@@ -91,15 +90,16 @@ impl RecordStore {
     }
 }
 
-/// The digest of each envelope, where it begins, and its size.
-fn places(pack: &[u8], sizes: &[usize]) -> Vec<(Sha256, u32, u32)> {
-    let mut offset = 0;
+/// Where each envelope of a pack is.
+fn places(pack: Sha256, bytes: &[u8], sizes: &[usize]) -> Vec<EnvelopeRef> {
+    let mut start = 0;
     let number = |n: usize| u32::try_from(n).expect("a pack is smaller than 4 GiB");
     sizes
         .iter()
         .map(|size| {
-            let place = (Sha256::of(&pack[offset..offset + size]), number(offset), number(*size));
-            offset += size + 1;
+            let sha256 = Sha256::of(&bytes[start..start + size]);
+            let place = EnvelopeRef { sha256, pack, offset: number(start), size: number(*size) };
+            start += size + 1;
             place
         })
         .collect()

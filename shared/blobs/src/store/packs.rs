@@ -27,14 +27,14 @@ async fn said(fixture: &Fixture, pack: Sha256) -> Vec<String> {
     .collect()
 }
 
-async fn put(fixture: &Fixture) -> Sha256 {
-    fixture.store.put_pack(Bytes::from_static(PACK)).await.expect("stored")
+fn put(fixture: &Fixture) -> Sha256 {
+    fixture.store.put_pack(PACK).expect("stored")
 }
 
 #[tokio::test]
 async fn a_pack_is_read_in_parts_and_is_no_blob() {
     let fixture = Fixture::new().await;
-    let pack = put(&fixture).await;
+    let pack = put(&fixture);
     assert_eq!(pack, Sha256::of(PACK));
     assert_eq!(said(&fixture, pack).await, ["one", "two"]);
     let mode = fixture.pack_path(pack).metadata().expect("there").permissions().mode();
@@ -52,33 +52,33 @@ async fn packs_of_older_versions_are_found_among_the_blobs() {
     assert!(!fixture.pack_path(pack).exists());
     assert_eq!(said(&fixture, pack).await, ["one", "two"]);
     // a damaged one in its own tree is not passed over
-    put(&fixture).await;
-    fixture.write(&fixture.pack_path(pack), b"one\ntwx");
+    put(&fixture);
+    Fixture::replace(&fixture.pack_path(pack), b"one\ntwx");
     assert_eq!(said(&fixture, pack).await, ["one", "damaged"]);
 }
 
 #[tokio::test]
 async fn a_pack_that_is_there_stays_if_it_is_whole_and_is_replaced_if_not() {
     let fixture = Fixture::new().await;
-    let pack = put(&fixture).await;
+    let pack = put(&fixture);
     let path = fixture.pack_path(pack);
     let inode = || path.metadata().expect("there").ino();
     let first = inode();
-    put(&fixture).await;
+    put(&fixture);
     assert_eq!((inode(), fixture.names("tmp").len()), (first, 0));
     for damaged in [&b"one\ntwx"[..], b"one\n", b"one\ntwo\n", b""] {
-        fixture.write(&path, damaged);
-        put(&fixture).await;
+        Fixture::replace(&path, damaged);
+        put(&fixture);
         assert_eq!(said(&fixture, pack).await, ["one", "two"], "{damaged:?}");
     }
     fs::remove_file(&path).expect("there");
     symlink(fixture.root().join("number"), &path).expect("links");
-    put(&fixture).await;
+    put(&fixture);
     assert_eq!(said(&fixture, pack).await, ["one", "two"]);
     // nothing replaces a directory
     fs::remove_file(&path).expect("there");
     fs::create_dir(&path).expect("creates");
-    match fixture.store.put_pack(Bytes::from_static(PACK)).await {
+    match fixture.store.put_pack(PACK) {
         Err(BlobError::Io { action: "name", path: named, .. }) => assert_eq!(named, path),
         other => panic!("{other:?}"),
     }
