@@ -6,7 +6,7 @@ use touchstone_store::{IncidentKind, LOG_ROWS_MAX, LogTip};
 use touchstone_tlog::{SignedHead, TreeHead, leaf_hash};
 use touchstone_translog::{Frontier, LogError, LogKeys, LogReader};
 
-use super::{SealError, Sealer, Stop, blocking};
+use super::{SealError, Sealer, Stop, blocking, witness::Witness};
 
 /// How many older heads are remembered as proven.
 const PROVEN_MAX: usize = 64;
@@ -16,7 +16,7 @@ type Found = Result<Option<SignedHead>, LogError>;
 
 impl Sealer {
     /// Compares Postgres with the published log, with the witnesses, and with what this process saw before. A witness that cannot
-    /// be asked is no reason to stop; one that knows more is. Returns whether all that Postgres has is published.
+    /// be asked is no reason to stop; one that has more is. Returns whether all that Postgres has is published.
     pub(super) async fn compare(&mut self) -> Result<bool, SealError> {
         let keys = self.keys()?;
         let dirs: Vec<PathBuf> = self.copies.iter().map(|copy| copy.dir().to_owned()).collect();
@@ -55,13 +55,21 @@ impl Sealer {
         if self.last.is_none() {
             self.ask_first(&tip).await?;
         }
+        for (head, who) in self.witnesses.iter().filter_map(Witness::shown).collect::<Vec<_>>() {
+            self.is_older(&ours, &head, &who).await?;
+        }
         self.saw(ours);
         metrics::gauge!("touchstone_log_size").set(u32::try_from(ours.size).unwrap_or(u32::MAX));
         Ok(is_published)
     }
 
     /// Checks that our tree begins with one that somebody saw.
-    async fn is_older(&mut self, ours: &TreeHead, seen: &TreeHead, who: &str) -> Result<(), SealError> {
+    pub(super) async fn is_older(
+        &mut self,
+        ours: &TreeHead,
+        seen: &TreeHead,
+        who: &str,
+    ) -> Result<(), SealError> {
         if seen.size > ours.size {
             return Err(stop(
                 IncidentKind::DatabaseRollback,
@@ -127,7 +135,7 @@ impl Sealer {
 }
 
 /// The head that Postgres has, if it is one that a log key signed, and there are as many leaves.
-fn checked(tip: &LogTip, keys: &LogKeys) -> Result<TreeHead, Stop> {
+pub(super) fn checked(tip: &LogTip, keys: &LogKeys) -> Result<TreeHead, Stop> {
     let rewritten = |problem| Stop { kind: IncidentKind::HistoryRewritten, problem };
     if tip.leaves != tip.size() {
         return Err(rewritten(format!(

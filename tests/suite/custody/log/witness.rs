@@ -1,4 +1,4 @@
-//! Witnesses: directories that somebody meddled with, and servers that are asked.
+//! Witnesses: directories that somebody meddled with, and servers that are asked, which may lie.
 
 use std::{
     fs,
@@ -13,7 +13,7 @@ use tokio::{
     task::JoinSet,
 };
 use touchstone_domain::Sha256;
-use touchstone_testkit::{Port, Registry, TestMirror, eventually, npm_package};
+use touchstone_testkit::{Port, Registry, TestMirror, custody::TestKeys, eventually, npm_package};
 use touchstone_tlog::{TreeHead, proof::verify_consistency};
 use url::Url;
 
@@ -74,16 +74,26 @@ async fn a_witness_that_went_back_is_brought_forward_and_one_that_lies_stops_not
 /// A witness that speaks C2SP tlog-witness: it verifies consistency, and signs whatever is.
 #[derive(Clone)]
 struct Witness {
-    seen: Arc<Mutex<TreeHead>>,
+    seen: Arc<Mutex<Seen>>,
     url: Url,
     _tasks: Arc<JoinSet<()>>,
+}
+
+/// The checkpoint that it shows, of such a size.
+type Shown = fn(u64) -> Option<Vec<u8>>;
+
+/// What it saw last, and the checkpoint that it shows of it.
+struct Seen {
+    head: TreeHead,
+    shown: Option<Vec<u8>>,
 }
 
 impl Witness {
     async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let url = format!("http://{}/w/", listener.local_addr().expect("bound")).parse().expect("an address");
-        let seen = Arc::new(Mutex::new(TreeHead { size: 0, root: touchstone_tlog::empty_root() }));
+        let head = TreeHead { size: 0, root: touchstone_tlog::empty_root() };
+        let seen = Arc::new(Mutex::new(Seen { head, shown: None }));
         let mut tasks = JoinSet::new();
         let shared = Arc::clone(&seen);
         tasks.spawn(async move {
@@ -95,11 +105,17 @@ impl Witness {
     }
 
     fn size(&self) -> u64 {
-        self.seen.lock().expect("not poisoned").size
+        self.seen.lock().expect("not poisoned").head.size
+    }
+
+    /// From now on it says that it saw this, and shows this of it.
+    fn says(&self, size: u64, root: &str, shown: Option<Vec<u8>>) {
+        let head = TreeHead { size, root: Sha256::of(root) };
+        *self.seen.lock().expect("not poisoned") = Seen { head, shown };
     }
 }
 
-async fn answer(mut stream: TcpStream, seen: &Mutex<TreeHead>) -> std::io::Result<()> {
+async fn answer(mut stream: TcpStream, seen: &Mutex<Seen>) -> std::io::Result<()> {
     let mut request = vec![];
     let body = loop {
         let mut part = [0; 4096];
@@ -107,6 +123,12 @@ async fn answer(mut stream: TcpStream, seen: &Mutex<TreeHead>) -> std::io::Resul
         request.extend(&part[..n]);
         let text = String::from_utf8_lossy(&request).into_owned();
         let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
+        if head.starts_with("GET ") {
+            let path = format!("GET /w/{}/checkpoint HTTP/1.1", Sha256::of("touchstone/test"));
+            assert!(head.starts_with(&path), "{head}");
+            let shown = seen.lock().expect("not poisoned").shown.clone();
+            return say(&mut stream, if shown.is_some() { "200 OK" } else { "404 Not Found" }, shown).await;
+        }
         let length = head.to_ascii_lowercase().lines().find_map(|line| {
             line.strip_prefix("content-length: ").and_then(|length| length.parse::<usize>().ok())
         });
@@ -115,10 +137,14 @@ async fn answer(mut stream: TcpStream, seen: &Mutex<TreeHead>) -> std::io::Resul
             break body.to_owned();
         }
     };
-    let (status, said) = judge(&body, &mut seen.lock().expect("not poisoned"));
-    let answer =
-        format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{said}", said.len());
-    stream.write_all(answer.as_bytes()).await
+    let (status, said) = judge(&body, &mut seen.lock().expect("not poisoned").head);
+    say(&mut stream, status, Some(said.into_bytes())).await
+}
+
+async fn say(stream: &mut TcpStream, status: &str, said: Option<Vec<u8>>) -> std::io::Result<()> {
+    let said = said.unwrap_or_default();
+    let head = format!("HTTP/1.1 {status}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n", said.len());
+    stream.write_all(&[head.as_bytes(), &said].concat()).await
 }
 
 fn judge(body: &str, seen: &mut TreeHead) -> (&'static str, String) {
@@ -141,9 +167,9 @@ fn judge(body: &str, seen: &mut TreeHead) -> (&'static str, String) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_server_cosigns_each_checkpoint_and_stops_promotion_when_it_saw_more() {
+async fn a_server_cosigns_each_checkpoint_and_stops_promotion_by_what_our_key_signed_alone() {
     let registry = Registry::start().await;
-    let packages: Vec<_> = (0..4).map(|n| npm_package(&format!("package-{n}"), "1.0.0", &[], 10)).collect();
+    let packages: Vec<_> = (0..7).map(|n| npm_package(&format!("package-{n}"), "1.0.0", &[], 10)).collect();
     for package in &packages {
         registry.publish(package.clone());
     }
@@ -165,25 +191,54 @@ async fn a_server_cosigns_each_checkpoint_and_stops_promotion_when_it_saw_more()
     })
     .await;
     stop(&mirror).await;
-    let size = published(&mirror);
     assert!(mirror.incidents().await.is_empty());
-
-    // It saw more than there is, by a log that was lost with the database.
-    witness.seen.lock().expect("not poisoned").size = size + 5;
     let start = || {
         let builder = TestMirror::builder().beside(&mirror).registry(&registry);
         builder.hold(Duration::from_millis(500)).witness_url(witness.url.clone()).start()
     };
-    let again = start().await;
-    incident(&again, "database_rollback", &format!("saw {}", size + 5)).await;
-    assert_ne!(again.get(&path(&packages[3])).await.status(), 200);
-    stop(&again).await;
+    let signed = |keys: &TestKeys, size: u64, root: &str| {
+        let head = TreeHead { size, root: Sha256::of(root) };
+        keys.log_key().sign(&head.checkpoint_text("touchstone/test")).expect("signed")
+    };
 
-    // It saw another log of the same size.
-    *witness.seen.lock().expect("not poisoned") = TreeHead { size, root: Sha256::of("another") };
-    let forked = start().await;
-    incident(&forked, "log_rollback", "saw another transparency log").await;
-    assert_ne!(forked.get(&path(&packages[3])).await.status(), 200);
+    // It says that it saw more, or another log, and has nothing of ours that shows it.
+    let claims: [(u64, Shown); 4] = [
+        (5, |_| None),
+        (0, |_| None),
+        (5, |size| Some(format!("touchstone/test\n{size}\nAAAA\n").into_bytes())),
+        (5, |size| {
+            let head = TreeHead { size, root: Sha256::of("more") };
+            Some(TestKeys::new(2).log_key().sign(&head.checkpoint_text("touchstone/test")).expect("signed"))
+        }),
+    ];
+    for ((more, shown), package) in claims.into_iter().zip(&packages[3..]) {
+        let size = published(&mirror) + more;
+        witness.says(size, "more", shown(size));
+        let lied = start().await;
+        served(&lied, package).await;
+        incident(&lied, "log_rollback", "and shows no checkpoint of ours").await;
+        sealed(&lied).await;
+        stop(&lied).await;
+    }
+
+    // It saw more than there is, by a log that was lost with the database; and another log of the same size.
+    let size = published(&mirror);
+    let absent = npm_package("absent", "1.0.0", &[], 10);
+    registry.publish(absent.clone());
+    for (seen, kind, problem) in [
+        (
+            size + 5,
+            "database_rollback",
+            format!("the witness 127.0.0.1-{} has {}", witness.url.port().expect("a port"), size + 5),
+        ),
+        (size, "log_rollback", "contradict each other".to_owned()),
+    ] {
+        witness.says(seen, "more", Some(signed(&mirror.keys, seen, "more")));
+        let halted = start().await;
+        incident(&halted, kind, &problem).await;
+        assert_ne!(halted.get(&path(&absent)).await.status(), 200);
+        stop(&halted).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
