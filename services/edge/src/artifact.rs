@@ -13,6 +13,7 @@ use touchstone_ecosystems::ArtifactRequest;
 use touchstone_store::{ArtifactStatus, IncidentKind, NewIncident, SumdbStop};
 
 use crate::{
+    announce::announce,
     flight::{Full, Ticket},
     ingest, locate, permit,
     serve::{self, Body},
@@ -199,7 +200,7 @@ fn announce_again(edge: &Arc<Edge>, status: &ArtifactStatus) {
     };
     let ring = || {
         let edge = Arc::clone(edge);
-        async move { ingest::announce(&edge, event).await }
+        async move { announce(&edge.bus, &[event]).await }
     };
     if edge.announcements.join(&status.artifact(), ring).is_err() {
         tracing::debug!(artifact.id = %id, "too many announcements are under way; the sweeper will make this one");

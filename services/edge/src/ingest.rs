@@ -1,16 +1,15 @@
-//! Fetching one artifact: locate, receive, compare, store, sign, record, announce, in this order.
+//! Fetching one artifact: locate, receive, compare, store, and have it put on record, in this order.
 //!
 //! *Invariant:* every fetch is signed with the edge's key, and counts with that signature only. Nothing is fetched that could not be
 //! signed so that it counts, but for bytes that were lost.
 //!
-//! *Invariant:* blob first, row second, event third: a row never points at nothing, an event never names a row that is not there.
+//! *Invariant:* blob first, row second: a row never points at nothing.
 //!
 //! *Invariant:* bytes that contradict what the upstream itself declares are never stored; neither is a body that may have been cut
 //! off without a trace. A strong digest would tell. Without one, the length has to be announced; or, in ecosystems where digests
 //! are never declared by who sends the bytes, the body has to say itself where it ends (chunks, HTTP/2), and a check has them.
 
 mod record;
-mod sign;
 
 use std::sync::Arc;
 
@@ -29,7 +28,7 @@ use crate::{
     words,
 };
 
-pub(crate) use record::{announce, needed_again};
+pub(crate) use record::needed_again;
 
 /// A body that contradicts its metadata is fetched once more, then refused.
 const FETCHES_PER_ARTIFACT: usize = 2;
@@ -98,10 +97,7 @@ async fn fetched(edge: &Arc<Edge>, id: &ArtifactId, mode: Mode) -> Result<(), Re
     on_record(edge, id, mode, staged.contents().sha256).await?;
     let contents = staged.commit().await.map_err(|e| storage(&e))?;
     match mode {
-        Mode::First => {
-            let signed = record::signed(edge, id, &found, &url, &contents).await?;
-            record::record(edge, id, found, url, (contents, signed)).await
-        }
+        Mode::First => record::record(edge, id, found, url, contents).await,
         Mode::Heal { sha256, cause } => {
             tracing::info!(artifact.id = %id, blob.sha256 = %sha256, ?cause, "an artifact was fetched again");
             if cause == Cause::Copy {
@@ -112,8 +108,7 @@ async fn fetched(edge: &Arc<Edge>, id: &ArtifactId, mode: Mode) -> Result<(), Re
                     return Ok(());
                 }
             }
-            let signed = record::signed(edge, id, &found, &url, &contents).await?;
-            record::record_again(edge, id, sha256, &signed.fetch).await
+            record::record_again(edge, id, &found, &url, &contents).await
         }
     }
 }

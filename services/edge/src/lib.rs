@@ -15,6 +15,7 @@
 
 mod absent;
 mod amend;
+mod announce;
 mod artifact;
 mod decisions;
 mod documents;
@@ -28,6 +29,7 @@ mod passthrough;
 mod permit;
 mod problem;
 mod range;
+mod recorder;
 mod records;
 mod refusal;
 mod render;
@@ -39,5 +41,6 @@ mod sumdb;
 mod words;
 
 pub use log::FollowError;
+pub use recorder::{NotRecorded, Recorder, RecorderParts};
 pub use server::{EdgeError, run};
 pub use state::{EdgeConfig, EdgeParts, SumdbEdge};

@@ -23,6 +23,7 @@ use crate::{
     index::{IndexCache, Listing},
     log::Log,
     permit::Permits,
+    recorder::{Recorder, RecorderParts},
     records::GATHERINGS_MAX,
     words,
 };
@@ -126,6 +127,8 @@ pub(crate) struct Edge {
     pub(crate) ring: watch::Receiver<Arc<KeyRing>>,
     /// Signed envelopes.
     pub(crate) records: RecordStore,
+    /// Signs fetches, and puts them on record.
+    pub(crate) recorder: Recorder,
     /// Serve records that were verified.
     pub(crate) permits: Permits,
     /// The transparency log, as it is followed.
@@ -152,10 +155,21 @@ pub(crate) struct Edge {
 
 impl Edge {
     pub(crate) fn new(parts: EdgeParts, policy_epoch: i32, log: Log) -> Arc<Self> {
+        let records = RecordStore::new(parts.blobs.clone());
+        let recorder = Recorder::start(RecorderParts {
+            store: parts.store.clone(),
+            bus: parts.bus.clone(),
+            records: records.clone(),
+            signing: parts.signing.clone(),
+            ring: parts.ring.clone(),
+            clock: Arc::clone(&parts.clock),
+            tracker: parts.tracker.clone(),
+        });
         Arc::new(Self {
             config: parts.config,
             store: parts.store,
-            records: RecordStore::new(parts.blobs.clone()),
+            records,
+            recorder,
             blobs: parts.blobs,
             bus: parts.bus,
             upstreams: parts.upstreams,

@@ -1,18 +1,20 @@
-//! Putting a fetch on record: the upstream's metadata is kept, what was fetched is signed, and then the row is written and the bell
-//! rung.
+//! Putting a fetch on record: the upstream's metadata is kept, and the rest is the recorder's. What is on record and does not count is
+//! put on record again.
 
-use std::sync::Arc;
+use std::{error::Error, sync::Arc};
 
 use jiff::Timestamp;
 use touchstone_blobs::Contents;
 use touchstone_bus::ArtifactEvent;
 use touchstone_custody::{FetchStatement, KeyKind, KeyRing};
-use touchstone_domain::{ArtifactId, Evidence, EvidenceKind, KeyId, Refusal, Sha256, Sighting, SignedBy};
+use touchstone_domain::{ArtifactId, Evidence, EvidenceKind, KeyId, Refusal, Sighting};
 use touchstone_store::{ArtifactStatus, Ingested, NewArtifact};
 use url::Url;
 
-use super::{Cause, sign, storage};
+use super::{Cause, storage};
 use crate::{
+    NotRecorded,
+    announce::announce,
     locate::{Found, InListing},
     state::Edge,
     words,
@@ -47,34 +49,81 @@ fn needs_record(ring: &KeyRing, signed: &[KeyId], (first, now): (Timestamp, Time
 
 /// Refuses to fetch what could not be signed so that it counts: no promotion could rest on it.
 pub(super) fn can_sign(edge: &Edge, id: &ArtifactId) -> Result<(), Refusal> {
-    let own = edge.signing.signer.key_id();
-    let accepted = edge.ring.borrow().accept(own, KeyKind::Fetch, edge.clock.now()).map(drop);
-    accepted.map_err(|problem| {
-        tracing::error!(artifact.id = %id, %problem, "nothing is fetched, since it could not be signed so that it counts");
-        words::cannot_sign(id, &problem)
-    })
+    edge.recorder.can_sign().map_err(|problem| not_recorded(id, &NotRecorded::Key(problem)))
 }
 
-/// What is known of a fetch once it is signed.
-pub(super) struct Signed {
-    first_seen: Timestamp,
-    evidence: Evidence,
-    pub(super) fetch: SignedBy,
+/// Keeps what the upstream's metadata says, and puts the artifact on record.
+pub(super) async fn record(
+    edge: &Arc<Edge>,
+    id: &ArtifactId,
+    found: Found,
+    url: Url,
+    contents: Contents,
+) -> Result<(), Refusal> {
+    let (statement, evidence) = account(edge, id, &found, &url, &contents).await?;
+    let located = found.located;
+    let sighting = Sighting { published_at: located.published_at, first_seen: statement.first_seen };
+    let requirement = edge.policy.requirement(id.ecosystem, &id.package);
+    let policy_epoch = edge.policy_epoch;
+    let eligible_at = edge.policy.eligible_at(id.ecosystem, &id.package, sighting);
+    let coordinate = id.clone();
+    let new = move |fetch| NewArtifact {
+        id: coordinate,
+        sha256: contents.sha256,
+        sha512: contents.sha512,
+        size: contents.size,
+        chunks: contents.chunks,
+        upstream_url: url.into(),
+        published_at: located.published_at,
+        claims: located.claims,
+        evidence: vec![evidence],
+        requirement,
+        policy_epoch,
+        eligible_at,
+        fetch,
+    };
+    match edge.recorder.ingest(statement, new).await.map_err(|e| not_recorded(id, &e))? {
+        Ingested::Inserted { .. } | Ingested::Known { .. } => Ok(()),
+        Ingested::Diverged { on_record, .. } => Err(words::diverged(id, on_record)),
+    }
 }
 
-/// Keeps what the upstream's metadata says, and signs what was fetched.
-pub(super) async fn signed(
+/// Puts another fetch of the bytes on record, and rings the bell if they still wait for a decision: it may be all that was missing.
+pub(super) async fn record_again(
+    edge: &Arc<Edge>,
+    id: &ArtifactId,
+    found: &Found,
+    url: &Url,
+    contents: &Contents,
+) -> Result<(), Refusal> {
+    let (statement, _) = account(edge, id, found, url, contents).await?;
+    let fetch = edge.recorder.sign(statement).await.map_err(|e| not_recorded(id, &e))?;
+    let status = edge.store.status(id).await.map_err(|e| words::store(&e))?;
+    let Some(status) = status.filter(|status| status.gate.sha256 == contents.sha256) else {
+        return Err(words::unavailable("what is on record has changed meanwhile"));
+    };
+    edge.store.record_fetch(status.artifact(), &fetch).await.map_err(|e| words::store(&e))?;
+    if status.state().is_pending() {
+        let (artifact, ecosystem, epoch) = (status.artifact(), id.ecosystem, status.gate.epoch);
+        let event = ArtifactEvent { artifact, ecosystem, epoch, dispatch: FETCHED_AGAIN };
+        announce(&edge.bus, &[event]).await;
+    }
+    Ok(())
+}
+
+/// What is to be signed of a fetch, and what was kept of the upstream's metadata.
+async fn account(
     edge: &Edge,
     id: &ArtifactId,
     found: &Found,
     url: &Url,
     contents: &Contents,
-) -> Result<Signed, Refusal> {
-    // Again: it may have ended, or been revoked, while the bytes came.
-    can_sign(edge, id)?;
+) -> Result<(FetchStatement, Evidence), Refusal> {
+    let Found { located, document, listing } = found;
     let now = edge.clock.now();
-    let first_seen = first_seen(edge, id, found.listing).await?.unwrap_or(now);
-    let Found { located, document, .. } = found;
+    let keeping =
+        async { edge.blobs.put_bytes(located.evidence.clone()).await.map_err(|error| storage(&error)) };
+    let (entry, first_seen) = tokio::try_join!(keeping, first_seen(edge, id, *listing))?;
     let statement = FetchStatement {
         environment: edge.signing.environment.to_string(),
         id: id.clone(),
@@ -84,15 +133,11 @@ pub(super) async fn signed(
         chunk_root: contents.chunks.root(),
         upstream_url: url.to_string(),
         published_at: located.published_at,
-        first_seen,
+        first_seen: first_seen.unwrap_or(now),
         fetched_at: now,
-        evidence: vec![],
+        evidence: vec![entry.sha256],
         software: SOFTWARE.to_owned(),
     };
-    let keeping =
-        async { edge.blobs.put_bytes(located.evidence.clone()).await.map_err(|error| storage(&error)) };
-    let signing = sign::fetch(edge, statement, located.evidence.clone());
-    let (entry, fetch) = tokio::try_join!(keeping, signing)?;
     let evidence = Evidence {
         kind: EvidenceKind::MetadataEntry,
         url: document.to_string(),
@@ -100,62 +145,7 @@ pub(super) async fn signed(
         size: entry.size,
         seen_at: now,
     };
-    Ok(Signed { first_seen, evidence, fetch })
-}
-
-/// Writes the row, and rings the bell.
-pub(super) async fn record(
-    edge: &Arc<Edge>,
-    id: &ArtifactId,
-    found: Found,
-    url: Url,
-    (contents, signed): (Contents, Signed),
-) -> Result<(), Refusal> {
-    let located = found.located;
-    let sighting = Sighting { published_at: located.published_at, first_seen: signed.first_seen };
-    let new = NewArtifact {
-        id: id.clone(),
-        sha256: contents.sha256,
-        sha512: contents.sha512,
-        size: contents.size,
-        chunks: contents.chunks,
-        upstream_url: url.to_string(),
-        published_at: located.published_at,
-        claims: located.claims,
-        evidence: vec![signed.evidence],
-        requirement: edge.policy.requirement(id.ecosystem, &id.package),
-        policy_epoch: edge.policy_epoch,
-        eligible_at: edge.policy.eligible_at(id.ecosystem, &id.package, sighting),
-        fetch: signed.fetch,
-    };
-    match edge.store.ingest(&new).await.map_err(|e| words::store(&e))? {
-        Ingested::Inserted { artifact, epoch } => {
-            let event = ArtifactEvent { artifact, ecosystem: id.ecosystem, epoch, dispatch: 0 };
-            announce(edge, event).await;
-            Ok(())
-        }
-        Ingested::Known { .. } => Ok(()),
-        Ingested::Diverged { on_record, .. } => Err(words::diverged(id, on_record)),
-    }
-}
-
-/// Puts another fetch of the bytes on record, and rings the bell if they still wait for a decision: it may be all that was missing.
-pub(super) async fn record_again(
-    edge: &Arc<Edge>,
-    id: &ArtifactId,
-    sha256: Sha256,
-    fetch: &SignedBy,
-) -> Result<(), Refusal> {
-    let status = edge.store.status(id).await.map_err(|e| words::store(&e))?;
-    let Some(status) = status.filter(|status| status.gate.sha256 == sha256) else {
-        return Err(words::unavailable("what is on record has changed meanwhile"));
-    };
-    edge.store.record_fetch(status.artifact(), fetch).await.map_err(|e| words::store(&e))?;
-    if status.state().is_pending() {
-        let (artifact, ecosystem, epoch) = (status.artifact(), id.ecosystem, status.gate.epoch);
-        announce(edge, ArtifactEvent { artifact, ecosystem, epoch, dispatch: FETCHED_AGAIN }).await;
-    }
-    Ok(())
+    Ok((statement, evidence))
 }
 
 /// When the version was first seen, which is now if it never was. It is put on record, and signed, also while no policy asks for an
@@ -170,15 +160,21 @@ async fn first_seen(edge: &Edge, id: &ArtifactId, listing: InListing) -> Result<
     Ok(seen.map_err(|e| words::store(&e))?.get(&id.version).copied())
 }
 
-/// Publishes; a lost event costs time only, since the sweeper finds the row.
-pub(crate) async fn announce(edge: &Edge, event: ArtifactEvent) {
-    let bus = edge.bus.borrow().clone();
-    let Some(bus) = bus else {
-        tracing::warn!(artifact = %event.artifact, "NATS is away; the sweeper will publish the event");
-        return;
+/// Says why a fetch is not on record.
+fn not_recorded(id: &ArtifactId, error: &NotRecorded) -> Refusal {
+    let refuse = |cause: &(dyn Error + 'static), problem| {
+        tracing::error!(artifact.id = %id, error = cause, "cannot put a fetch on record");
+        words::unavailable(problem)
     };
-    if let Err(error) = bus.publish_fetched(&[event]).await {
-        tracing::warn!(error = &error as &dyn std::error::Error, "cannot publish an event; the sweeper will");
+    match error {
+        NotRecorded::Key(problem) => {
+            tracing::error!(artifact.id = %id, %problem, "nothing is fetched, since it could not be signed so that it counts");
+            words::cannot_sign(id, problem)
+        }
+        NotRecorded::Sign(_) => refuse(error, "its key did not sign what it fetched"),
+        NotRecorded::Keep(_) => refuse(error, "its storage did not take the record of the fetch"),
+        NotRecorded::Store(error) => words::store(error),
+        NotRecorded::Ended => refuse(error, "it is being stopped"),
     }
 }
 
