@@ -143,8 +143,9 @@ ORDER BY xid, source, id LIMIT $5";
     /// How long ago the oldest row was written that is to be sealed and is not; none if there is none. The rows are those of
     /// [`Store::log_rows`], and also those that a transaction still under way hides from it.
     pub async fn oldest_unsealed(&self) -> Result<Option<Duration>, StoreError> {
+        // a date that no service writes makes no interval
         const OLDEST: &str = r"-- log.oldest_unsealed
-SELECT extract(epoch FROM max(now() - oldest.at))::double precision AS seconds
+SELECT extract(epoch FROM max(now() - greatest(least(oldest.at, now()), timestamptz 'epoch')))::double precision AS seconds
 FROM (
     (SELECT gate_log.at
      FROM gate_log

@@ -4,7 +4,8 @@ use std::fmt::Write as _;
 
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, value::RawValue};
+use tokio_postgres::types::Json;
 use touchstone_custody::{KeyKind, LogEntry, artifact_purl};
 use touchstone_domain::{Ecosystem, FileName, KeyId, PackageName, Purl, Sha256, Version};
 
@@ -35,22 +36,26 @@ pub(super) fn of_gate_or_unreadable(columns: Columns<'_>, id: i64) -> LogEntry {
         Err(error) => tracing::error!(gate_log.id = id, %error, "a change of state cannot be read"),
     }
     let at = columns.get("at").unwrap_or(Timestamp::UNIX_EPOCH);
-    let (kind, detail) = ("unreadable_row".to_owned(), Sha256::of(format!("gate_log {id}")));
-    LogEntry::Incident { kind, purl: String::new(), detail, at }
+    incident("unreadable_row", &format!("gate_log {id}"), at)
 }
 
-/// A row of `log_event`.
+/// A row of `log_event`. What this version does not understand, and what nobody can read, is sealed as an incident that has the
+/// digest of its text: it must hold up nothing.
 pub(super) fn of_event(columns: Columns<'_>) -> Result<LogEntry, StoreError> {
-    let (event, at): (Value, Timestamp) = (columns.get("event")?, columns.get("at")?);
+    let text = columns.get::<Json<&RawValue>>("event")?.0.get();
+    let (Ok(at), Ok(event)) = (columns.get("at"), serde_json::from_str::<Value>(text)) else {
+        let at = columns.get("at").unwrap_or(Timestamp::UNIX_EPOCH);
+        tracing::error!("an event of the transparency log cannot be read");
+        return Ok(incident("unreadable_row", text, at));
+    };
     let text = event.to_string();
     let entry = Event::deserialize(event).map(|event| event.entry(at));
-    // What this version does not understand is sealed all the same: it must hold up nothing.
-    Ok(entry.ok().filter(is_proper).unwrap_or_else(|| LogEntry::Incident {
-        kind: "unknown_event".to_owned(),
-        purl: String::new(),
-        detail: Sha256::of(text),
-        at,
-    }))
+    Ok(entry.ok().filter(is_proper).unwrap_or_else(|| incident("unknown_event", &text, at)))
+}
+
+/// What stands for a row that makes no entry.
+fn incident(kind: &str, text: &str, at: Timestamp) -> LogEntry {
+    LogEntry::Incident { kind: kind.to_owned(), purl: String::new(), detail: Sha256::of(text), at }
 }
 
 /// Whether readers take it.

@@ -172,6 +172,31 @@ async fn an_event_that_nobody_understands_holds_nothing_up() {
     assert_eq!(kind, "unknown_event");
 }
 
+#[tokio::test]
+async fn an_event_that_nobody_can_read_holds_nothing_up_and_is_sealed_by_its_digest() {
+    let db = TestDb::new().await;
+    let deep = format!(r#"{{"event": "recovered", "x": {}{}}}"#, "[".repeat(200), "]".repeat(200));
+    let large = r#"{"event": "recovered", "size": 1e400}"#;
+    let undated = r#"{"event": "recovered", "size": 1, "reason": "r"}"#;
+    for (event, at) in
+        [(deep.as_str(), "now()"), (large, "now()"), (undated, "'infinity'"), (undated, "'-infinity'")]
+    {
+        let sql = format!("INSERT INTO log_event (event, at) VALUES ('{event}', {at})");
+        db.execute(&sql).await.expect("inserted");
+    }
+    db.store.record_recovery(7, "what comes after").await.expect("recorded");
+    assert!(db.store.oldest_unsealed().await.expect("read").is_some());
+    let all = seal(&db, 6).await;
+    let texts = db.query("SELECT event::text FROM log_event ORDER BY id").await;
+    for (row, text) in all.iter().zip(&texts).skip(1).take(4) {
+        let LogEntry::Incident { kind, purl, detail, .. } = &row.entry else { panic!("{row:?}") };
+        assert_eq!((kind.as_str(), purl.as_str()), ("unreadable_row", ""));
+        assert_eq!(*detail, Sha256::of(text.get::<_, String>(0)));
+    }
+    assert_eq!(kinds(&all[5..]), ["recovered"]);
+    assert_eq!(audit(&db).await, [""; 0], "it is what was sealed");
+}
+
 /// The problems that an audit of all leaves finds.
 async fn audit(db: &TestDb) -> Vec<String> {
     let audited = db.store.audited_leaves(0, 99).await.expect("audited");
