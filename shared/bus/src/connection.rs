@@ -34,8 +34,8 @@ const PING_INTERVAL: Duration = Duration::from_secs(10);
 /// Where NATS is, and who we are.
 #[derive(Clone)]
 pub struct BusOptions {
-    /// `nats://user:password@host:port`; several, separated by commas. Inboxes begin with `_INBOX_` and the user of the first,
-    /// or with `_INBOX` where there is none.
+    /// `nats://user:password@host:port`; several, separated by commas: those of one cluster, and no server that is not among them is
+    /// asked. If one is `tls://`, all are. Inboxes begin with `_INBOX_` and the user of the first, or with `_INBOX` where there is none.
     pub url: String,
     /// The name of this connection in the server's monitoring.
     pub name: String,
@@ -82,8 +82,12 @@ impl Bus {
             }
             None => ConnectOptions::new(),
         };
+        let addresses: Vec<&str> = options.url.split(',').map(str::trim).collect();
+        // What a server says of others comes before any handshake, and would be dialled without one.
         let client = authenticated
             .name(options.name)
+            .ignore_discovered_servers()
+            .require_tls(addresses.iter().any(|address| address.starts_with("tls://")))
             .retry_on_initial_connect()
             .max_reconnects(None)
             .connection_timeout(CALL_TIMEOUT)
@@ -91,7 +95,7 @@ impl Bus {
             .ping_interval(PING_INTERVAL)
             .reconnect_delay_callback(reconnect_delay)
             .event_callback(on_event)
-            .connect(options.url.as_str())
+            .connect(addresses)
             .await
             .map_err(|e| BusError::Connect(e.into()))?;
         let connected = link.wait_for(|link| link.connections > 0);
