@@ -6,8 +6,8 @@ mod load;
 use std::{fs, sync::Arc, time::Duration, time::Instant};
 
 use tokio::{sync::Semaphore, task::JoinSet};
-use touchstone_bus::ArtifactEvent;
-use touchstone_domain::{ArtifactDbId, CheckKind, Ecosystem};
+use touchstone_bus::{ArtifactEvent, Rung};
+use touchstone_domain::{ArtifactDbId, CheckKind, CheckSet, Ecosystem};
 use touchstone_runtime::Shutdown;
 use touchstone_testkit::{Fault, MirrorProcesses, Registry, Role, TestMirror, eventually, npm_package};
 
@@ -147,8 +147,9 @@ async fn workers_and_promoters_that_race_promote_once() {
                 };
                 let events: Vec<ArtifactEvent> = (1..=100).map(event).collect();
                 bus.publish_recheck(CheckKind::Hash, &events).await.expect("published");
-                let artifacts: Vec<ArtifactDbId> = events.iter().map(|event| event.artifact).collect();
-                bus.publish_recorded(&artifacts).await.expect("rung");
+                let rung = |event: &ArtifactEvent| Rung { artifact: event.artifact, others: CheckSet::EMPTY };
+                let rung: Vec<Rung> = events.iter().map(rung).collect();
+                bus.publish_recorded(&rung).await.expect("rung");
             }
         });
     }

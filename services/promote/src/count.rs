@@ -6,7 +6,12 @@ use std::{
 };
 
 use futures::StreamExt;
-use tokio::{sync::mpsc, task::JoinSet};
+use tokio::{
+    sync::mpsc,
+    task::JoinSet,
+    time::{Instant, sleep_until},
+};
+use touchstone_bus::Rung;
 use touchstone_custody::{Approval, Case, Judged, Withheld};
 use touchstone_domain::{ArtifactDbId, CheckSet, GateDelta};
 use touchstone_store::Wanted;
@@ -33,7 +38,7 @@ const QUEUE_MAX: usize = 16_384;
 const LISTEN_AGAIN: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// Hands the artifacts of each doorbell on to be counted.
-pub(crate) async fn listen(promote: &Promote, sender: &mpsc::Sender<Vec<ArtifactDbId>>) {
+pub(crate) async fn listen(promote: &Promote, sender: &mpsc::Sender<Vec<Rung>>) {
     let mut connected = promote.bus.clone();
     let bus = promote.stop.run_until_cancelled(connected.wait_for(Option::is_some)).await;
     let Some(bus) = bus.and_then(Result::ok).and_then(|bus| bus.clone()) else { return };
@@ -41,8 +46,8 @@ pub(crate) async fn listen(promote: &Promote, sender: &mpsc::Sender<Vec<Artifact
         match bus.recorded().await {
             Ok(recorded) => {
                 let mut recorded = std::pin::pin!(recorded);
-                while let Some(Some(artifacts)) = promote.stop.run_until_cancelled(recorded.next()).await {
-                    if sender.send(artifacts).await.is_err() {
+                while let Some(Some(rung)) = promote.stop.run_until_cancelled(recorded.next()).await {
+                    if sender.send(rung).await.is_err() {
                         return;
                     }
                 }
@@ -54,7 +59,7 @@ pub(crate) async fn listen(promote: &Promote, sender: &mpsc::Sender<Vec<Artifact
 }
 
 /// Counts whatever has been rung for, a few batches at a time; while all of them are under way, the next one grows.
-pub(crate) async fn batches(promote: Arc<Promote>, mut receiver: mpsc::Receiver<Vec<ArtifactDbId>>) {
+pub(crate) async fn batches(promote: Arc<Promote>, mut receiver: mpsc::Receiver<Vec<Rung>>) {
     let mut counting = JoinSet::new();
     let mut batches = HashMap::new();
     let mut queue = Queue::default();
@@ -63,10 +68,10 @@ pub(crate) async fn batches(promote: Arc<Promote>, mut receiver: mpsc::Receiver<
         while queue.len() < QUEUE_MAX
             && let Ok(rung) = receiver.try_recv()
         {
-            queue.add(rung);
+            queue.add(rung, Instant::now());
         }
         while counting.len() < promote.config.concurrency.max(1) {
-            let batch = queue.take(BATCH_MAX);
+            let batch = queue.take(BATCH_MAX, Instant::now());
             if batch.is_empty() {
                 break;
             }
@@ -74,14 +79,17 @@ pub(crate) async fn batches(promote: Arc<Promote>, mut receiver: mpsc::Receiver<
             batches.insert(task.id(), batch);
         }
         promote.waiting.store(queue.len(), Ordering::Relaxed);
+        // while no batch can begin, its time may have come already
+        let due = queue.due().filter(|_| counting.len() < promote.config.concurrency.max(1));
         tokio::select! {
             () = promote.stop.cancelled() => break,
             Some(ended) = counting.join_next_with_id() => {
                 let id = ended.map_or_else(|error| error.id(), |(id, ())| id);
                 queue.done(&batches.remove(&id).unwrap_or_default());
             }
+            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {}
             rung = receiver.recv(), if is_open && queue.len() < QUEUE_MAX => match rung {
-                Some(rung) => queue.add(rung),
+                Some(rung) => queue.add(rung, Instant::now()),
                 None => is_open = false,
             },
         }

@@ -7,10 +7,9 @@ use async_nats::Subscriber;
 use futures::{Stream, StreamExt as _, future};
 use serde::de::DeserializeOwned;
 use tokio::time::timeout;
-use touchstone_domain::ArtifactDbId;
 
 use crate::{
-    Bus, BusError, CALL_TIMEOUT, Decided,
+    Bus, BusError, CALL_TIMEOUT, Decided, Rung,
     event::{Decisions, Recorded, decode},
     subject,
 };
@@ -20,12 +19,10 @@ const PROMOTE_GROUP: &str = "promote";
 
 impl Bus {
     /// The artifacts for which workers recorded verdicts; each message goes to one promoter.
-    pub async fn recorded(
-        &self,
-    ) -> Result<impl Stream<Item = Vec<ArtifactDbId>> + Send + Unpin + use<>, BusError> {
+    pub async fn recorded(&self) -> Result<impl Stream<Item = Vec<Rung>> + Send + Unpin + use<>, BusError> {
         let subscribing = self.client.queue_subscribe(subject::RECORDED, PROMOTE_GROUP.to_owned());
         let messages = subscribed(subject::RECORDED, subscribing).await?;
-        Ok(read(messages, |recorded: Recorded| recorded.artifacts))
+        Ok(read(messages, Recorded::rung))
     }
 
     /// The decisions of promoters; every subscriber hears all of them.

@@ -1,7 +1,7 @@
 //! The envelopes: JSON with a schema number, row numbers and nothing that is decided by.
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use touchstone_domain::{ArtifactDbId, ArtifactState, Ecosystem};
+use touchstone_domain::{ArtifactDbId, ArtifactState, CheckSet, Ecosystem};
 
 /// The schema that this version writes, and the only one that it reads.
 const SCHEMA: u16 = 1;
@@ -46,6 +46,15 @@ pub struct Decided {
     pub state: ArtifactState,
 }
 
+/// A verdict was recorded: a hint to look at Postgres.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rung {
+    /// The row.
+    pub artifact: ArtifactDbId,
+    /// The checks whose answers are still to come, as far as the worker knows, before looking may lead to a decision.
+    pub others: CheckSet,
+}
+
 /// Why a message cannot be read.
 #[derive(Debug, thiserror::Error)]
 pub enum EventError {
@@ -78,10 +87,28 @@ struct SchemaOnly {
     schema: u16,
 }
 
-/// Several row numbers in one message.
+/// Several doorbells in one message.
 #[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Recorded {
-    pub(crate) artifacts: Vec<ArtifactDbId>,
+    artifacts: Vec<ArtifactDbId>,
+    /// The masks of [`Rung::others`], in the same order; of the last ones, or all, there may be none.
+    #[serde(default)]
+    others: Vec<i64>,
+}
+
+impl Recorded {
+    pub(crate) fn of(rung: &[Rung]) -> Self {
+        Self {
+            artifacts: rung.iter().map(|rung| rung.artifact).collect(),
+            others: rung.iter().map(|rung| rung.others.mask()).collect(),
+        }
+    }
+
+    pub(crate) fn rung(self) -> Vec<Rung> {
+        let others =
+            self.others.into_iter().map(CheckSet::from_mask).chain(std::iter::repeat(CheckSet::EMPTY));
+        self.artifacts.into_iter().zip(others).map(|(artifact, others)| Rung { artifact, others }).collect()
+    }
 }
 
 /// Several decisions in one message.
@@ -109,6 +136,8 @@ pub(crate) fn decode<T: DeserializeOwned>(payload: &[u8]) -> Result<T, EventErro
 
 #[cfg(test)]
 mod tests {
+    use touchstone_domain::CheckKind;
+
     use super::*;
 
     fn event() -> ArtifactEvent {
@@ -144,6 +173,17 @@ mod tests {
         let row = ArtifactDbId(i64::MAX);
         let decided = Decided { artifact: row, ecosystem: Ecosystem::Cargo, state: ArtifactState::Verifying };
         assert!(encode(&Decisions { decided: vec![decided; BATCH_MAX] }).len() < MESSAGE_BYTES_MAX);
-        assert!(encode(&Recorded { artifacts: vec![row; BATCH_MAX] }).len() < MESSAGE_BYTES_MAX);
+        let rung = Rung { artifact: row, others: CheckSet::from_mask(i64::MIN) };
+        assert!(encode(&Recorded::of(&[rung; BATCH_MAX])).len() < MESSAGE_BYTES_MAX);
+    }
+
+    #[test]
+    fn doorbells_round_trip_and_those_of_older_versions_wait_for_nobody() {
+        let rung = |artifact, others| Rung { artifact: ArtifactDbId(artifact), others };
+        let both = [rung(7, CheckSet::of(CheckKind::Attest)), rung(8, CheckSet::EMPTY)];
+        let message = encode(&Recorded::of(&both));
+        assert_eq!(decode::<Recorded>(&message).expect("good").rung(), both);
+        let older = decode::<Recorded>(br#"{"schema":1,"artifacts":[7,8]}"#).expect("good").rung();
+        assert_eq!(older, [rung(7, CheckSet::EMPTY), rung(8, CheckSet::EMPTY)]);
     }
 }

@@ -27,7 +27,7 @@ pub use connection::{Bus, BusOptions, CALL_TIMEOUT};
 pub use consume::{ACK_WAIT, Deliveries, Delivery, MAX_DELIVER};
 pub use dead_letter::{DeadLetter, DeadLetterCause, DeadLetters};
 pub use error::BusError;
-pub use event::{ArtifactEvent, Decided, EventError};
+pub use event::{ArtifactEvent, Decided, EventError, Rung};
 pub use permissions::{BusUser, PasswordError, Passwords, Permissions, UnknownBusUser};
 pub use subject::{ADVISORY_STREAM, LIVE_STREAM};
 

@@ -7,10 +7,10 @@ use async_nats::jetstream::message::PublishMessage;
 use bytes::Bytes;
 use futures::future::try_join_all;
 use tokio::time::timeout;
-use touchstone_domain::{ArtifactDbId, CheckKind, Ecosystem};
+use touchstone_domain::{CheckKind, Ecosystem};
 
 use crate::{
-    ArtifactEvent, Bus, BusError, CALL_TIMEOUT, Decided,
+    ArtifactEvent, Bus, BusError, CALL_TIMEOUT, Decided, Rung,
     event::{BATCH_MAX, Decisions, Recorded, encode},
     subject,
 };
@@ -60,10 +60,10 @@ impl Bus {
 
     /// Rings promote: verdicts of these artifacts were recorded. Core NATS: nobody stores it, and the sweeper notices
     /// what is lost.
-    pub async fn publish_recorded(&self, artifacts: &[ArtifactDbId]) -> Result<(), BusError> {
+    pub async fn publish_recorded(&self, rung: &[Rung]) -> Result<(), BusError> {
         self.usable()?;
-        for chunk in artifacts.chunks(BATCH_MAX) {
-            let payload = encode(&Recorded { artifacts: chunk.to_vec() });
+        for chunk in rung.chunks(BATCH_MAX) {
+            let payload = encode(&Recorded::of(chunk));
             let sent = timeout(CALL_TIMEOUT, self.client.publish(subject::RECORDED, payload)).await;
             sent.map_err(timed_out)?.map_err(|e| failed(subject::RECORDED, e))?;
         }

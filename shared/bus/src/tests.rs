@@ -12,11 +12,11 @@ use async_nats::jetstream::{
 };
 use futures::StreamExt as _;
 use tokio::time::timeout;
-use touchstone_domain::{ArtifactDbId, ArtifactState, CheckKind, Ecosystem};
+use touchstone_domain::{ArtifactDbId, ArtifactState, CheckKind, CheckSet, Ecosystem};
 
 use crate::{
     ACK_WAIT, ArtifactEvent, Bus, BusError, BusOptions, BusUser, DeadLetterCause, Decided, Deliveries,
-    Delivery, LIVE_STREAM,
+    Delivery, LIVE_STREAM, Rung,
 };
 use server::Server;
 
@@ -50,6 +50,10 @@ impl World {
             () = Box::pin(self.promote.keep_provisioned(&[CheckKind::Hash])) => unreachable!("it ends only by being dropped"),
         }
     }
+}
+
+const fn rung(artifact: i64) -> Rung {
+    Rung { artifact: ArtifactDbId(artifact), others: CheckSet::of(CheckKind::Attest) }
 }
 
 const fn event(artifact: i64) -> ArtifactEvent {
@@ -299,7 +303,7 @@ async fn doorbells_reach_one_promoter_and_every_edge() {
     let mut promoter = promote.recorded().await.expect("a subscription");
     let mut edges = [edge.decisions().await.expect("one"), edge.decisions().await.expect("another")];
     caught_up(&world).await;
-    let rows: Vec<ArtifactDbId> = (0..1000).map(ArtifactDbId).collect();
+    let rows: Vec<Rung> = (0..1000).map(rung).collect();
     hash.client.publish("touchstone.v1.verdict-recorded", "nonsense".into()).await.expect("sent");
     hash.publish_recorded(&rows).await.expect("sent");
     let mut heard = vec![];
@@ -373,7 +377,7 @@ async fn without_a_server_every_call_fails_at_once_and_a_late_server_is_found() 
     let mut deliveries = hash.consume(CheckKind::Hash, 8).await.expect("waits in next_batch");
     let at_once = async {
         assert!(matches!(edge.publish_fetched(&[event(1)]).await, Err(BusError::Disconnected)));
-        assert!(matches!(hash.publish_recorded(&[ArtifactDbId(1)]).await, Err(BusError::Disconnected)));
+        assert!(matches!(hash.publish_recorded(&[rung(1)]).await, Err(BusError::Disconnected)));
         assert!(matches!(promote.provision(&[]).await, Err(BusError::Disconnected)));
     };
     timeout(Duration::from_secs(1), at_once).await.expect("at once");
@@ -423,11 +427,11 @@ async fn drain_sends_what_is_buffered_and_ends_the_subscriptions() {
     let mut promoter = world.promote.recorded().await.expect("a subscription");
     let mut edge = world.edge.decisions().await.expect("a subscription");
     caught_up(&world).await;
-    world.hash.publish_recorded(&[ArtifactDbId(5)]).await.expect("buffered");
+    world.hash.publish_recorded(&[rung(5)]).await.expect("buffered");
     timeout(PATIENCE, world.hash.drain()).await.expect("bounded");
-    assert_eq!(timeout(PATIENCE, promoter.next()).await.expect("sent"), Some(vec![ArtifactDbId(5)]));
+    assert_eq!(timeout(PATIENCE, promoter.next()).await.expect("sent"), Some(vec![rung(5)]));
     timeout(PATIENCE, world.edge.drain()).await.expect("bounded");
     assert_eq!(timeout(PATIENCE, edge.next()).await.expect("ended"), None);
-    let after = world.hash.publish_recorded(&[ArtifactDbId(6)]).await;
+    let after = world.hash.publish_recorded(&[rung(6)]).await;
     assert!(matches!(after, Err(BusError::Disconnected)), "{after:?}");
 }

@@ -81,6 +81,8 @@ pub struct Facts {
     pub policy_epoch: i32,
     /// The checks that have answered in this epoch.
     pub answered: CheckSet,
+    /// The checks that the gate requires.
+    pub required: CheckSet,
 }
 
 impl ArtifactStatus {
@@ -178,7 +180,7 @@ WHERE gate.artifact_id = ANY ($1)";
         const FACTS: &str = r"-- artifact.facts
 SELECT artifact.id, artifact.ecosystem, artifact.package, artifact.version, artifact.file, artifact.sha256,
        artifact.sha512, artifact.size, artifact.chunk_root, artifact.upstream_url, artifact.published_at,
-       gate.epoch, gate.policy_epoch, gate.ok | gate.deny | gate.undecided AS answered,
+       gate.epoch, gate.policy_epoch, gate.ok | gate.deny | gate.undecided AS answered, gate.required,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('field', field, 'value', value) ORDER BY ordinal), '[]')
         FROM claim WHERE claim.artifact_id = artifact.id) AS claims,
        (SELECT coalesce(jsonb_agg(jsonb_build_object('kind', kind, 'url', url, 'sha256', encode(evidence.sha256, 'hex'),
@@ -252,6 +254,7 @@ impl TryFrom<&Row> for Facts {
             epoch: columns.get("epoch")?,
             policy_epoch: columns.get("policy_epoch")?,
             answered: columns.get("answered").map(CheckSet::from_mask)?,
+            required: columns.get("required").map(CheckSet::from_mask)?,
         })
     }
 }

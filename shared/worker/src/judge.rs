@@ -7,9 +7,9 @@ use tokio::{
     sync::mpsc,
     time::{Instant, MissedTickBehavior, interval_at, timeout},
 };
-use touchstone_bus::{ACK_WAIT, Delivery};
+use touchstone_bus::{ACK_WAIT, Delivery, Rung};
 use touchstone_custody::VerdictStatement;
-use touchstone_domain::{Sha256, Verdict};
+use touchstone_domain::{CheckSet, OutcomeKind, Sha256, Verdict};
 use touchstone_store::Facts;
 
 use crate::{
@@ -24,7 +24,18 @@ const SOFTWARE: &str = concat!("touchstone/", env!("CARGO_PKG_VERSION"));
 /// What is to be signed, and the message to acknowledge once it is recorded.
 pub(crate) struct Judged {
     pub(crate) statement: VerdictStatement,
+    /// The required checks that had not answered when this one began.
+    pub(crate) others: CheckSet,
     pub(crate) delivery: Delivery,
+}
+
+impl Judged {
+    /// The doorbell for it: a failure decides whatever others say.
+    pub(crate) fn rung(&self) -> Rung {
+        let Verdict { artifact, outcome, .. } = &self.statement.verdict;
+        let others = if outcome.kind == OutcomeKind::Fail { CheckSet::EMPTY } else { self.others };
+        Rung { artifact: *artifact, others }
+    }
 }
 
 /// Runs the check on one artifact, and hands the verdict to the recorder, or gives the message back.
@@ -49,9 +60,10 @@ pub(crate) async fn judge<C: Check>(
                 artifact.id = %facts.artifact, check.kind = %check, verdict.outcome = %finding.outcome.kind,
                 reason = finding.outcome.reason.code(), "a check answered"
             );
+            let others = facts.required.minus(facts.answered).minus(CheckSet::of(check));
             let statement = worker.statement(facts, finding, policy);
             // The recorder outlives every job; if it is gone, the process is being torn down.
-            judged.send(Judged { statement, delivery }).await.ok();
+            judged.send(Judged { statement, others, delivery }).await.ok();
         }
         Err(trouble) => give_back(&worker.parts.store, check, &delivery, facts.epoch, trouble).await,
     }

@@ -7,7 +7,8 @@ use std::slice::from_ref;
 
 use serde_json::json;
 use tokio::sync::mpsc;
-use touchstone_domain::{ArtifactDbId, EnvelopeRef, SignedBy};
+use touchstone_bus::Rung;
+use touchstone_domain::{EnvelopeRef, SignedBy};
 use touchstone_records::PutError;
 use touchstone_runtime::Chain;
 use touchstone_store::{IncidentKind, NewIncident, RefusedVerdict, SignedVerdict, StoreError};
@@ -115,8 +116,8 @@ impl<C: Check> Worker<C> {
                 self.raise_alarm(&kept.judged, refused).await;
             }
         }
-        let artifacts: Vec<ArtifactDbId> = verdicts.iter().map(|signed| signed.verdict.artifact).collect();
-        if let Err(error) = self.parts.bus.publish_recorded(&artifacts).await {
+        let rung: Vec<Rung> = batch.iter().map(|kept| kept.judged.rung()).collect();
+        if let Err(error) = self.parts.bus.publish_recorded(&rung).await {
             tracing::debug!(%error, "promote is not told of verdicts; its sweeper finds them");
         }
         for kept in batch {

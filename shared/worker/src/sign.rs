@@ -39,13 +39,13 @@ impl<C: Check> Worker<C> {
             return vec![];
         }
         let signer = self.parts.signing.signer.clone();
-        let (statements, deliveries): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|judged| (judged.statement, judged.delivery)).unzip();
+        let (statements, rest): (Vec<_>, Vec<_>) =
+            batch.into_iter().map(|judged| (judged.statement, (judged.others, judged.delivery))).unzip();
         let began = Instant::now();
         let answers = match blocking(move || sign_each(&*signer, statements)).await {
             Ok(answers) => answers,
             Err(error) => {
-                for delivery in &deliveries {
+                for (_, delivery) in &rest {
                     put_off(delivery, AWAY, &error).await;
                 }
                 return vec![];
@@ -54,8 +54,8 @@ impl<C: Check> Worker<C> {
         metrics::histogram!("touchstone_sign_seconds", "kind" => self.check.kind().as_str())
             .record(began.elapsed());
         let mut envelopes = Vec::with_capacity(answers.len());
-        for ((statement, answer), delivery) in answers.into_iter().zip(deliveries) {
-            let judged = Judged { statement, delivery };
+        for ((statement, answer), (others, delivery)) in answers.into_iter().zip(rest) {
+            let judged = Judged { statement, others, delivery };
             match answer {
                 Ok(envelope) => envelopes.push((judged, envelope)),
                 Err(Unsigned::Away(error)) => put_off(&judged.delivery, AWAY, &error).await,

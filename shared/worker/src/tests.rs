@@ -12,9 +12,9 @@ use tokio::{
     net::TcpStream,
     time::timeout,
 };
-use touchstone_bus::{ArtifactEvent, MAX_DELIVER};
+use touchstone_bus::{ArtifactEvent, MAX_DELIVER, Rung};
 use touchstone_domain::{
-    ArtifactDbId, CheckKind, Ecosystem, Outcome, Policy, Reason, Sha256, Verdict, count,
+    ArtifactDbId, CheckKind, CheckSet, Ecosystem, Outcome, Policy, Reason, Sha256, Verdict, count,
 };
 use touchstone_runtime::Clock as _;
 use touchstone_store::{Attempt, AttemptClass, NewPromotion};
@@ -52,12 +52,26 @@ async fn promote(world: &World, artifact: ArtifactDbId) {
 }
 
 #[tokio::test]
+async fn a_doorbell_says_who_is_still_to_answer_unless_a_failure_decides() {
+    let mut world = World::new().await;
+    let mut doorbell = world.bus.recorded().await.expect("a subscription");
+    world.required = [CheckKind::Hash, CheckKind::Attest].into_iter().collect();
+    world.work(Scripted::new(), 4).await;
+    for (package, others) in [("passes", CheckSet::of(CheckKind::Attest)), ("is-refused", CheckSet::EMPTY)] {
+        let artifact = world.fetched(package).await;
+        let rung = timeout(PATIENCE, doorbell.next()).await.expect("rung").expect("an open stream");
+        assert_eq!(rung, [Rung { artifact, others }], "{package}");
+    }
+}
+
+#[tokio::test]
 async fn a_finding_is_recorded_rung_and_acknowledged() {
     let mut world = World::new().await;
     let mut doorbell = world.bus.recorded().await.expect("a subscription");
     world.work(Scripted::new(), 4).await;
     let artifact = world.fetched("passes").await;
-    assert_eq!(timeout(PATIENCE, doorbell.next()).await.expect("rung"), Some(vec![artifact]));
+    let rung = timeout(PATIENCE, doorbell.next()).await.expect("rung").expect("an open stream");
+    assert_eq!(rung, [Rung { artifact, others: CheckSet::EMPTY }]);
     let story = world.story(artifact, |_| true).await;
     let expected = Verdict {
         artifact,

@@ -132,6 +132,7 @@ fn facts(id: ArtifactId, sha256: Sha256) -> Facts {
         epoch: 0,
         policy_epoch: 1,
         answered: CheckSet::EMPTY,
+        required: CheckSet::EMPTY,
     }
 }
 

@@ -203,9 +203,9 @@ async fn what_the_server_writes_for_a_user_is_not_believed() {
     let decided =
         Decided { artifact: ArtifactDbId(1), ecosystem: Ecosystem::Npm, state: ArtifactState::Held };
     world.promote.publish_decisions(&[decided]).await.expect("accepted");
-    world.hash.publish_recorded(&[ArtifactDbId(9)]).await.expect("sent");
+    world.hash.publish_recorded(&[rung(9)]).await.expect("sent");
     assert_eq!(timeout(PATIENCE, decisions.next()).await.expect("heard"), Some(vec![decided]));
-    assert_eq!(timeout(PATIENCE, promoter.next()).await.expect("heard"), Some(vec![ArtifactDbId(9)]));
+    assert_eq!(timeout(PATIENCE, promoter.next()).await.expect("heard"), Some(vec![rung(9)]));
     assert!(messages(&world.promote).await > before, "nothing was purged");
 }
 

@@ -45,6 +45,8 @@ pub(super) struct World {
     pub(super) ring: watch::Sender<Arc<KeyRing>>,
     pub(super) check_timeout: Duration,
     pub(super) policy_epoch: i32,
+    /// What gates require.
+    pub(super) required: CheckSet,
     pub(super) workers: JoinSet<Result<(), WorkerError>>,
     pub(super) directory: TempDir,
     pub(super) nats: Nats,
@@ -84,6 +86,7 @@ impl World {
             signer,
             check_timeout: Duration::from_millis(500),
             policy_epoch,
+            required: CheckSet::of(CheckKind::Hash),
             workers: JoinSet::new(),
             directory,
             nats,
@@ -136,7 +139,6 @@ impl World {
 
     /// Puts an artifact on record, without telling anybody.
     pub(super) async fn ingest(&self, package: &str) -> ArtifactEvent {
-        let hash = CheckSet::of(CheckKind::Hash);
         let new = NewArtifact {
             id: ArtifactId {
                 ecosystem: Ecosystem::Npm,
@@ -152,7 +154,7 @@ impl World {
             published_at: None,
             claims: vec![],
             evidence: vec![],
-            requirement: Requirement::new(hash, hash).expect("a member"),
+            requirement: Requirement::new(self.required, self.required).expect("a member"),
             policy_epoch: self.policy_epoch,
             eligible_at: None,
             fetch: fetch_of_another_test(),
@@ -306,7 +308,10 @@ impl Check for Scripted {
             _ => {}
         }
         Ok(Finding {
-            outcome: Outcome::pass(Reason::Trivial),
+            outcome: match job.facts.id.package.as_str() {
+                "is-refused" => Outcome::fail(Reason::NoClaim),
+                _ => Outcome::pass(Reason::Trivial),
+            },
             chunk_root: Some(job.facts.chunk_root),
             evidence: match job.facts.id.package.as_str() {
                 "verbose" => vec![Sha256::of("e"); 2000],

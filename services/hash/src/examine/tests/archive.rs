@@ -46,6 +46,7 @@ impl Sample {
             epoch: 0,
             policy_epoch: 1,
             answered: CheckSet::EMPTY,
+            required: CheckSet::EMPTY,
         };
         Self { bytes, facts }
     }
