@@ -8,4 +8,5 @@ mod log;
 mod lost;
 mod privileges;
 mod serving;
+mod standby;
 mod world;

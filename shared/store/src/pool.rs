@@ -1,11 +1,13 @@
 //! Connections, and the one way in which statements are run.
 //!
 //! *Invariant:* READ COMMITTED, whatever the server's default: the gate statement relies on it.
+//!
+//! *Invariant:* the primary, whatever the address says: a standby does not know yet what was recalled just now.
 
 use std::{pin::Pin, time::Duration};
 
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
-use tokio_postgres::{Config, NoTls, Row, types::ToSql};
+use tokio_postgres::{Config, NoTls, Row, config::TargetSessionAttrs, types::ToSql};
 
 use crate::{StoreError, error::SERVER_MAJOR_MIN, migrate};
 
@@ -23,7 +25,7 @@ const SESSION: &str = "-c plan_cache_mode=force_generic_plan -c jit=off -c enabl
 /// How to reach the database.
 #[derive(Clone, Debug)]
 pub struct StoreOptions {
-    /// `postgres://user@host/database`, or with `?host=/directory` a socket.
+    /// `postgres://user@host/database`, or with `?host=/directory` a socket. Of several hosts, the one that takes writes is used.
     pub url: String,
     /// The most connections that are opened.
     pub pool_size: usize,
@@ -138,6 +140,7 @@ pub(crate) fn pool(
     config
         .options(options.trim())
         .application_name(name)
+        .target_session_attrs(TargetSessionAttrs::ReadWrite)
         .connect_timeout(WAIT)
         .keepalives_idle(Duration::from_secs(30));
     let manager =

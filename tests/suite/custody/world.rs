@@ -16,8 +16,11 @@ pub(crate) struct Owner {
 
 impl Owner {
     pub(crate) async fn of(mirror: &TestMirror) -> Self {
-        let (client, connection) =
-            tokio_postgres::connect(&mirror.database_url, NoTls).await.expect("connected");
+        Self::at(&mirror.database_url).await
+    }
+
+    pub(crate) async fn at(url: &str) -> Self {
+        let (client, connection) = tokio_postgres::connect(url, NoTls).await.expect("connected");
         let mut tasks = JoinSet::new();
         tasks.spawn(connection);
         Self { client, _connection: tasks }

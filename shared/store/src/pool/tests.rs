@@ -1,12 +1,13 @@
 use touchstone_domain::{
-    ArtifactDbId, Basis, CheckKind, Identity, Observed, OutcomeKind, Policy, ReleaseLine, Sha256, TrustRank,
+    ArtifactDbId, ArtifactState, Basis, CheckKind, Identity, Observed, OutcomeKind, Policy, ReleaseLine,
+    Sha256, TrustRank,
 };
 
 use super::*;
 use crate::{
     Accepted, LedgerSubject, NewSumdbStop, RecallTarget, SumdbHead, SumdbStopKind, SumdbTile, SumdbTree,
     TrustKind, TrustRecord, Wanted,
-    testing::{Facts, TestDb, key, sign, signed},
+    testing::{Facts, TestDb, judge, key, sign, signed},
 };
 
 const HASH: &[CheckKind] = &[CheckKind::Hash];
@@ -37,6 +38,52 @@ async fn a_connection_that_the_server_closes_is_replaced() {
         answer = db.store.ping().await;
     }
     panic!("the pool keeps a dead connection");
+}
+
+/// A pool of one connection whose statements may take so long.
+fn narrow(db: &TestDb, statement_timeout: Duration) -> Store {
+    Store { pool: pool(&db.url, 1, "narrow", statement_timeout).unwrap() }
+}
+
+#[tokio::test]
+async fn a_statement_that_waits_too_long_ends_without_an_effect_and_may_be_tried_again() {
+    let db = TestDb::new().await;
+    let a = db.artifact("a", HASH).await;
+    db.store.record_verdicts(&sign(&[a.pass(CheckKind::Hash)])).await.unwrap();
+    let store = narrow(&db, Duration::from_millis(200));
+    let promote = async || {
+        let changes = judge(&store, &[a.artifact], Wanted::New, |_| true).await?;
+        Ok::<_, StoreError>(changes.into_iter().map(|change| change.state).collect::<Vec<_>>())
+    };
+    let digest = RecallTarget::Digest(a.new.sha256);
+    let holder = db.store.client().await.unwrap();
+    holder.batch_execute("BEGIN; SELECT FROM gate FOR UPDATE").await.unwrap();
+    for (failed, expected) in [
+        (promote().await.unwrap_err(), "gate.apply"),
+        (store.hold(&digest).await.unwrap_err(), "recall.hold_digest"),
+    ] {
+        let StoreError::Statement { source, statement } = &failed else { panic!("{failed}") };
+        assert_eq!(source.code(), Some(&tokio_postgres::error::SqlState::QUERY_CANCELED), "{expected}");
+        assert_eq!((*statement, failed.is_transient()), (expected, true));
+    }
+    holder.batch_execute("ROLLBACK").await.unwrap();
+    assert_eq!(db.number("SELECT count(*) FROM promotion").await, 0);
+    assert_eq!(db.number("SELECT count(*) FROM gate WHERE ok > 0 OR hold > 0").await, 0);
+    assert_eq!(promote().await.unwrap(), [ArtifactState::Servable]);
+    assert_eq!(store.hold(&digest).await.unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn whoever_gets_no_connection_in_time_may_try_again() {
+    let db = TestDb::new().await;
+    let store = narrow(&db, Duration::from_secs(30));
+    let held = store.client().await.unwrap();
+    tokio::time::pause();
+    let error = store.ping().await.unwrap_err();
+    tokio::time::resume();
+    assert!(matches!(&error, StoreError::Unavailable(_)) && error.is_transient(), "{error}");
+    drop(held);
+    store.ping().await.unwrap();
 }
 
 #[tokio::test]
