@@ -8,13 +8,17 @@
 
 use std::borrow::Cow;
 
-use aws_lc_rs::signature::{ED25519, UnparsedPublicKey};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use curve25519_dalek::EdwardsPoint;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use touchstone_domain::{KeyId, Sha256};
 
-use crate::{KeyKind, KeyProblem, KeyRing, PublicKey, SignError, Signer, StatementError, link::shortened};
+use crate::{
+    KeyKind, KeyProblem, KeyRing, PublicKey, SignError, Signer, StatementError,
+    batch::{self, Claim},
+    link::shortened,
+};
 
 /// The payload type of links, layouts and statements.
 pub const PAYLOAD_TYPE: &str = "application/vnd.in-toto+json";
@@ -121,12 +125,6 @@ impl Envelope {
         let payload = STANDARD.decode(payload).ok()?;
         Some(Self { payload, key, signature })
     }
-
-    /// Whether the signature is that of this key over the payload.
-    fn is_signed_with(&self, public: &PublicKey) -> bool {
-        let key = UnparsedPublicKey::new(&ED25519, public.raw());
-        key.verify(&pre_authentication_encoding(&self.payload), &self.signature).is_ok()
-    }
 }
 
 /// What is around the parts of an envelope: the JSON of [`WireEnvelope`], none of whose texts has anything to escape.
@@ -164,8 +162,12 @@ struct WireSignature<'a> {
 
 /// What is signed in place of the payload: DSSE's pre-authentication encoding, which no other type of payload can be mistaken for.
 fn pre_authentication_encoding(payload: &[u8]) -> Vec<u8> {
-    let head = format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len());
-    [head.as_bytes(), payload].concat()
+    [pre_authentication_head(payload).as_bytes(), payload].concat()
+}
+
+/// What it has before the payload.
+fn pre_authentication_head(payload: &[u8]) -> String {
+    format!("DSSEv1 {} {PAYLOAD_TYPE} {} ", PAYLOAD_TYPE.len(), payload.len())
 }
 
 /// A statement whose signature was verified with a key of the ring that counts for it.
@@ -219,29 +221,65 @@ pub(crate) trait Statement: Sized {
     fn dated(&self) -> Timestamp;
 }
 
-/// Verifies envelopes; answers in their order.
-///
-/// Each signature is verified by itself. The batch equation of Ed25519 would cost half as much, but a key's holder can make
-/// signatures that it takes and that single verification refuses (those whose R has a component of small order), and what counts
-/// here must be what stock tools accept.
-#[expect(private_bounds, reason = "only statements of this crate are signed")]
-pub fn verify_many<T: Statement>(envelopes: &[&[u8]], ring: &KeyRing) -> Vec<Result<Signed<T>, Refused>> {
-    envelopes.iter().map(|bytes| verify(bytes, ring)).collect()
+/// An envelope whose signature is that of the key in the ring that it names. Whether that key counts for it is still to be asked.
+pub(crate) struct Opened<'a> {
+    bytes: &'a [u8],
+    pub(crate) payload: Vec<u8>,
+    pub(crate) key: KeyId,
+}
+
+impl Opened<'_> {
+    /// Reads the statement, and asks whether the key counts for it.
+    pub(crate) fn read<T: Statement>(self, ring: &KeyRing) -> Result<Signed<T>, Refused> {
+        let statement = T::parse(&self.payload)?;
+        ring.accept(self.key, statement.kind(), statement.dated())?;
+        Ok(Signed { statement, key: self.key, envelope: Sha256::of(self.bytes) })
+    }
 }
 
 /// Verifies one.
 pub(crate) fn verify<T: Statement>(bytes: &[u8], ring: &KeyRing) -> Result<Signed<T>, Refused> {
-    let Envelope { payload, key, signature: _ } = opened(bytes, ring)?;
-    let statement = T::parse(&payload)?;
-    ring.accept(key, statement.kind(), statement.dated())?;
-    Ok(Signed { statement, key, envelope: Sha256::of(bytes) })
+    open(bytes, ring)?.read(ring)
 }
 
-/// The envelope, if its signature is that of the key in the ring that it names. Whether that key counts for it is still to be asked.
-pub(crate) fn opened(bytes: &[u8], ring: &KeyRing) -> Result<Envelope, Refused> {
-    let envelope = Envelope::parse(bytes)?;
-    let entry = ring.entry(envelope.key).ok_or(KeyProblem::Unknown(envelope.key))?;
-    if envelope.is_signed_with(&entry.public) { Ok(envelope) } else { Err(Refused::Signature(envelope.key)) }
+/// Opens one.
+pub(crate) fn open<'a>(bytes: &'a [u8], ring: &KeyRing) -> Result<Opened<'a>, Refused> {
+    open_many(&[bytes], ring).pop().expect("one answer for one envelope")
+}
+
+/// Opens many at once, which is cheaper than one by one; answers in their order.
+pub(crate) fn open_many<'a>(envelopes: &[&'a [u8]], ring: &KeyRing) -> Vec<Result<Opened<'a>, Refused>> {
+    let named: Vec<Result<Named<'_>, Refused>> =
+        envelopes.iter().map(|bytes| Named::find(Envelope::parse(bytes)?, ring)).collect();
+    let claims: Vec<Claim<'_>> = named.iter().flatten().map(Named::claim).collect();
+    let mut hold = batch::which_hold(&claims).into_iter();
+    let opened = |(bytes, named): (&&'a [u8], Result<Named<'_>, Refused>)| {
+        let Envelope { payload, key, signature: _ } = named?.envelope;
+        let holds = hold.next().expect("an answer for each claim");
+        if holds { Ok(Opened { bytes, payload, key }) } else { Err(Refused::Signature(key)) }
+    };
+    envelopes.iter().zip(named).map(opened).collect()
+}
+
+/// An envelope, and the key in the ring that it names. UNVERIFIED.
+struct Named<'a> {
+    envelope: Envelope,
+    head: String,
+    public: &'a PublicKey,
+    point: Option<&'a EdwardsPoint>,
+}
+
+impl<'a> Named<'a> {
+    fn find(envelope: Envelope, ring: &'a KeyRing) -> Result<Self, Refused> {
+        let entry = ring.entry(envelope.key).ok_or(KeyProblem::Unknown(envelope.key))?;
+        let head = pre_authentication_head(&envelope.payload);
+        Ok(Self { head, public: &entry.public, point: ring.point(envelope.key), envelope })
+    }
+
+    fn claim(&self) -> Claim<'_> {
+        let message = [self.head.as_bytes(), &self.envelope.payload];
+        Claim { public: self.public, point: self.point, message, signature: &self.envelope.signature }
+    }
 }
 
 #[cfg(test)]

@@ -19,7 +19,10 @@ use touchstone_domain::{
 };
 
 use self::tally::Tally;
-use crate::{Approver, FetchStatement, KeyRing, Refused, Signed, VerdictStatement, verify_many};
+use crate::{
+    Approver, FetchStatement, KeyRing, Refused, Signed, VerdictStatement,
+    dsse::{Opened, Statement, open_many},
+};
 
 /// How far a signer's clock may be ahead of promote's.
 const AHEAD_MAX: SignedDuration = SignedDuration::from_mins(5);
@@ -214,31 +217,28 @@ pub fn judge_many(
     environment: &str,
     now: Timestamp,
 ) -> Vec<Judged> {
-    let mut fetches = Vec::new();
-    let mut verdicts = Vec::new();
-    for (case, envelopes) in cases {
-        let (of_fetches, of_verdicts) = envelopes.split_at(case.fetches.len().min(envelopes.len()));
-        fetches.extend(of_fetches.iter().copied().flatten());
-        verdicts.extend(of_verdicts.iter().take(case.verdicts.len()).copied().flatten());
-    }
-    let mut fetches = verify_many::<FetchStatement>(&fetches, ring).into_iter();
-    let mut verdicts = verify_many::<VerdictStatement>(&verdicts, ring).into_iter();
+    let all: Vec<&[u8]> =
+        cases.iter().flat_map(|(_, envelopes)| envelopes.iter().copied().flatten()).collect();
+    let mut opened = open_many(&all, ring).into_iter();
     let rules = Rules { policy: policy.0, policy_epoch: policy.1, environment, now };
     cases
         .iter()
         .map(|(case, envelopes)| {
-            let mut there = envelopes.iter().map(Option::is_some);
-            let mut next = || there.next().unwrap_or(false);
-            let of_fetches = case.fetches.iter().map(|_| next().then(|| fetches.next()).flatten());
-            let of_fetches: Vec<_> = of_fetches.collect();
-            let of_verdicts = case.verdicts.iter().map(|_| next().then(|| verdicts.next()).flatten());
-            let of_verdicts = of_verdicts.collect();
-            rules.judge(case, of_fetches, of_verdicts)
+            let mut there = envelopes.iter().map(|envelope| envelope.and_then(|_| opened.next()));
+            let fetches: Vec<_> = case.fetches.iter().map(|_| read(there.next().flatten(), ring)).collect();
+            let verdicts = case.verdicts.iter().map(|_| read(there.next().flatten(), ring)).collect();
+            there.for_each(drop);
+            rules.judge(case, fetches, verdicts)
         })
         .collect()
 }
 
-type Opened<T> = Option<Result<Signed<T>, Refused>>;
+/// What was signed, where there is an envelope.
+fn read<T: Statement>(envelope: Option<Result<Opened<'_>, Refused>>, ring: &KeyRing) -> Read<T> {
+    envelope.map(|opened| opened?.read(ring))
+}
+
+type Read<T> = Option<Result<Signed<T>, Refused>>;
 
 /// What promote itself was given.
 struct Rules<'a> {
@@ -252,8 +252,8 @@ impl Rules<'_> {
     fn judge(
         &self,
         case: &Case,
-        fetches: Vec<Opened<FetchStatement>>,
-        verdicts: Vec<Opened<VerdictStatement>>,
+        fetches: Vec<Read<FetchStatement>>,
+        verdicts: Vec<Read<VerdictStatement>>,
     ) -> Judged {
         let mut tally = Tally::new(case, self.policy);
         for (stored, opened) in case.verdicts.iter().zip(verdicts) {
@@ -279,7 +279,7 @@ impl Rules<'_> {
         &self,
         case: &Case,
         stored: &StoredVerdict,
-        opened: Opened<VerdictStatement>,
+        opened: Read<VerdictStatement>,
     ) -> Result<Signed<VerdictStatement>, NotSigned> {
         let by = stored.signed.as_ref().ok_or(NotSigned::Unsigned)?;
         let signed = opened.ok_or(NotSigned::Missing)??;
@@ -299,7 +299,7 @@ impl Rules<'_> {
     fn fetch(
         &self,
         case: &Case,
-        fetches: Vec<Opened<FetchStatement>>,
+        fetches: Vec<Read<FetchStatement>>,
     ) -> (Result<Signed<FetchStatement>, NotSigned>, RefusedFetches) {
         let mut refused = Vec::new();
         for (envelope, opened) in case.fetches.iter().zip(fetches) {

@@ -11,8 +11,10 @@
 //!
 //! *Invariant:* a key signs for one kind of step. A key of another kind, outside its window, or revoked is no key.
 //!
-//! *Invariant:* pure. No I/O, no clock, no async; whatever comes from outside is bounded before it is parsed.
+//! *Invariant:* pure. No I/O, no clock, no async; whatever comes from outside is bounded before it is parsed. What is random is new
+//! keys, and the coefficients that signatures are verified together with.
 
+mod batch;
 mod dsse;
 mod judge;
 mod key;
@@ -25,9 +27,7 @@ mod signer;
 #[cfg(test)]
 mod testing;
 
-pub use dsse::{
-    ENVELOPE_BYTES_MAX, Envelope, EnvelopeError, PAYLOAD_TYPE, Refused, Signed, sign, verify_many,
-};
+pub use dsse::{ENVELOPE_BYTES_MAX, Envelope, EnvelopeError, PAYLOAD_TYPE, Refused, Signed, sign};
 pub use judge::{Approval, Case, Judged, NotSigned, StoredVerdict, Withheld, judge, judge_many};
 pub use key::{KeyKind, PublicKey, PublicKeyError, UnknownKeyKind};
 pub use layout::{ABSENT_DIR, COPY_INSPECTION, FETCH_STEP, LAYOUT_LIFE, Layout, requirements};

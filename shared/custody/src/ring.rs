@@ -4,11 +4,12 @@
 
 use std::collections::HashMap;
 
+use curve25519_dalek::EdwardsPoint;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use touchstone_domain::{KeyId, Sha256};
 
-use crate::{KeyKind, PublicKey};
+use crate::{KeyKind, PublicKey, batch};
 
 /// One key of the ring.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,6 +100,8 @@ const REASON_BYTES_MAX: usize = 1024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyRing {
     entries: Vec<KeyEntry>,
+    /// What [`batch`] takes of each.
+    points: Vec<Option<EdwardsPoint>>,
     positions: HashMap<KeyId, usize>,
     digest: Sha256,
 }
@@ -124,7 +127,8 @@ impl KeyRing {
             }
         }
         let digest = Sha256::of(written(&entries));
-        Ok(Self { entries, positions, digest })
+        let points = entries.iter().map(|entry| batch::point(&entry.public)).collect();
+        Ok(Self { entries, points, positions, digest })
     }
 
     /// Reads the file's text; unknown members, a key twice and a wrong number are errors.
@@ -157,6 +161,11 @@ impl KeyRing {
     /// The entry of a key, whatever its state.
     pub fn entry(&self, key: KeyId) -> Option<&KeyEntry> {
         self.positions.get(&key).and_then(|position| self.entries.get(*position))
+    }
+
+    /// What [`batch`] takes of a key.
+    pub(crate) fn point(&self, key: KeyId) -> Option<&EdwardsPoint> {
+        self.positions.get(&key).and_then(|position| self.points.get(*position)?.as_ref())
     }
 
     /// The key, if it counts for a step of this kind that is dated so.

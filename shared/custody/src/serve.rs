@@ -6,10 +6,7 @@ use std::{fmt::Display, sync::Arc};
 use jiff::Timestamp;
 use touchstone_domain::{ArtifactId, CheckKind, ChunkError, ChunkList, KeyId, Sha256, Sha512};
 
-use crate::{
-    KeyKind, KeyRing, Refused, Revocation, Revocations, SignError, Signer, artifact_purl,
-    dsse::{self, Envelope},
-};
+use crate::{KeyKind, KeyRing, Refused, Revocation, Revocations, SignError, Signer, artifact_purl, dsse};
 
 use vsa::Vsa;
 
@@ -103,9 +100,9 @@ pub enum RecordMismatch {
 impl ServeRecord {
     /// Verifies an envelope: signature, key, shape. What it permits is [`PromotedArtifact::bind`]'s to say.
     pub fn verify(envelope: &[u8], ring: &KeyRing) -> Result<Self, Refused> {
-        let Envelope { payload, key, signature: _ } = dsse::opened(envelope, ring)?;
-        let record = Vsa::read(&payload, key)?;
-        ring.accept(key, KeyKind::Promote, record.promoted_at)?;
+        let opened = dsse::open(envelope, ring)?;
+        let record = Vsa::read(&opened.payload, opened.key)?;
+        ring.accept(opened.key, KeyKind::Promote, record.promoted_at)?;
         Ok(record)
     }
 

@@ -4,7 +4,7 @@ use touchstone_domain::CheckKind;
 
 use super::*;
 use crate::{
-    FetchStatement, VerdictStatement,
+    VerdictStatement,
     testing::{at, entry, fetch, revoked, ring, ring_with, signer, verdict},
 };
 
@@ -150,10 +150,13 @@ fn each_envelope_has_its_own_answer_in_its_own_place() {
     let mut bad = good.clone();
     bad[40] ^= 1;
     let fetched = fetch().sign(&signer(KeyKind::Hash, 0)).expect("signs");
-    let answers = verify_many::<VerdictStatement>(&[&good, &bad, b"", &fetched, &good], &ring());
+    let ring = ring();
+    let opened = open_many(&[&good, &bad, b"", &fetched, &good], &ring);
+    let read = |opened: Result<Opened<'_>, Refused>| opened?.read::<VerdictStatement>(&ring);
+    let answers: Vec<_> = opened.into_iter().map(read).collect();
     let codes: Vec<_> = answers.iter().map(|a| a.as_ref().map_or_else(Refused::code, |_| "ok")).collect();
     assert_eq!(codes, ["ok", "signature", "envelope", "statement", "ok"]);
-    assert!(verify_many::<FetchStatement>(&[], &ring()).is_empty());
+    assert!(open_many(&[], &ring).is_empty());
     let counted = answers[0].as_ref().expect("verifies");
     assert_eq!(counted.key(), signer(KeyKind::Hash, 0).key_id());
     assert_eq!(counted.envelope(), Sha256::of(&good));

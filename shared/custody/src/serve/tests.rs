@@ -3,7 +3,7 @@ use touchstone_domain::{ArtifactDbId, CheckSet, FileName, Gate, HoldSet, Package
 
 use super::*;
 use crate::{
-    Approval, KeyProblem, LogEntry, StatementError,
+    Approval, Envelope, KeyProblem, LogEntry, StatementError,
     testing::{BYTES, at, id, resigned, revoked, ring, ring_with, signer},
 };
 
