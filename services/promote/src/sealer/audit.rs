@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use touchstone_custody::{KeyProblem, LogEntry, NotSigned, RecallTarget, Refused, ServeRecord};
 use touchstone_domain::ArtifactDbId;
 use touchstone_records::RecordError;
-use touchstone_store::{AuditedLeaf, IncidentKind, LogLeaf, RecordInput, Wanted};
+use touchstone_store::{AuditedLeaf, IncidentKind, LOG_SOURCE_RESTORED, LogLeaf, RecordInput, Wanted};
 use touchstone_tlog::{SignedHead, leaf_hash};
 use touchstone_translog::{LogError, LogKeys, LogReader};
 
@@ -183,7 +183,11 @@ fn of_row(audited: &AuditedLeaf) -> Option<String> {
     let AuditedLeaf { leaf, today, is_backed, .. } = audited;
     let (index, source, id) = (leaf.index, &leaf.source, leaf.source_id);
     match today {
-        _ if source == touchstone_store::LOG_SOURCE_RESTORED => None,
+        _ if source == LOG_SOURCE_RESTORED => (!is_backed).then(|| {
+            format!(
+                "entry {index} is marked as put back after a restore, and no recovery on record put it back"
+            )
+        }),
         // sealed by a newer version, which reads more in the row
         _ if LogEntry::read(&leaf.entry).is_ok_and(|entry| entry.is_none()) => None,
         None => Some(format!("row {id} of {source} is gone, which entry {index} is of")),
@@ -212,7 +216,7 @@ const fn subject(entry: &LogEntry) -> &'static str {
 
 /// The recall that was put back, whose row must be there too.
 fn restored_recall(audited: &AuditedLeaf) -> Option<RecallTarget> {
-    let restored = audited.leaf.source == touchstone_store::LOG_SOURCE_RESTORED;
+    let restored = audited.leaf.source == LOG_SOURCE_RESTORED;
     LogEntry::read(&audited.leaf.entry).ok().flatten().filter(|_| restored)?.recalled()
 }
 

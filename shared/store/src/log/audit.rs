@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use touchstone_custody::LogEntry;
 use touchstone_domain::{ArtifactDbId, CheckKind, KeyId, Sha256, SignedBy};
 
-use super::{LOG_ROWS_MAX, LogLeaf, entry};
+use super::{LOG_ROWS_MAX, LOG_SOURCE_RESTORED, LogLeaf, entry};
 use crate::{Store, StoreError, error::within, row::Columns};
 
 /// A leaf, and what the rows that it is of say now.
@@ -15,7 +15,8 @@ pub struct AuditedLeaf {
     pub leaf: LogLeaf,
     /// What would be sealed today; none if the row is gone, or was put back from the log.
     pub today: Option<LogEntry>,
-    /// Whether the row that the entry is about is there as well: the recall, the incident, the policy, the verdict that rejected.
+    /// Whether the row that the entry is about is there as well: the recall, the incident, the policy, the verdict that rejected. Of a
+    /// leaf that was put back: whether a recovery of a log that had it is on record, and is to be sealed like all else.
     pub is_backed: bool,
     /// The artifact, if the entry is of one.
     pub artifact: Option<ArtifactDbId>,
@@ -53,20 +54,34 @@ impl Store {
         };
         let mut gates = self.derived_from_gates(&of("gate_log")).await?;
         let mut events = self.derived_from_events(&of("log_event")).await?;
+        let recovered = if of(LOG_SOURCE_RESTORED).is_empty() { 0 } else { self.recovered_size().await? };
         let audited = |leaf: LogLeaf| {
             let derived = match leaf.source.as_str() {
                 "gate_log" => gates.remove(&leaf.source_id),
                 "log_event" => events.remove(&leaf.source_id),
                 _ => None,
             };
-            match derived {
-                Some(Derived { entry, is_backed, artifact, record }) => {
-                    AuditedLeaf { leaf, today: Some(entry), is_backed, artifact, record }
-                }
-                None => AuditedLeaf { leaf, today: None, is_backed: true, artifact: None, record: None },
+            if let Some(Derived { entry, is_backed, artifact, record }) = derived {
+                return AuditedLeaf { leaf, today: Some(entry), is_backed, artifact, record };
             }
+            let is_backed = leaf.source != LOG_SOURCE_RESTORED
+                || leaf.index < recovered && u64::try_from(leaf.source_id) == Ok(leaf.index);
+            AuditedLeaf { leaf, today: None, is_backed, artifact: None, record: None }
         };
         Ok(leaves.into_iter().map(audited).collect())
+    }
+
+    /// The size of the largest log that the database was brought back to.
+    async fn recovered_size(&self) -> Result<u64, StoreError> {
+        const RECOVERIES: &str = r"-- log.recoveries
+SELECT event, at FROM log_event WHERE event ->> 'event' = 'recovered'";
+        let mut largest = 0;
+        for row in &self.query(RECOVERIES, &[]).await? {
+            if let LogEntry::Recovered { size, .. } = entry::of_event(Columns(row))? {
+                largest = largest.max(size);
+            }
+        }
+        Ok(largest)
     }
 
     async fn derived_from_gates(&self, ids: &[i64]) -> Result<HashMap<i64, Derived>, StoreError> {

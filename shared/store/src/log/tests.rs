@@ -310,9 +310,24 @@ async fn lost_leaves_are_put_back_by_their_numbers() {
     assert_eq!((tip.leaves, tip.size()), (4, 4));
     let restored = db.store.restored_leaves(0, 9).await.expect("leaves");
     assert_eq!(restored.iter().map(|leaf| (leaf.index, leaf.entry.clone())).collect::<Vec<_>>(), lost);
+    let backed = async || -> Vec<bool> {
+        let leaves = db.store.audited_leaves(0, 9).await.expect("audited");
+        leaves.iter().map(|leaf| leaf.is_backed).collect()
+    };
+    assert_eq!(backed().await, [true, true, false, false], "nobody recovered anything");
+    db.store.record_recovery(3, "of a smaller log").await.expect("recorded");
+    assert_eq!(backed().await, [true, true, true, false]);
+    db.store.record_recovery(4, "a restored backup").await.expect("recorded");
+    assert_eq!(backed().await, [true; 4]);
+    db.execute(
+        "ALTER TABLE log_leaf DISABLE TRIGGER ALL; UPDATE log_leaf SET source_id = 77 WHERE index = 2",
+    )
+    .await
+    .expect("changed");
+    assert_eq!(backed().await, [true, true, false, true], "it names another leaf");
     // What comes next is what comes next.
     promoted(&db, "later").await;
-    assert_eq!(kinds(&seal(&db, 1).await), ["promoted"]);
+    assert_eq!(kinds(&seal(&db, 3).await)[2..], ["promoted"]);
 
     db.store.raise_serial(500).await.expect("raised");
     db.store.raise_serial(3).await.expect("kept");

@@ -2,9 +2,10 @@
 
 use std::time::Duration;
 
+use touchstone_custody::LogEntry;
 use touchstone_testkit::{Package, Registry, TestMirror, eventually, npm_package};
 
-use super::{incident, served, touchstone};
+use super::{entries, incident, served, touchstone};
 use crate::custody::world::{Owner, path, row, sealed};
 
 async fn mirror(packages: &[&Package]) -> (Registry, TestMirror, Owner) {
@@ -58,6 +59,31 @@ async fn rows_that_are_changed_or_gone_are_named() {
     let later = npm_package("later", "1.0.0", &[], 10);
     registry.publish(later.clone());
     served(&mirror, &later).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leaf_that_is_marked_as_put_back_is_named_unless_a_recovery_put_it_back() {
+    let package = npm_package("package", "1.0.0", &[], 10);
+    let (_registry, mirror, owner) = mirror(&[&package]).await;
+    let gone = "DELETE FROM gate_log WHERE id = (SELECT source_id FROM log_leaf WHERE index = 1 AND source = 'gate_log')";
+    owner
+        .run(&format!("{gone}; UPDATE log_leaf SET source = 'restored', source_id = index WHERE index = 1"))
+        .await;
+    let problem = "entry 1 is marked as put back after a restore, and no recovery on record put it back";
+    incident(&mirror, "history_rewritten", problem).await;
+    let (code, _, said) = touchstone(&mirror, &["log", "verify"]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains(problem), "{said}");
+    // A recovery that nobody made is an entry of the log by itself, with its reason.
+    mirror.store.record_recovery(2, "nobody's").await.expect("recorded");
+    eventually("it is published", || async {
+        let log = entries(&mirror, &mirror.log_dir);
+        let told = |entry: &LogEntry| matches!(entry, LogEntry::Recovered { size: 2, reason, .. } if reason == "nobody's");
+        log.iter().any(told).then_some(())
+    })
+    .await;
+    let (code, _, said) = touchstone(&mirror, &["log", "verify"]);
+    assert_eq!(code, Some(0), "{said}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -34,12 +34,13 @@ pub(crate) async fn recover(config: &Config, reason: &str) -> Result<ExitCode> {
     let lost = Lost::find(&store, &reader, &head).await?;
     let applied = lost.apply(&store).await?;
     let (restored, unknown) = (lost.leaves.len(), lost.unknown);
-    lost.restore(&store, &head).await?;
     let size = head.head().size;
     let changed = restored > 0 || applied != Applied::default();
+    // Before the leaves: one that was put back, and is below no recovery, is for the audit a row that somebody marked.
     if changed {
         store.record_recovery(size, reason).await?;
     }
+    lost.restore(&store, &head).await?;
     super::super::say(&format!(
         "the published log has {size} entries, and the database lacked {restored} of them\n\
          recalls put back: {}, which revoked {} artifact(s)\n\

@@ -185,6 +185,11 @@ impl Compared {
         let AuditedLeaf { leaf, today, is_backed, .. } = audited;
         let (index, source, id) = (leaf.index, &leaf.source, leaf.source_id);
         if source == LOG_SOURCE_RESTORED {
+            if !is_backed {
+                return Err(differs(format!(
+                    "entry {index} is marked as put back after a restore, and no recovery on record put it back"
+                )));
+            }
             let recalled = LogEntry::parse(&leaf.entry).ok().and_then(|entry| entry.recalled());
             return match recalled {
                 Some(target) if !self.is_recalled(&target).await? => {
