@@ -2,14 +2,17 @@
 
 use std::{
     collections::HashMap,
-    ops::Range,
     sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use futures::StreamExt as _;
+use futures::{StreamExt as _, future, stream};
 use jiff::Timestamp;
-use tokio::{sync::watch, task::JoinSet, time::MissedTickBehavior};
+use tokio::{
+    sync::{mpsc, watch},
+    task::JoinSet,
+    time::MissedTickBehavior,
+};
 use touchstone_blobs::BlobStore;
 use touchstone_bus::{ArtifactEvent, Bus, BusOptions};
 use touchstone_custody::{FetchStatement, KeyKind, Signing};
@@ -17,6 +20,7 @@ use touchstone_domain::{
     ArtifactDbId, ArtifactId, ArtifactState, CheckKind, CheckSet, ChunkList, Ecosystem, EnvelopeRef,
     FileName, KeyId, Outcome, PackageName, Policy, Reason, Requirement, Sha256, Sha512, SignedBy, Version,
 };
+use touchstone_edge::{Recorder, RecorderParts};
 use touchstone_promote::{LogParts, PromoteConfig, PromoteParts};
 use touchstone_records::RecordStore;
 use touchstone_runtime::{Clock as _, Shutdown, SystemClock};
@@ -27,8 +31,8 @@ use touchstone_worker::{Check, CheckError, Finding, Job, Options, Parts};
 use crate::{cpu, custody, rate, say, spread};
 
 const FLOOD: usize = 20_000;
-/// Artifacts per statement of the flood.
-const BATCH: usize = 500;
+/// Artifacts of the flood that are put on record at once.
+const TOGETHER: usize = 512;
 /// Artifacts per second; the first shows what one costs when nothing queues.
 const PACES: [u32; 2] = [50, 500];
 const PACE_SECONDS: u32 = 15;
@@ -52,15 +56,17 @@ impl Check for Approves {
     }
 }
 
-/// The four workers and promote, on durable servers.
+/// The edge's recorder, the four workers and promote, on durable servers.
 struct Pipeline {
     store: Store,
     bus: Bus,
     policy_epoch: i32,
     shutdown: Shutdown,
-    /// What fetches are signed with, and where that is kept.
+    /// What fetches are signed with.
     edge: Signing,
-    records: RecordStore,
+    recorder: Recorder,
+    /// Artifacts that checks of other ecosystems are to be told of.
+    others: mpsc::UnboundedSender<ArtifactEvent>,
     servers: Servers,
 }
 
@@ -120,41 +126,35 @@ impl Pipeline {
             touchstone_promote::run(parts).await.expect("promote runs");
             drop(sender);
         });
-        let (edge, records) = (keys.signing(KeyKind::Fetch), RecordStore::new(blobs));
-        Self { store, bus, policy_epoch, shutdown, edge, records, servers }
+        let edge = keys.signing(KeyKind::Fetch);
+        let (_sender, connected) = watch::channel(Some(connect().await.expect("connected")));
+        let recorder = Recorder::start(RecorderParts {
+            store: Store::connect(options("edge")).await.expect("connected"),
+            bus: connected,
+            records: RecordStore::new(blobs),
+            signing: edge.clone(),
+            ring: keys.ring(),
+            clock: Arc::new(SystemClock),
+            tracker: shutdown.tracker.clone(),
+        });
+        let (others, waiting) = mpsc::unbounded_channel();
+        shutdown.tracker.spawn(tell_others(bus.clone(), waiting));
+        Self { store, bus, policy_epoch, shutdown, edge, recorder, others, servers }
     }
 
-    /// Artifacts with these numbers, and the signed records of their fetches.
-    async fn artifacts(&self, numbers: Range<usize>) -> Vec<NewArtifact> {
-        let key = self.edge.signer.key_id();
-        let mut all: Vec<NewArtifact> = numbers.map(|n| artifact(n, self.policy_epoch, key)).collect();
-        let signed = |new: &NewArtifact| {
-            fetch(new, &self.edge, SystemClock.now()).sign(self.edge.signer.as_ref()).expect("signed")
-        };
-        let envelopes: Vec<Vec<u8>> = all.iter().map(signed).collect();
-        let places = self.records.put(&envelopes).await.expect("stored");
-        for (new, envelope) in all.iter_mut().zip(places) {
-            new.fetch.envelope = envelope;
-        }
-        all
-    }
-
-    /// Inserts and announces.
-    async fn insert(&self, new: &[NewArtifact]) -> Vec<ArtifactDbId> {
-        let ingested = self.store.ingest_many(new).await.expect("inserted");
-        let event = |ingested: &Ingested| match ingested {
+    /// Puts an artifact on record as an edge does, which announces it.
+    async fn insert(&self, n: usize) -> ArtifactDbId {
+        let new = artifact(n, self.policy_epoch, self.edge.signer.key_id());
+        let statement = fetch(&new, &self.edge, SystemClock.now());
+        let ingested = self.recorder.ingest(statement, move |fetch| NewArtifact { fetch, ..new }).await;
+        match ingested.expect("inserted") {
             Ingested::Inserted { artifact, epoch } => {
-                ArtifactEvent::new(*artifact, Ecosystem::Npm, *epoch, 0)
+                let event = ArtifactEvent::new(artifact, Ecosystem::Npm, epoch, 0);
+                self.others.send(event).expect("it runs");
+                artifact
             }
             other => panic!("{other:?}"),
-        };
-        let events: Vec<ArtifactEvent> = ingested.iter().map(event).collect();
-        self.bus.publish_fetched(&events).await.expect("published");
-        // Checks of other ecosystems do not hear of it, and would wait for the sweeper.
-        for check in CheckKind::ALL.into_iter().filter(|check| !check.applies_to(Ecosystem::Npm)) {
-            self.bus.publish_recheck(check, &events).await.expect("published");
         }
-        events.iter().map(|event| event.artifact).collect()
     }
 
     /// Calls `heard` for every promotion that is announced, until it says that it has heard enough.
@@ -178,10 +178,23 @@ impl Pipeline {
         [cpu::of_this_process(), of(self.servers.postgres.pid()), of(self.servers.nats.pid())]
     }
 
-    async fn stop(&self) {
-        self.shutdown.soft.cancel();
-        self.shutdown.hard.cancel();
-        self.shutdown.drained().await;
+    async fn stop(self) {
+        let Self { shutdown, recorder, others, .. } = self;
+        drop((recorder, others));
+        shutdown.soft.cancel();
+        shutdown.hard.cancel();
+        shutdown.drained().await;
+    }
+}
+
+/// Checks of other ecosystems do not hear of a fetch, and would wait for the sweeper.
+async fn tell_others(bus: Bus, mut waiting: mpsc::UnboundedReceiver<ArtifactEvent>) {
+    let mut events = Vec::new();
+    while waiting.recv_many(&mut events, TOGETHER).await > 0 {
+        for check in CheckKind::ALL.into_iter().filter(|check| !check.applies_to(Ecosystem::Npm)) {
+            bus.publish_recheck(check, &events).await.expect("published");
+        }
+        events.clear();
     }
 }
 
@@ -263,14 +276,8 @@ fn say_used(before: [Duration; 3], used: [Duration; 3]) {
 
 async fn run_flood(pipeline: &Pipeline, first: usize, number: usize) {
     let mut promoted = 0;
-    let insert = async {
-        let mut n = first;
-        while n < first + number {
-            let batch = pipeline.artifacts(n..(first + number).min(n + BATCH)).await;
-            pipeline.insert(&batch).await;
-            n += BATCH;
-        }
-    };
+    let inserts = stream::iter(first..first + number).map(|n| pipeline.insert(n));
+    let insert = inserts.buffer_unordered(TOGETHER).for_each(|_| future::ready(()));
     let hear = pipeline.promotions(|_| {
         promoted += 1;
         promoted < number
@@ -286,11 +293,11 @@ pub(crate) async fn latency() {
         let times = paced(&pipeline, per_second).await;
         let goal = if per_second == 500 { "p50 <= 5, p99 <= 20 ms" } else { "" };
         say(&format!("pipeline, insert to promoted at {per_second}/s"), &spread(times), goal);
-        pipeline.stop().await;
+        Arc::into_inner(pipeline).expect("nothing is under way").stop().await;
     }
 }
 
-/// From before the insertion to the announcement of the promotion, for each artifact.
+/// From before the record of the fetch is signed to the announcement of the promotion, for each artifact.
 async fn paced(pipeline: &Arc<Pipeline>, per_second: u32) -> Vec<Duration> {
     let number = (per_second * PACE_SECONDS) as usize;
     let began: Arc<Mutex<HashMap<ArtifactDbId, Instant>>> = Arc::default();
@@ -307,9 +314,8 @@ async fn paced(pipeline: &Arc<Pipeline>, per_second: u32) -> Vec<Duration> {
             ticks.tick().await;
             let (pipeline, began) = (Arc::clone(pipeline), Arc::clone(&began));
             tasks.spawn(async move {
-                let new = pipeline.artifacts(10_000 + n..10_001 + n).await;
                 let start = Instant::now();
-                let artifact = pipeline.insert(&new).await[0];
+                let artifact = pipeline.insert(10_000 + n).await;
                 began.lock().expect("not poisoned").insert(artifact, start);
             });
         }
