@@ -19,13 +19,14 @@ pub struct RecordInForce {
 }
 
 impl Store {
-    /// The records of at most `limit` promotions in force that an edge could not read, by an open incident from after the promotion;
-    /// the latest first.
+    /// The records of at most `limit` promotions in force that an edge could not read, by an open incident from after the promotion.
+    /// Which ones, is chance: whoever reports many, or says when, must not keep others from being looked at. A report that is dated ahead
+    /// is from when it was first made.
     pub async fn reported_missing(&self, limit: i64) -> Result<Vec<RecordInForce>, StoreError> {
         // both times are of this server's clock
         const REPORTED: &str = r"-- reopen.reported_missing
 SELECT gate.artifact_id, gate.epoch, key, envelope, pack, pack_offset, pack_size
-FROM (SELECT artifact_id, max(last_at) AS last_at FROM incident
+FROM (SELECT artifact_id, max(CASE WHEN last_at > now() THEN at ELSE last_at END) AS last_at FROM incident
       WHERE resolved_at IS NULL AND kind = 'record_missing' AND artifact_id IS NOT NULL
       GROUP BY artifact_id) AS reported
 JOIN gate ON gate.artifact_id = reported.artifact_id
@@ -35,7 +36,7 @@ WHERE servable AND envelope IS NOT NULL
       SELECT FROM gate_log
       WHERE gate_log.artifact_id = gate.artifact_id AND gate_log.epoch = gate.epoch AND state = 'servable'
         AND gate_log.at >= reported.last_at)
-ORDER BY reported.last_at DESC
+ORDER BY random()
 LIMIT $1";
         let rows = self.query(REPORTED, &[&limit]).await?;
         let record = |row| {
