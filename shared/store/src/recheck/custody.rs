@@ -3,6 +3,7 @@
 
 use deadpool_postgres::Transaction;
 use jiff::Timestamp;
+use tokio_postgres::types::ToSql;
 use touchstone_domain::{ArtifactDbId, KeyId, Policy};
 
 use super::{judge_anew, reopen::begin};
@@ -52,36 +53,40 @@ FOR NO KEY UPDATE OF gate";
         let keys: Vec<Vec<u8>> = accepting.iter().map(|one| one.key.0.0.to_vec()).collect();
         let from: Vec<Timestamp> = accepting.iter().map(|one| one.from).collect();
         let until: Vec<Option<Timestamp>> = accepting.iter().map(|one| one.until).collect();
-        let last = self.last_gate().await?;
-        let (mut after, mut all) = (0, vec![]);
-        while after < last && limit > 0 {
-            let end = after.saturating_add(WINDOW);
-            let window = (&keys, &from, &until, after, end, limit);
-            let work = self.transaction(
-                "reopen.unaccepted",
-                &window,
-                |(keys, from, until, after, end, limit), transaction| {
-                    Box::pin(async move {
-                        let rows =
-                            query_in(transaction, LOCK, &[keys, from, until, after, end, limit]).await?;
-                        begin(transaction, &rows, Cause::Key).await
-                    })
-                },
-            );
-            let changes = work.await?;
-            let rest = changes.last().filter(|_| changes.len() as u64 >= limit.unsigned_abs());
-            after = rest.map_or(end, |change| change.artifact.0);
-            all.extend(changes);
-        }
-        Ok(all)
+        self.reopen_all("reopen.unaccepted", LOCK, &[&keys, &from, &until], limit).await
     }
 
-    /// The last gate's number.
-    async fn last_gate(&self) -> Result<i64, StoreError> {
+    /// Reopens, window by window, the gates that a statement locks in the order of their numbers; in transactions of at most `limit`
+    /// gates. After its own parameters the statement has three: after which gate, up to which one, and how many.
+    async fn reopen_all(
+        &self,
+        name: &'static str,
+        sql: &'static str,
+        parameters: &[&(dyn ToSql + Sync)],
+        limit: i64,
+    ) -> Result<Vec<Change>, StoreError> {
         const LAST: &str = r"-- reopen.last
 SELECT coalesce(max(artifact_id), 0) AS last FROM gate";
         let row = self.query_opt(LAST, &[]).await?;
-        row.map_or(Ok(0), |row| Columns(&row).get("last"))
+        let last: i64 = row.map_or(Ok(0), |row| Columns(&row).get("last"))?;
+        let (mut after, mut all) = (0, vec![]);
+        while after < last && limit > 0 {
+            let until = after.saturating_add(WINDOW);
+            let window: [&(dyn ToSql + Sync); 3] = [&after, &until, &limit];
+            let parameters = [parameters, &window].concat();
+            let work = self.transaction(name, &parameters, |parameters, transaction| {
+                Box::pin(async move {
+                    let rows = query_in(transaction, sql, parameters).await?;
+                    begin(transaction, &rows, Cause::Key).await
+                })
+            });
+            let changes = work.await?;
+            // the rows come in the order of ids; fewer than the limit are all of the window
+            let rest = changes.last().filter(|_| changes.len() as u64 >= limit.unsigned_abs());
+            after = rest.map_or(until, |change| change.artifact.0);
+            all.extend(changes);
+        }
+        Ok(all)
     }
 
     /// Reopens every gate whose current epoch rests on a key, in transactions of at most `limit` gates; one call goes through all
@@ -108,25 +113,7 @@ WHERE gate.artifact_id > $2 AND gate.artifact_id <= $3 AND (hold & 2) = 0
 ORDER BY gate.artifact_id
 LIMIT $4
 FOR NO KEY UPDATE OF gate";
-        let last = self.last_gate().await?;
-        let key = key.0.0;
-        let (mut after, mut all) = (0, vec![]);
-        while after < last && limit > 0 {
-            let until = after.saturating_add(WINDOW);
-            let window = (key.as_slice(), after, until, limit);
-            let work = self.transaction("reopen.key", &window, |(key, after, until, limit), transaction| {
-                Box::pin(async move {
-                    let rows = query_in(transaction, LOCK, &[key, after, until, limit]).await?;
-                    begin(transaction, &rows, Cause::Key).await
-                })
-            });
-            let changes = work.await?;
-            // the rows come in the order of ids; fewer than the limit are all of the window
-            let rest = changes.last().filter(|_| changes.len() as u64 >= limit.unsigned_abs());
-            after = rest.map_or(until, |change| change.artifact.0);
-            all.extend(changes);
-        }
-        Ok(all)
+        self.reopen_all("reopen.key", LOCK, &[&key.0.0.as_slice()], limit).await
     }
 
     /// Reopens at most `limit` gates that rest on what was recorded before verdicts were signed. Rejected and recalled ones stay:
