@@ -8,6 +8,7 @@ use std::{
 
 use futures::{StreamExt as _, future, stream};
 use jiff::Timestamp;
+use tempfile::TempDir;
 use tokio::{
     sync::{mpsc, watch},
     task::JoinSet,
@@ -178,12 +179,14 @@ impl Pipeline {
         [cpu::of_this_process(), of(self.servers.postgres.pid()), of(self.servers.nats.pid())]
     }
 
-    async fn stop(self) {
-        let Self { shutdown, recorder, others, .. } = self;
+    /// Ends everything, and returns the directory that it was in.
+    async fn stop(self) -> TempDir {
+        let Self { shutdown, recorder, others, servers, .. } = self;
         drop((recorder, others));
         shutdown.soft.cancel();
         shutdown.hard.cancel();
         shutdown.drained().await;
+        servers.directory
     }
 }
 
@@ -245,7 +248,7 @@ pub(crate) fn fetch(new: &NewArtifact, edge: &Signing, now: Timestamp) -> FetchS
 }
 
 /// Everything at once.
-pub(crate) async fn flood() {
+pub(crate) async fn flood() -> TempDir {
     let pipeline = Pipeline::start().await;
     // The first few make connections and plans.
     run_flood(&pipeline, FLOOD, 500).await;
@@ -256,13 +259,14 @@ pub(crate) async fn flood() {
     let counts = pipeline.store.counts(8).await.expect("counts");
     assert_eq!((counts.oldest_pending, counts.stuck), (None, 0));
     say("pipeline, 4 checks, flood of 20,000", &format!("{per_second:.0} artifacts/s"), ">= 5,000/s");
-    pipeline.stop().await;
+    let directory = pipeline.stop().await;
     say_used(before, used);
     // Nothing in the product leaves signatures out, so their cost is taken off: this supposes that all cores were busy.
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     #[expect(clippy::cast_precision_loss, reason = "a figure for people")]
     let without = 1.0 / (1.0 / per_second - custody::signatures().total().as_secs_f64() / cores as f64);
     say("the same without signatures, computed", &format!("{without:.0} artifacts/s"), "");
+    directory
 }
 
 /// Where the processors' time went, for each artifact.
@@ -286,15 +290,17 @@ async fn run_flood(pipeline: &Pipeline, first: usize, number: usize) {
 }
 
 /// One after the other, at a steady pace.
-pub(crate) async fn latency() {
+pub(crate) async fn latency() -> Vec<TempDir> {
+    let mut directories = Vec::new();
     for per_second in PACES {
         let pipeline = Arc::new(Pipeline::start().await);
         run_flood(&pipeline, 0, 500).await;
         let times = paced(&pipeline, per_second).await;
         let goal = if per_second == 500 { "p50 <= 5, p99 <= 20 ms" } else { "" };
         say(&format!("pipeline, insert to promoted at {per_second}/s"), &spread(times), goal);
-        Arc::into_inner(pipeline).expect("nothing is under way").stop().await;
+        directories.push(Arc::into_inner(pipeline).expect("nothing is under way").stop().await);
     }
+    directories
 }
 
 /// From before the record of the fetch is signed to the announcement of the promotion, for each artifact.
