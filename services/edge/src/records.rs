@@ -1,6 +1,8 @@
 //! The signed records of an artifact, for whoever has its bytes: the address that stands beside them.
 
-use std::sync::Arc;
+mod turns;
+
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response, StatusCode, header};
@@ -15,9 +17,10 @@ use crate::{
     state::Edge,
 };
 
-/// Requests for records that are answered at once; it takes a few queries and signatures each.
-pub(crate) const GATHERINGS_MAX: usize = 8;
+pub(crate) use turns::{Client, Turns};
 
+/// How long gathering records may take.
+const GATHERING_MAX: Duration = Duration::from_secs(10);
 /// What stands before the digest.
 const BEFORE: &str = "/api/v1/artifacts/";
 /// What stands after it.
@@ -36,8 +39,13 @@ pub(crate) fn asked(path: &str) -> Option<Sha256> {
 }
 
 /// Answers a request for records: what verifies, and what is missing.
-pub(crate) async fn respond(edge: &Arc<Edge>, sha256: Sha256, method: &Method) -> Response<Body> {
-    let Ok(_permit) = edge.gathering.try_acquire() else {
+pub(crate) async fn respond(
+    edge: &Arc<Edge>,
+    sha256: Sha256,
+    method: &Method,
+    client: IpAddr,
+) -> Response<Body> {
+    let Some(_turn) = edge.gathering.turn(client).await else {
         return unavailable("Too many records are being gathered. Try again shortly.");
     };
     let sources = Sources {
@@ -46,7 +54,11 @@ pub(crate) async fn respond(edge: &Arc<Edge>, sha256: Sha256, method: &Method) -
         ring: Arc::clone(&edge.ring.borrow()),
         environment: edge.signing.environment.to_string(),
     };
-    let artifacts = match sources.gather(&Wanted::Digest(sha256)).await {
+    let wanted = Wanted::Digest(sha256);
+    let Ok(gathered) = tokio::time::timeout(GATHERING_MAX, sources.gather(&wanted)).await else {
+        return unavailable("The mirror's database or its disk took too long. Try again shortly.");
+    };
+    let artifacts = match gathered {
         Ok(artifacts) => artifacts,
         Err(error) => {
             tracing::error!(error = &error as &dyn std::error::Error, "records cannot be gathered");

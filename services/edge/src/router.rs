@@ -2,7 +2,7 @@
 //!
 //! *Invariant:* the path is taken as it came, still encoded; each ecosystem's parser decodes it once.
 
-use std::sync::Arc;
+use std::{net::Ipv4Addr, sync::Arc};
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
@@ -11,7 +11,9 @@ use touchstone_domain::{Ecosystem, Refusal, RefusalKind};
 use touchstone_ecosystems::{GoQuery, RawRequest, ReadRequest, RequestError, adapter};
 
 use crate::{
-    artifact, go, log, passthrough, records, refusal, render,
+    artifact, go, log, passthrough,
+    records::{self, Client},
+    refusal, render,
     serve::{self, Body},
     state::Edge,
     sumdb,
@@ -79,7 +81,8 @@ async fn beside(edge: &Arc<Edge>, parts: &http::request::Parts) -> Response<Body
         return log::respond(edge, file, &parts.method).await;
     }
     if let Some(sha256) = records::asked(path) {
-        return records::respond(edge, sha256, &parts.method).await;
+        let client = parts.extensions.get().map_or(Ipv4Addr::UNSPECIFIED.into(), |Client(address)| *address);
+        return records::respond(edge, sha256, &parts.method, client).await;
     }
     match path {
         "/healthz" => plain(StatusCode::OK, "ok"),

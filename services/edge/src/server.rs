@@ -19,6 +19,7 @@ use touchstone_domain::KeyId;
 
 use crate::{
     log::{self, FollowError, Follower},
+    records::Client,
     router,
     state::{Edge, EdgeParts},
 };
@@ -140,7 +141,9 @@ async fn accept(
         };
         match stop.run_until_cancelled(listener.accept()).await {
             None => break,
-            Some(Ok((stream, _))) => connection(edge, stream, permit, tracker, &graceful),
+            Some(Ok((stream, peer))) => {
+                connection(edge, (stream, Client(peer.ip())), permit, tracker, &graceful);
+            }
             Some(Err(error)) => {
                 // Out of file descriptors, mostly: let some connections end.
                 tracing::warn!(%error, "cannot accept a connection");
@@ -157,7 +160,7 @@ async fn accept(
 
 fn connection(
     edge: &Arc<Edge>,
-    stream: TcpStream,
+    (stream, client): (TcpStream, Client),
     permit: OwnedSemaphorePermit,
     tracker: &TaskTracker,
     graceful: &GracefulShutdown,
@@ -167,8 +170,9 @@ fn connection(
     stream.set_write_timeout(Some(edge.config.stall_timeout));
     let header_timeout = edge.config.header_timeout;
     let edge = Arc::clone(edge);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let service = service_fn(move |mut request: Request<Incoming>| {
         let edge = Arc::clone(&edge);
+        request.extensions_mut().insert(client);
         async move { Ok::<_, Infallible>(router::handle(&edge, request).await) }
     });
     // HTTP/1.1 only: there is no TLS here that could negotiate another, and only HTTP/1.1 has the reason phrases that most

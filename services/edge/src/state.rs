@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use touchstone_blobs::BlobStore;
 use touchstone_bus::Bus;
@@ -24,7 +24,7 @@ use crate::{
     log::Log,
     permit::Permits,
     recorder::{Recorder, RecorderParts},
-    records::GATHERINGS_MAX,
+    records::Turns,
     words,
 };
 
@@ -136,7 +136,7 @@ pub(crate) struct Edge {
     /// Incidents being put on record, by artifact and what is wrong.
     pub(crate) alarms: Arc<Flights<(ArtifactId, &'static str), ()>>,
     /// Bounds the requests for records.
-    pub(crate) gathering: Semaphore,
+    pub(crate) gathering: Turns,
     pub(crate) clock: Arc<dyn Clock>,
     /// Says that the edge is to stop; what it has begun still gets some time.
     pub(crate) stop: CancellationToken,
@@ -180,7 +180,7 @@ impl Edge {
             permits: Permits::new(),
             log,
             alarms: Flights::new(parts.tracker.clone(), FLIGHTS_MAX),
-            gathering: Semaphore::new(GATHERINGS_MAX),
+            gathering: Turns::new(),
             clock: parts.clock,
             stop: parts.stop,
             decisions: Arc::default(),
