@@ -9,4 +9,4 @@ mod lost;
 mod privileges;
 mod serving;
 mod standby;
-mod world;
+pub(crate) mod world;

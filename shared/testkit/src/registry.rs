@@ -44,6 +44,8 @@ pub enum Fault {
     Redirect(String),
     /// The body waits until the semaphore has a permit.
     Hold(Arc<Semaphore>),
+    /// What comes after the first 64 KiB of the body waits until the semaphore has a permit.
+    Stall(Arc<Semaphore>),
     /// Other bytes than those that the metadata declares.
     Bytes(Vec<u8>),
     /// The same, with no length announced.

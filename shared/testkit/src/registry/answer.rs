@@ -145,6 +145,7 @@ async fn send(
     let mut announced = Some(size);
     let mut breaks = false;
     let mut version = Version::HTTP_11;
+    let mut stall = None;
     match fault {
         None => (),
         Some(Fault::Tamper) => bytes[size / 2] ^= 1,
@@ -176,6 +177,7 @@ async fn send(
             return Ok(response);
         }
         Some(Fault::Hold(gate)) => gate.acquire().await.map_err(|_| Broken)?.forget(),
+        Some(Fault::Stall(gate)) => stall = Some(gate),
         Some(Fault::Bytes(other)) => {
             announced = Some(other.len());
             bytes = other;
@@ -191,8 +193,16 @@ async fn send(
         tokio::task::yield_now().await;
         Err(Broken)
     });
-    let frames = stream::iter(pieces).map(|piece| Ok(Frame::data(piece))).chain(end);
-    let mut response = Response::new(StreamBody::new(frames).boxed_unsync());
+    let frames = stream::iter(pieces.into_iter().enumerate()).then(move |(n, piece)| {
+        let stall = stall.clone().filter(|_| n == 1);
+        async move {
+            if let Some(gate) = stall {
+                gate.acquire().await.map_err(|_| Broken)?.forget();
+            }
+            Ok(Frame::data(piece))
+        }
+    });
+    let mut response = Response::new(StreamBody::new(frames.chain(end)).boxed_unsync());
     // The older version has no chunks.
     *response.version_mut() = version;
     if let Some(announced) = announced {
