@@ -1,9 +1,9 @@
 //! Digests as arrays, never as strings.
 
-use std::{fmt, str::FromStr};
+use std::{borrow::Cow, fmt, str::FromStr};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::Digest as _;
 
 /// A hash algorithm that a registry may declare.
@@ -143,13 +143,31 @@ impl Digest {
 }
 
 fn lower_hex(text: &str) -> Option<Vec<u8>> {
-    if text.bytes().any(|b| b.is_ascii_uppercase()) {
-        return None;
-    }
     let mut bytes = vec![0; text.len() / 2];
-    hex::decode_to_slice(text, &mut bytes).ok()?;
-    Some(bytes)
+    decode(text, &mut bytes).then_some(bytes)
 }
+
+/// Whether a text is bytes in lower-case hexadecimal, as many as there is room for.
+fn decode(text: &str, bytes: &mut [u8]) -> bool {
+    let mut seen = 0;
+    for (byte, digits) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        let [high, low] = [HEX_VALUES[usize::from(digits[0])], HEX_VALUES[usize::from(digits[1])]];
+        *byte = high << 4 | low;
+        seen |= high | low;
+    }
+    text.len() == 2 * bytes.len() && seen < 16
+}
+
+/// What each character stands for in lower-case hexadecimal; more than 15 if for nothing.
+const HEX_VALUES: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[b"0123456789abcdef"[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
 
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -163,11 +181,14 @@ impl fmt::Debug for Digest {
     }
 }
 
+/// A text that is not copied if it need not be.
+#[derive(Deserialize)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
 macro_rules! strong_digest {
     ($(#[$doc:meta])* $name:ident, $size:literal, $hasher:ty, $algorithm:expr) => {
         $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
+        #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
         pub struct $name(pub [u8; $size]);
 
         impl $name {
@@ -183,6 +204,13 @@ macro_rules! strong_digest {
                 bytes.try_into().map(Self).map_err(length)
             }
 
+            /// Writes into a buffer, since `hex::encode` goes character by character.
+            fn with_text<T>(&self, take: impl FnOnce(&str) -> T) -> T {
+                let mut text = [0; 2 * $size];
+                hex::encode_to_slice(self.0, &mut text).expect("twice as long");
+                take(str::from_utf8(&text).expect("hexadecimal digits"))
+            }
+
             /// The standard base64 form, as SRI writes it.
             pub fn to_base64(&self) -> String {
                 STANDARD.encode(self.0)
@@ -191,10 +219,20 @@ macro_rules! strong_digest {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                // into a buffer, since `hex::encode` goes character by character
-                let mut text = [0; 2 * $size];
-                hex::encode_to_slice(self.0, &mut text).expect("twice as long");
-                f.write_str(str::from_utf8(&text).expect("hexadecimal digits"))
+                self.with_text(|text| f.write_str(text))
+            }
+        }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                self.with_text(|text| serializer.serialize_str(text))
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                let Text(text) = Text::deserialize(deserializer)?;
+                text.parse().map_err(de::Error::custom)
             }
         }
 
@@ -208,21 +246,12 @@ macro_rules! strong_digest {
             type Err = DigestError;
 
             fn from_str(text: &str) -> Result<Self, DigestError> {
+                let mut bytes = [0; $size];
+                if decode(text, &mut bytes) {
+                    return Ok(Self(bytes));
+                }
+                // says why not
                 Self::from_slice(&lower_hex(text).ok_or(DigestError::Hex)?)
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = DigestError;
-
-            fn try_from(text: String) -> Result<Self, DigestError> {
-                text.parse()
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(digest: $name) -> Self {
-                digest.to_string()
             }
         }
     };
@@ -264,7 +293,28 @@ mod tests {
             text[..62].parse::<Sha256>(),
             Err(DigestError::Length { algorithm: Algorithm::Sha256, expected: 32, found: 31 })
         );
+        for character in (0..=u8::MAX).map(char::from) {
+            let digits = format!("{}{character}", &text[..63]);
+            let expected = if "0123456789abcdef".contains(character) {
+                Ok(digits.clone())
+            } else {
+                Err(DigestError::Hex)
+            };
+            assert_eq!(digits.parse().map(|digest: Sha256| digest.to_string()), expected, "{character:?}");
+        }
         assert_eq!(Digest::from_hex(Algorithm::Sha256, &text), Ok(Sha256::of(b"x").into()));
         assert!(Digest::from_hex(Algorithm::Sha512, &text).is_err());
+    }
+
+    #[test]
+    fn in_json_a_digest_is_its_text() {
+        let (digest, text) = (Sha256::of(b"x"), format!("\"{}\"", Sha256::of(b"x")));
+        assert_eq!(serde_json::to_string(&digest).expect("JSON"), text);
+        assert_eq!(serde_json::from_str::<Sha256>(&text).expect("a digest"), digest);
+        assert_eq!(serde_json::from_str::<Sha256>(&text.replace('2', "\\u0032")).expect("a digest"), digest);
+        let refused = |json: &str| serde_json::from_str::<Sha256>(json).expect_err("refused").to_string();
+        assert_eq!(refused(&text.to_uppercase()), "not lower-case hexadecimal");
+        assert_eq!(refused("\"00\""), "a sha256 digest has 32 bytes, not 1");
+        assert_eq!(refused("1"), "invalid type: integer `1`, expected a string at line 1 column 1");
     }
 }
