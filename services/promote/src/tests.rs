@@ -4,7 +4,9 @@ mod heal;
 mod keys;
 mod layouts;
 mod lost;
+mod refused;
 mod swapped;
+mod versions;
 mod world;
 
 use std::time::Duration;

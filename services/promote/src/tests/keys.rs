@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use tokio_util::task::TaskTracker;
 use touchstone_custody::{KeyEntry, KeyKind, LocalSigner, Revoked, Signing};
-use touchstone_domain::{ArtifactState, CheckKind, OutcomeKind};
+use touchstone_domain::{ArtifactState, CheckKind, CheckSet, OutcomeKind, Requirement};
 use touchstone_testkit::custody::{ENVIRONMENT, signer};
 
 use super::world::World;
@@ -14,11 +14,21 @@ async fn follow(world: &World) {
     keys::once(&world.promote, &ring, &mut None).await.expect("followed");
 }
 
+/// Of hash, attest and sumdb.
+const CHECKS: [CheckKind; 3] = [CheckKind::Hash, CheckKind::Attest, CheckKind::Sumdb];
+
 #[tokio::test]
 async fn a_revoked_key_takes_out_of_service_what_rests_on_it_and_the_checks_answer_anew() {
-    for kind in [KeyKind::Fetch, KeyKind::Hash, KeyKind::Promote] {
+    for kind in [KeyKind::Fetch, KeyKind::Hash, KeyKind::Attest, KeyKind::Sumdb, KeyKind::Promote] {
         let mut world = World::new().await;
-        let artifact = world.served("1.0.0").await;
+        let checks: CheckSet = CHECKS.into_iter().collect();
+        let artifact = world.fetched_under("1.0.0", Requirement::new(checks, checks).expect("members")).await;
+        let bystander = world.served("2.0.0").await;
+        let pass = async |world: &World, check| world.answer(artifact, check, OutcomeKind::Pass).await;
+        for check in CHECKS {
+            assert_eq!(pass(&world, check).await, 1);
+        }
+        assert_eq!(world.rung(artifact).await, ArtifactState::Servable);
         follow(&world).await;
         assert_eq!(world.state(artifact).await, ArtifactState::Servable);
         world.keys.revoke(world.keys.id(kind), "stolen", &*world.clock);
@@ -26,28 +36,34 @@ async fn a_revoked_key_takes_out_of_service_what_rests_on_it_and_the_checks_answ
         follow(&world).await;
         assert_eq!(world.state(artifact).await, ArtifactState::Fetched, "{kind}");
         assert_eq!(world.serve_record("1.0.0").await, None);
-        let facts = world.facts(artifact).await;
-        assert_eq!(facts.epoch, 1);
+        assert_eq!(world.facts(artifact).await.epoch, 1);
+        // Nobody asked sumdb about the other one, which goes on to be served.
+        let beside = if kind == KeyKind::Sumdb { ArtifactState::Servable } else { ArtifactState::Fetched };
+        assert_eq!(world.state(bystander).await, beside, "{kind}");
 
         // the old key goes on signing
-        world.passed(artifact).await;
-        match kind {
-            KeyKind::Hash => {
-                assert_eq!(world.rung(artifact).await, ArtifactState::Verifying);
-                assert_eq!(world.refused().await, ["key_revoked"]);
-                world.signs = 2;
-                let hash = world.statement(artifact, CheckKind::Hash, OutcomeKind::Pass).await;
-                assert_eq!(world.record(&hash, KeyKind::Hash).await, 1);
-            }
-            KeyKind::Fetch => {
-                assert_eq!(world.rung(artifact).await, ArtifactState::Fetched);
-                world.signs = 2;
-                world.fetched_again(artifact, "1.0.0").await;
-            }
-            _ => {
-                let with: Arc<LocalSigner> = Arc::new(signer(KeyKind::Promote, 2));
-                world.promote.signing = Signing { environment: ENVIRONMENT.into(), signer: with };
-            }
+        for check in CHECKS {
+            assert_eq!(pass(&world, check).await, 1);
+        }
+        let own = CHECKS.into_iter().find(|check| KeyKind::from(*check) == kind);
+        if let Some(check) = own {
+            assert_eq!(world.rung(artifact).await, ArtifactState::Verifying);
+            assert_eq!(world.refused().await, ["key_revoked"]);
+            assert_eq!(world.incidents().await, [("verdict_refused".into(), "key_revoked".into())]);
+            assert_eq!(
+                world.swept(artifact).await.missing[&artifact],
+                CheckSet::of(check),
+                "it is asked again"
+            );
+            world.signs = 2;
+            assert_eq!(pass(&world, check).await, 1);
+        } else if kind == KeyKind::Fetch {
+            assert_eq!(world.rung(artifact).await, ArtifactState::Fetched);
+            world.signs = 2;
+            world.fetched_again(artifact, "1.0.0").await;
+        } else {
+            let with: Arc<LocalSigner> = Arc::new(signer(KeyKind::Promote, 2));
+            world.promote.signing = Signing { environment: ENVIRONMENT.into(), signer: with };
         }
         assert_eq!(world.rung(artifact).await, ArtifactState::Servable, "{kind}");
         follow(&world).await;

@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use tokio_postgres::{Client, NoTls};
 use tokio_util::sync::CancellationToken;
 use touchstone_blobs::BlobStore;
-use touchstone_custody::{FetchStatement, KeyKind, ServeRecord, VerdictStatement};
+use touchstone_custody::{Envelope, FetchStatement, KeyKind, ServeRecord, VerdictStatement};
 use touchstone_domain::{
     ArtifactDbId, ArtifactId, ArtifactState, CheckKind, CheckSet, ChunkList, Ecosystem, FileName, Outcome,
     OutcomeKind, PackageName, Policy, Reason, Requirement, Sha256, Sha512, Sighting, SignedBy, Verdict,
@@ -247,7 +247,21 @@ impl World {
 
     /// Signs with the key of a kind, and records the row. Returns how many rows are new.
     pub(super) async fn record(&self, statement: &VerdictStatement, with: KeyKind) -> usize {
-        let envelope = statement.sign(&signer(with, self.signs)).expect("signed");
+        self.record_as(statement, with, |payload| payload).await
+    }
+
+    /// The same, by a version that writes the statement otherwise.
+    pub(super) async fn record_as(
+        &self,
+        statement: &VerdictStatement,
+        with: KeyKind,
+        written: impl FnOnce(String) -> String,
+    ) -> usize {
+        let by = signer(with, self.signs);
+        let envelope = statement.sign(&by).expect("signed");
+        let payload = Envelope::parse(&envelope).expect("our own").payload;
+        let payload = written(String::from_utf8(payload).expect("JSON"));
+        let envelope = touchstone_custody::sign(&by, payload.as_bytes()).expect("signed");
         let signed = self.keep(with, envelope).await;
         let row = SignedVerdict { verdict: statement.verdict.clone(), signed };
         let recorded = self.promote.store.record_verdicts(&[row]).await.expect("recorded");
