@@ -19,7 +19,7 @@ use crate::{
     layout::FETCH_STEP,
 };
 
-use wire::{Fields, Found, Link, Source, bounded};
+use wire::{Found, Link, Source, Writer, bounded};
 
 mod wire;
 
@@ -98,33 +98,108 @@ pub struct VerdictStatement {
 impl FetchStatement {
     /// Signs; returns the envelope.
     pub fn sign(&self, signer: &dyn Signer) -> Result<Vec<u8>, SignError> {
-        self.check()?;
-        dsse::sign(signer, &self.to_payload())
-    }
-
-    fn to_payload(&self) -> Vec<u8> {
-        let mut fields = Fields::default();
-        fields.put("environment", &self.environment);
-        fields.put("purl", artifact_purl(&self.id));
-        fields.put("sha512", self.sha512);
-        fields.put("size", self.size);
-        fields.put("chunk_root", self.chunk_root);
-        fields.put("upstream_url", &self.upstream_url);
-        fields.put_option("published_at", self.published_at);
-        fields.put("first_seen", self.first_seen);
-        fields.put("fetched_at", self.fetched_at);
-        fields.put_list("evidence", &self.evidence);
-        fields.put("software", &self.software);
-        self.link().to_payload(&fields)
-    }
-
-    fn link(&self) -> Link<'_> {
-        Link { step: FETCH_STEP, file: &self.id.file, sha256: self.sha256, found: None }
+        sign(self, signer)
     }
 
     /// Verifies an envelope.
     pub fn verify(envelope: &[u8], ring: &KeyRing) -> Result<Signed<Self>, Refused> {
         dsse::verify(envelope, ring)
+    }
+}
+
+impl VerdictStatement {
+    /// Signs; returns the envelope.
+    pub fn sign(&self, signer: &dyn Signer) -> Result<Vec<u8>, SignError> {
+        sign(self, signer)
+    }
+
+    /// Verifies an envelope.
+    pub fn verify(envelope: &[u8], ring: &KeyRing) -> Result<Signed<Self>, Refused> {
+        dsse::verify(envelope, ring)
+    }
+}
+
+/// A statement that is a link.
+trait Step: Sized {
+    /// What stock tools compare of it.
+    fn link(&self) -> Link<'_>;
+
+    /// Writes its fields, in the order of their names.
+    fn write(&self, fields: &mut Writer);
+
+    /// Reads it.
+    fn read<'a>(source: &mut impl Source<'a>) -> Result<Self, StatementError>;
+
+    /// Whether its texts have the length that they may have.
+    fn check(&self) -> Result<(), StatementError>;
+
+    fn to_payload(&self) -> Vec<u8> {
+        let mut writer = Writer::new(&self.link());
+        self.write(&mut writer);
+        writer.finish()
+    }
+
+    fn parse(payload: &[u8]) -> Result<Self, StatementError> {
+        let quick = wire::Quick::read(payload).and_then(|mut link| Self::read(&mut link).ok());
+        if let Some(statement) = quick.filter(|s| s.check().is_ok() && s.to_payload() == payload) {
+            return Ok(statement);
+        }
+        // says why not, if so; or reads a reason of a newer version
+        Self::parse_by_models(payload)
+    }
+
+    /// Reads a payload as the `in-toto` crate does.
+    fn parse_by_models(payload: &[u8]) -> Result<Self, StatementError> {
+        let mut link = wire::read(payload)?;
+        let statement = Self::read(&mut link)?;
+        link.must_be(&statement.link())?;
+        statement.check()?;
+        Ok(statement)
+    }
+}
+
+fn sign(step: &impl Step, signer: &dyn Signer) -> Result<Vec<u8>, SignError> {
+    step.check()?;
+    dsse::sign(signer, &step.to_payload())
+}
+
+impl Step for FetchStatement {
+    fn link(&self) -> Link<'_> {
+        Link { step: FETCH_STEP, file: &self.id.file, sha256: self.sha256, found: None }
+    }
+
+    fn write(&self, fields: &mut Writer) {
+        fields.put("chunk_root", self.chunk_root);
+        fields.put("environment", &self.environment);
+        fields.put_list("evidence", &self.evidence);
+        fields.put("fetched_at", self.fetched_at);
+        fields.put("first_seen", self.first_seen);
+        fields.put_option("published_at", self.published_at);
+        fields.put("purl", artifact_purl(&self.id));
+        fields.put("sha512", self.sha512);
+        fields.put("size", self.size);
+        fields.put("software", &self.software);
+        fields.put("upstream_url", &self.upstream_url);
+    }
+
+    fn read<'a>(source: &mut impl Source<'a>) -> Result<Self, StatementError> {
+        if source.step() != FETCH_STEP {
+            return Err(StatementError::new("name", "it is not fetch"));
+        }
+        Ok(Self {
+            sha256: source.product()?,
+            chunk_root: source.value("chunk_root")?,
+            environment: source.string("environment")?,
+            evidence: source.list("evidence")?,
+            fetched_at: source.value("fetched_at")?,
+            first_seen: source.value("first_seen")?,
+            published_at: source.option("published_at")?,
+            id: source.coordinate("purl")?,
+            sha512: source.value("sha512")?,
+            size: source.value("size")?,
+            software: source.string("software")?,
+            upstream_url: source.string("upstream_url")?,
+        })
     }
 
     fn check(&self) -> Result<(), StatementError> {
@@ -134,43 +209,21 @@ impl FetchStatement {
     }
 }
 
-impl VerdictStatement {
-    /// Signs; returns the envelope.
-    pub fn sign(&self, signer: &dyn Signer) -> Result<Vec<u8>, SignError> {
-        self.check()?;
-        dsse::sign(signer, &self.to_payload())
+impl Statement for FetchStatement {
+    fn parse(payload: &[u8]) -> Result<Self, StatementError> {
+        Step::parse(payload)
     }
 
-    fn to_payload(&self) -> Vec<u8> {
-        let verdict = &self.verdict;
-        let reason = serde_json::to_string(&verdict.outcome.reason).expect("a reason is JSON");
-        let mut fields = Fields::default();
-        fields.put("environment", &self.environment);
-        fields.put("purl", artifact_purl(&self.id));
-        fields.put("sha512", self.sha512);
-        fields.put("size", self.size);
-        fields.put("upstream_url", &self.upstream_url);
-        fields.put("artifact", verdict.artifact);
-        fields.put_option("chunk_root", verdict.chunk_root);
-        fields.put("epoch", verdict.epoch);
-        fields.put("check_revision", verdict.check_revision);
-        fields.put("policy", self.policy);
-        fields.put("policy_epoch", verdict.policy_epoch);
-        fields.put("outcome", verdict.outcome.kind);
-        fields.put("reason", reason);
-        fields.put_list("evidence", &verdict.evidence);
-        fields.put_list("trust", &verdict.trust);
-        fields.put("service", &verdict.service);
-        fields.put("software", &verdict.software);
-        fields.put("decided_at", verdict.decided_at);
-        self.link().to_payload(&fields)
+    fn kind(&self) -> KeyKind {
+        KeyKind::Fetch
     }
 
-    /// Verifies an envelope.
-    pub fn verify(envelope: &[u8], ring: &KeyRing) -> Result<Signed<Self>, Refused> {
-        dsse::verify(envelope, ring)
+    fn dated(&self) -> Timestamp {
+        self.fetched_at
     }
+}
 
+impl Step for VerdictStatement {
     fn link(&self) -> Link<'_> {
         Link {
             step: self.verdict.check.as_str(),
@@ -184,6 +237,71 @@ impl VerdictStatement {
         }
     }
 
+    fn write(&self, fields: &mut Writer) {
+        let verdict = &self.verdict;
+        let reason = serde_json::to_string(&verdict.outcome.reason).expect("a reason is JSON");
+        fields.put("artifact", verdict.artifact);
+        fields.put("check_revision", verdict.check_revision);
+        fields.put_option("chunk_root", verdict.chunk_root);
+        fields.put("decided_at", verdict.decided_at);
+        fields.put("environment", &self.environment);
+        fields.put("epoch", verdict.epoch);
+        fields.put_list("evidence", &verdict.evidence);
+        fields.put("outcome", verdict.outcome.kind);
+        fields.put("policy", self.policy);
+        fields.put("policy_epoch", verdict.policy_epoch);
+        fields.put("purl", artifact_purl(&self.id));
+        fields.put("reason", reason);
+        fields.put("service", &verdict.service);
+        fields.put("sha512", self.sha512);
+        fields.put("size", self.size);
+        fields.put("software", &verdict.software);
+        fields.put_list("trust", &verdict.trust);
+        fields.put("upstream_url", &self.upstream_url);
+    }
+
+    fn read<'a>(source: &mut impl Source<'a>) -> Result<Self, StatementError> {
+        let check: CheckKind =
+            source.step().parse().map_err(|_| StatementError::new("name", "it is not that of a check"))?;
+        let sha256 = source.material()?;
+        let artifact = ArtifactDbId(source.value("artifact")?);
+        let check_revision = source.value("check_revision")?;
+        let chunk_root = source.option("chunk_root")?;
+        let decided_at = source.value("decided_at")?;
+        let environment = source.string("environment")?;
+        let epoch = source.value("epoch")?;
+        let evidence = source.list("evidence")?;
+        let kind: OutcomeKind = source.value("outcome")?;
+        let policy = source.value("policy")?;
+        let policy_epoch = source.value("policy_epoch")?;
+        let id = source.coordinate("purl")?;
+        let reason: Reason = serde_json::from_str(&source.text("reason")?)
+            .map_err(|e| StatementError::new("reason", e.to_string()))?;
+        let service = source.string("service")?;
+        let sha512 = source.value("sha512")?;
+        let size = source.value("size")?;
+        let software = source.string("software")?;
+        let trust = source.list("trust")?;
+        let upstream_url = source.string("upstream_url")?;
+        let outcome = Outcome { kind, reason };
+        let verdict = Verdict {
+            artifact,
+            sha256,
+            chunk_root,
+            epoch,
+            check,
+            check_revision,
+            policy_epoch,
+            outcome,
+            evidence,
+            trust,
+            service,
+            software,
+            decided_at,
+        };
+        Ok(Self { environment, id, sha512, size, upstream_url, policy, verdict })
+    }
+
     fn check(&self) -> Result<(), StatementError> {
         bounded("environment", &self.environment)?;
         bounded("upstream_url", &self.upstream_url)?;
@@ -192,107 +310,9 @@ impl VerdictStatement {
     }
 }
 
-impl FetchStatement {
-    /// Reads a payload as the `in-toto` crate does.
-    fn parse_by_models(payload: &[u8]) -> Result<Self, StatementError> {
-        let mut read = wire::read(payload)?;
-        let statement = Self::of(&mut read)?;
-        read.must_be(&statement.link())?;
-        statement.check()?;
-        Ok(statement)
-    }
-
-    fn of(source: &mut impl Source) -> Result<Self, StatementError> {
-        if source.step() != FETCH_STEP {
-            return Err(StatementError::new("name", "it is not fetch"));
-        }
-        Ok(Self {
-            sha256: source.product()?,
-            environment: source.text("environment")?,
-            id: source.coordinate("purl")?,
-            sha512: source.value("sha512")?,
-            size: source.value("size")?,
-            chunk_root: source.value("chunk_root")?,
-            upstream_url: source.text("upstream_url")?,
-            published_at: source.option("published_at")?,
-            first_seen: source.value("first_seen")?,
-            fetched_at: source.value("fetched_at")?,
-            evidence: source.list("evidence")?,
-            software: source.text("software")?,
-        })
-    }
-}
-
-impl Statement for FetchStatement {
-    fn parse(payload: &[u8]) -> Result<Self, StatementError> {
-        let quick = wire::Quick::read(payload).and_then(|mut link| Self::of(&mut link).ok());
-        if let Some(statement) = quick.filter(|s| s.check().is_ok() && s.to_payload() == payload) {
-            return Ok(statement);
-        }
-        // says why not, if so
-        Self::parse_by_models(payload)
-    }
-
-    fn kind(&self) -> KeyKind {
-        KeyKind::Fetch
-    }
-
-    fn dated(&self) -> Timestamp {
-        self.fetched_at
-    }
-}
-
-impl VerdictStatement {
-    /// Reads a payload as the `in-toto` crate does.
-    fn parse_by_models(payload: &[u8]) -> Result<Self, StatementError> {
-        let mut read = wire::read(payload)?;
-        let statement = Self::of(&mut read)?;
-        read.must_be(&statement.link())?;
-        statement.check()?;
-        Ok(statement)
-    }
-
-    fn of(source: &mut impl Source) -> Result<Self, StatementError> {
-        let check: CheckKind =
-            source.step().parse().map_err(|_| StatementError::new("name", "it is not that of a check"))?;
-        let sha256 = source.material()?;
-        let kind: OutcomeKind = source.value("outcome")?;
-        let reason: Reason = serde_json::from_str(&source.text("reason")?)
-            .map_err(|e| StatementError::new("reason", e.to_string()))?;
-        Ok(Self {
-            environment: source.text("environment")?,
-            id: source.coordinate("purl")?,
-            sha512: source.value("sha512")?,
-            size: source.value("size")?,
-            upstream_url: source.text("upstream_url")?,
-            policy: source.value("policy")?,
-            verdict: Verdict {
-                artifact: ArtifactDbId(source.value("artifact")?),
-                sha256,
-                chunk_root: source.option("chunk_root")?,
-                epoch: source.value("epoch")?,
-                check,
-                check_revision: source.value("check_revision")?,
-                policy_epoch: source.value("policy_epoch")?,
-                outcome: Outcome { kind, reason },
-                evidence: source.list("evidence")?,
-                trust: source.list("trust")?,
-                service: source.text("service")?,
-                software: source.text("software")?,
-                decided_at: source.value("decided_at")?,
-            },
-        })
-    }
-}
-
 impl Statement for VerdictStatement {
     fn parse(payload: &[u8]) -> Result<Self, StatementError> {
-        let quick = wire::Quick::read(payload).and_then(|mut link| Self::of(&mut link).ok());
-        if let Some(statement) = quick.filter(|s| s.check().is_ok() && s.to_payload() == payload) {
-            return Ok(statement);
-        }
-        // says why not, if so; or reads a reason of a newer version
-        Self::parse_by_models(payload)
+        Step::parse(payload)
     }
 
     fn kind(&self) -> KeyKind {

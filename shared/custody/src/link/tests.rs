@@ -295,7 +295,7 @@ proptest! {
         let key = signer(statement.kind(), 0);
         let envelope = statement.sign(&key).expect("signs");
         let payload = Envelope::parse(&envelope).expect("parses").payload;
-        prop_assert_eq!(VerdictStatement::parse(&payload), Ok(statement.clone()));
+        prop_assert_eq!(<VerdictStatement as Statement>::parse(&payload), Ok(statement.clone()));
         prop_assert_eq!(VerdictStatement::parse_by_models(&payload), Ok(statement), "the in-toto crate writes the same");
     }
 
@@ -310,7 +310,7 @@ proptest! {
         };
         let envelope = statement.sign(&signer(KeyKind::Fetch, 0)).expect("signs");
         let payload = Envelope::parse(&envelope).expect("parses").payload;
-        prop_assert_eq!(FetchStatement::parse(&payload), Ok(statement.clone()));
+        prop_assert_eq!(<FetchStatement as Statement>::parse(&payload), Ok(statement.clone()));
         prop_assert_eq!(FetchStatement::parse_by_models(&payload), Ok(statement), "the in-toto crate writes the same");
     }
 
@@ -321,8 +321,18 @@ proptest! {
         let mut changed = honest.clone();
         changed[position.index(honest.len())] = byte;
         prop_assume!(changed != honest);
-        prop_assert_ne!(VerdictStatement::parse(&changed), Ok(verdict(CheckKind::Hash)));
+        prop_assert_ne!(<VerdictStatement as Statement>::parse(&changed), Ok(verdict(CheckKind::Hash)));
     }
+}
+
+#[test]
+fn honest_links_are_read_without_the_models() {
+    let quick = |envelope: &[u8]| Envelope::parse(envelope).expect("parses").payload;
+    let (fetched, found) = (quick(&signed_fetch()), quick(&signed_verdict()));
+    let mut link = wire::Quick::read(&fetched).expect("a link");
+    assert_eq!(<FetchStatement as Step>::read(&mut link), Ok(fetch()));
+    let mut link = wire::Quick::read(&found).expect("a link");
+    assert_eq!(<VerdictStatement as Step>::read(&mut link), Ok(verdict(CheckKind::Hash)));
 }
 
 #[test]

@@ -6,8 +6,9 @@ use in_toto::{
     crypto::{HashAlgorithm, HashValue},
     models::{LinkMetadata, TargetDescription, VirtualTargetPath},
 };
-use serde::{Deserialize, Serialize};
-use touchstone_domain::{ArtifactId, FileName, OutcomeKind, Purl, Sha256};
+use percent_encoding::percent_decode_str;
+use serde::{Serialize, Serializer as _};
+use touchstone_domain::{ArtifactId, Ecosystem, FileName, OutcomeKind, PackageName, Purl, Sha256, Version};
 
 use super::StatementError;
 use crate::layout::ABSENT_DIR;
@@ -39,20 +40,6 @@ pub(super) struct Found<'a> {
 }
 
 impl Link<'_> {
-    /// What the `in-toto` crate would write; its models would copy every text several times.
-    pub(super) fn to_payload(&self, Fields(fields): &Fields) -> Vec<u8> {
-        let link = Written {
-            kind: "link",
-            name: self.step,
-            materials: self.materials(),
-            products: self.products(),
-            environment: Empty {},
-            byproducts: fields,
-            command: [],
-        };
-        serde_json::to_vec(&link).expect("a link is JSON")
-    }
-
     fn products(&self) -> Paths<'_> {
         let path = match self.found.map(|found| found.outcome) {
             None | Some(OutcomeKind::Pass) => Cow::from(self.file.as_str()),
@@ -77,30 +64,68 @@ impl Link<'_> {
 /// Files by path.
 type Paths<'a> = BTreeMap<Cow<'a, str>, Digests>;
 
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Serialize)]
 struct Digests {
     sha256: Sha256,
 }
 
-/// A link's JSON, in the order of its members.
-#[derive(Serialize)]
-struct Written<'a> {
-    #[serde(rename = "_type")]
-    kind: &'a str,
-    name: &'a str,
-    materials: Paths<'a>,
-    products: Paths<'a>,
-    environment: Empty,
-    byproducts: &'a BTreeMap<&'static str, String>,
-    command: [(); 0],
+/// A link that is being written, as the `in-toto` crate would; its models would copy every text several times.
+///
+/// Its fields are put in the order of their names.
+pub(super) struct Writer(Vec<u8>);
+
+/// What is around the parts of a link. The names of steps have nothing to escape.
+const HEAD: &str = "{\"_type\":\"link\",\"name\":\"";
+const BEFORE_MATERIALS: &str = "\",\"materials\":";
+const BEFORE_PRODUCTS: &str = ",\"products\":";
+const BEFORE_FIELDS: &str = ",\"environment\":{},\"byproducts\":{";
+const TAIL: &str = "},\"command\":[]}";
+
+impl Writer {
+    pub(super) fn new(link: &Link<'_>) -> Self {
+        const BYTES_USUAL: usize = 2048;
+        let mut writer = Self(Vec::with_capacity(BYTES_USUAL));
+        for part in [HEAD, link.step, BEFORE_MATERIALS] {
+            writer.0.extend_from_slice(part.as_bytes());
+        }
+        writer.paths(&link.materials());
+        writer.0.extend_from_slice(BEFORE_PRODUCTS.as_bytes());
+        writer.paths(&link.products());
+        writer.0.extend_from_slice(BEFORE_FIELDS.as_bytes());
+        writer
+    }
+
+    fn paths(&mut self, paths: &Paths<'_>) {
+        serde_json::to_writer(&mut self.0, paths).expect("digests by path are JSON");
+    }
+
+    pub(super) fn put(&mut self, name: &'static str, value: impl Display) {
+        let separator: &[u8] = if self.0.ends_with(b"{") { b"\"" } else { b",\"" };
+        for part in [separator, name.as_bytes(), b"\":"] {
+            self.0.extend_from_slice(part);
+        }
+        serde_json::Serializer::new(&mut self.0).collect_str(&value).expect("a text is JSON");
+    }
+
+    pub(super) fn put_option(&mut self, name: &'static str, value: Option<impl Display>) {
+        match value {
+            Some(value) => self.put(name, value),
+            None => self.put(name, NONE),
+        }
+    }
+
+    pub(super) fn put_list(&mut self, name: &'static str, digests: &[Sha256]) {
+        self.put(name, digests.iter().map(Sha256::to_string).collect::<Vec<_>>().join(" "));
+    }
+
+    pub(super) fn finish(mut self) -> Vec<u8> {
+        self.0.extend_from_slice(TAIL.as_bytes());
+        self.0
+    }
 }
 
-#[derive(Serialize)]
-struct Empty {}
-
-/// Where a statement is read from.
-pub(super) trait Source {
+/// Where a statement is read from, its fields in the order of their names.
+pub(super) trait Source<'a> {
     /// The name of the step.
     fn step(&self) -> &str;
 
@@ -111,10 +136,14 @@ pub(super) trait Source {
     fn material(&self) -> Result<Sha256, StatementError>;
 
     /// Takes a text.
-    fn text(&mut self, name: &'static str) -> Result<String, StatementError>;
+    fn text(&mut self, name: &'static str) -> Result<Cow<'a, str>, StatementError>;
 
     /// Reads a text that is taken. That it is written as it must be is for the source to see to.
     fn read<T: FromStr + Display>(name: &'static str, text: &str) -> Result<T, StatementError>;
+
+    fn string(&mut self, name: &'static str) -> Result<String, StatementError> {
+        self.text(name).map(Cow::into_owned)
+    }
 
     fn value<T: FromStr + Display>(&mut self, name: &'static str) -> Result<T, StatementError> {
         Self::read(name, &self.text(name)?)
@@ -139,43 +168,60 @@ pub(super) trait Source {
     }
 }
 
-/// A link whose texts are not copied. What is made of it counts only if it would be written as what was read.
-#[derive(Deserialize)]
+/// A link that is not read as JSON. What is made of it counts only if it would be written as what was read.
 pub(super) struct Quick<'a> {
-    name: &'a str,
-    #[serde(borrow)]
-    materials: BTreeMap<&'a str, Digests>,
-    #[serde(borrow)]
-    products: BTreeMap<&'a str, Digests>,
-    #[serde(borrow)]
-    byproducts: BTreeMap<&'a str, Text<'a>>,
+    step: &'a str,
+    materials: &'a str,
+    products: &'a str,
+    /// Those that are still to be read.
+    fields: &'a str,
 }
-
-#[derive(Deserialize)]
-struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
 impl<'a> Quick<'a> {
     pub(super) fn read(payload: &'a [u8]) -> Option<Self> {
-        serde_json::from_slice(payload).ok()
+        let rest = str::from_utf8(payload).ok()?.strip_prefix(HEAD)?.strip_suffix(TAIL)?;
+        let (step, rest) = rest.split_once(BEFORE_MATERIALS)?;
+        let (materials, rest) = rest.split_once(BEFORE_PRODUCTS)?;
+        let (products, fields) = rest.split_once(BEFORE_FIELDS)?;
+        Some(Self { step, materials, products, fields })
+    }
+
+    /// The next field, if it has this name.
+    fn next(&mut self, name: &str) -> Option<Cow<'a, str>> {
+        let text = self.fields.strip_prefix('"')?.strip_prefix(name)?.strip_prefix("\":\"")?;
+        let mut end = text.find('"')?;
+        while text[..end].ends_with('\\') {
+            end += 1 + text[end + 1..].find('"')?;
+        }
+        let (text, rest) = text.split_at(end);
+        self.fields = rest[1..].strip_prefix(',').unwrap_or_default();
+        if text.contains('\\') {
+            serde_json::from_str(&format!("\"{text}\"")).ok()
+        } else {
+            Some(text.into())
+        }
     }
 }
 
-impl Source for Quick<'_> {
+impl<'a> Source<'a> for Quick<'a> {
     fn step(&self) -> &str {
-        self.name
+        self.step
     }
 
     fn product(&self) -> Result<Sha256, StatementError> {
-        quick_file("products", &self.products)
+        quick_file("products", self.products)
     }
 
     fn material(&self) -> Result<Sha256, StatementError> {
-        quick_file("materials", &self.materials)
+        quick_file("materials", self.materials)
     }
 
-    fn text(&mut self, name: &'static str) -> Result<String, StatementError> {
-        let text = self.byproducts.remove(name).map(|Text(text)| text.into_owned());
-        text.ok_or_else(|| StatementError::new(name, "it is missing"))
+    fn text(&mut self, name: &'static str) -> Result<Cow<'a, str>, StatementError> {
+        self.next(name).ok_or_else(|| StatementError::new(name, "it is missing"))
+    }
+
+    fn coordinate(&mut self, name: &'static str) -> Result<ArtifactId, StatementError> {
+        quick_coordinate(&self.text(name)?).ok_or_else(|| StatementError::new(name, "no such value"))
     }
 
     fn read<T: FromStr + Display>(name: &'static str, text: &str) -> Result<T, StatementError> {
@@ -183,9 +229,27 @@ impl Source for Quick<'_> {
     }
 }
 
-fn quick_file(field: &'static str, files: &BTreeMap<&str, Digests>) -> Result<Sha256, StatementError> {
-    let file = files.iter().find(|(path, _)| !path.contains('/')).map(|(_, digests)| digests.sha256);
-    file.ok_or_else(|| StatementError::new(field, "there is no file"))
+/// The digest of the one that is in no directory.
+fn quick_file(field: &'static str, files: &str) -> Result<Sha256, StatementError> {
+    let read = |file: &str| {
+        let (path, digest) = file.split_once("\":{\"sha256\":\"")?;
+        if path.contains('/') { None } else { digest.get(..64)?.parse().ok() }
+    };
+    files.split("},").find_map(read).ok_or_else(|| StatementError::new(field, "there is no file"))
+}
+
+/// The coordinate that a purl names, if it is written as [`Purl`] writes it.
+fn quick_coordinate(purl: &str) -> Option<ArtifactId> {
+    let (kind, rest) = purl.strip_prefix("pkg:")?.split_once('/')?;
+    let (package, rest) = rest.split_once('@')?;
+    let (version, file) = rest.split_once("?file_name=")?;
+    let plain = |text| percent_decode_str(text).decode_utf8().ok();
+    Some(ArtifactId {
+        ecosystem: Ecosystem::of_purl_type(kind).ok()?,
+        package: PackageName::new(plain(package)?).ok()?,
+        version: Version::new(plain(version)?).ok()?,
+        file: FileName::new(plain(file)?).ok()?,
+    })
 }
 
 /// A link that was read as the `in-toto` crate reads it, and its `byproducts` apart.
@@ -216,7 +280,7 @@ pub(super) fn read(payload: &[u8]) -> Result<ReadLink, StatementError> {
     Ok(ReadLink { link, fields })
 }
 
-impl Source for ReadLink {
+impl Source<'static> for ReadLink {
     fn step(&self) -> &str {
         &self.link.name
     }
@@ -229,8 +293,8 @@ impl Source for ReadLink {
         the_file("materials", &self.link.materials)
     }
 
-    fn text(&mut self, name: &'static str) -> Result<String, StatementError> {
-        self.fields.remove(name).ok_or_else(|| StatementError::new(name, "it is missing"))
+    fn text(&mut self, name: &'static str) -> Result<Cow<'static, str>, StatementError> {
+        self.fields.remove(name).map(Cow::from).ok_or_else(|| StatementError::new(name, "it is missing"))
     }
 
     fn read<T: FromStr + Display>(name: &'static str, text: &str) -> Result<T, StatementError> {
@@ -271,27 +335,6 @@ fn the_file(field: &'static str, artifacts: &Artifacts) -> Result<Sha256, Statem
     };
     let sha256 = digests.get(&HashAlgorithm::Sha256).and_then(|d| Sha256::from_slice(d.value()).ok());
     sha256.ok_or_else(|| StatementError::new(field, "the file has no SHA-256"))
-}
-
-/// The texts of a link that is written, by name.
-#[derive(Default)]
-pub(super) struct Fields(BTreeMap<&'static str, String>);
-
-impl Fields {
-    pub(super) fn put(&mut self, name: &'static str, value: impl Display) {
-        self.0.insert(name, value.to_string());
-    }
-
-    pub(super) fn put_option(&mut self, name: &'static str, value: Option<impl Display>) {
-        match value {
-            Some(value) => self.put(name, value),
-            None => self.put(name, NONE),
-        }
-    }
-
-    pub(super) fn put_list(&mut self, name: &'static str, digests: &[Sha256]) {
-        self.put(name, digests.iter().map(Sha256::to_string).collect::<Vec<_>>().join(" "));
-    }
 }
 
 /// Reads a value from the one text that it is written as.
