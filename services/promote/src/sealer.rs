@@ -15,6 +15,7 @@
 //! *Invariant:* leaves are committed before they are published, so a published log is never ahead of an honest Postgres.
 
 mod audit;
+mod behind;
 mod compare;
 mod copy;
 mod floors;
@@ -39,6 +40,7 @@ use touchstone_translog::{CheckpointError, LogError, LogKeys, log_name};
 
 use crate::{LogParts, Promote};
 
+use behind::Behind;
 use copy::Copy;
 use witness::Witness;
 
@@ -100,8 +102,8 @@ pub(crate) struct Sealer {
     cursor: Option<LogCursor>,
     /// The largest tree that was seen by this process.
     last: Option<TreeHead>,
-    /// How large it was in the cycle before.
-    before: Option<u64>,
+    /// Whether people are told that it does not go on.
+    behind: Behind,
     /// Older heads that are known to be of the same tree.
     proven: HashSet<(u64, touchstone_domain::Sha256)>,
     /// Why the leaves in Postgres cannot be published: found while publishing, and over once they are published.
@@ -140,7 +142,7 @@ impl Sealer {
             leader: None,
             cursor: None,
             last: None,
-            before: None,
+            behind: Behind::default(),
             proven: HashSet::new(),
             unpublished: None,
             floors: None,
@@ -164,9 +166,9 @@ impl Sealer {
             Err(error) => return self.set_unknown(&error),
         };
         let size = self.last.map_or(0, |head| head.size);
-        let is_sealing = self.before.replace(size) != Some(size);
+        let is_quiet = self.behind.is_quiet(size, stalled.is_some(), Instant::now());
         // What is stalled may go on by sealing, unlike what contradicts itself.
-        if stalled.is_some() && self.unpublished.is_none() && is_sealing {
+        if stalled.is_some() && self.unpublished.is_none() && is_quiet {
             self.set_behind();
         } else {
             self.set_halt(self.unpublished.clone().or(stalled)).await;
