@@ -1,5 +1,6 @@
 //! Against a real nats-server: what is promised about loss, repetition, poison and repair.
 
+mod flood;
 mod impostor;
 mod permissions;
 mod server;

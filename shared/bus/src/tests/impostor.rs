@@ -84,10 +84,10 @@ async fn a_server_that_only_a_greeting_names_is_never_dialled() {
     // One that is configured is dialled.
     let both = format!("nats://edge:{PASSWORD}@{},nats://{}", first.address(), other.address());
     let _connecting = connecting(both);
-    let _greeted = tokio::select! {
+    tokio::select! {
         (_closed, told) = other.greet() => assert!(has_password(&told)),
         () = async { loop { first.greet().await; } } => unreachable!("it ends only by being dropped"),
-    };
+    }
 }
 
 /// The addresses are of one cluster: if one asks for TLS, none is told anything without.
