@@ -189,4 +189,15 @@ async fn promote_alone_ends_transactions_that_a_role_leaves_open() {
         let refused = refusal(&login(role.user()).await, "SELECT end_transactions('0')").await;
         assert_eq!(refused.as_deref(), Some("42501"), "{role}");
     }
+
+    // Where the owner of the tables may see others' sessions and not end them, promote is told so.
+    let weaker =
+        "CREATE ROLE plain; GRANT pg_read_all_stats TO plain; GRANT CREATE ON SCHEMA public TO plain;
+                  ALTER FUNCTION end_transactions(interval) OWNER TO plain";
+    owner.batch_execute(weaker).await.expect("another owner");
+    let open = login("touchstone_hash").await;
+    open.batch_execute("BEGIN; SELECT pg_current_xact_id()").await.expect("a transaction");
+    let refused = refusal(&promote, "SELECT end_transactions('0')").await;
+    assert_eq!(refused.as_deref(), Some("42501"));
+    open.batch_execute("COMMIT").await.expect("it was not ended");
 }
