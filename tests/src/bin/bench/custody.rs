@@ -6,7 +6,7 @@ use std::{
 };
 
 use jiff::Timestamp;
-use touchstone_custody::{Case, KeyKind, ServeRecord, StoredVerdict, VerdictStatement, judge_many};
+use touchstone_custody::{Case, KeyKind, ServeRecord, Signing, StoredVerdict, VerdictStatement, judge_many};
 use touchstone_domain::{
     ArtifactDbId, CheckKind, CheckSet, EnvelopeRef, Gate, HoldSet, Outcome, Policy, Reason, Sha256, SignedBy,
     Verdict,
@@ -41,9 +41,11 @@ impl Cost {
 /// Measures, and prints.
 pub(crate) fn signatures() -> Cost {
     let keys = TestKeys::new(0);
+    let edge = keys.signing(KeyKind::Fetch);
+    let checks = CheckKind::ALL.map(|check| (check, keys.signing(check.into())));
     let now = Timestamp::from_second(1_790_000_000).expect("a time");
     let began = Instant::now();
-    let signed: Vec<(Case, Vec<Vec<u8>>)> = (0..NUMBER).map(|n| case(&keys, n, now)).collect();
+    let signed: Vec<(Case, Vec<Vec<u8>>)> = (0..NUMBER).map(|n| case(&edge, &checks, n, now)).collect();
     let sign = each(began);
 
     let ring = keys.ring().borrow().clone();
@@ -85,10 +87,9 @@ fn each(began: Instant) -> Duration {
 }
 
 /// An artifact that was fetched and approved by all checks, with the signed envelopes of its fetch and verdicts.
-fn case(keys: &TestKeys, n: usize, now: Timestamp) -> (Case, Vec<Vec<u8>>) {
-    let edge = keys.signing(KeyKind::Fetch);
+fn case(edge: &Signing, checks: &[(CheckKind, Signing)], n: usize, now: Timestamp) -> (Case, Vec<Vec<u8>>) {
     let new = pipeline::artifact(n, 1, edge.signer.key_id());
-    let fetch = pipeline::fetch(&new, &edge, now).sign(&*edge.signer).expect("signed");
+    let fetch = pipeline::fetch(&new, edge, now).sign(&*edge.signer).expect("signed");
     let gate = Gate {
         artifact: ArtifactDbId(i64::try_from(n).expect("small")),
         sha256: new.sha256,
@@ -102,9 +103,8 @@ fn case(keys: &TestKeys, n: usize, now: Timestamp) -> (Case, Vec<Vec<u8>>) {
     };
     let mut envelopes = vec![fetch];
     let mut verdicts = Vec::new();
-    for check in CheckKind::ALL {
-        let signing = keys.signing(check.into());
-        let statement = verdict(&new, &gate, check, now);
+    for (check, signing) in checks {
+        let statement = verdict(&new, &gate, *check, now);
         let envelope = statement.sign(&*signing.signer).expect("signed");
         let signed = SignedBy { key: signing.signer.key_id(), envelope: place(&envelope) };
         verdicts.push(StoredVerdict { row: 0, verdict: statement.verdict, signed: Some(signed) });
