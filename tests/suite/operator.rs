@@ -4,6 +4,7 @@ mod commands;
 mod console;
 mod discover;
 mod doctor;
+mod keys;
 mod recheck;
 mod standalone;
 mod sumdb;

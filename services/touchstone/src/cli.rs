@@ -267,7 +267,7 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         Command::Records { purl, output, with_artifact } => {
             return Box::pin(commands::records::run(&config, &purl, &output, with_artifact)).await;
         }
-        Command::Keys(command) => keys::run(&config, command)?,
+        Command::Keys(command) => keys::run(&config, command).await?,
         Command::Log(Log::Show) => return commands::log::show(&config).await,
         Command::Log(Log::Verify { dir, offline }) => {
             return Box::pin(commands::log::verify(&config, dir.as_deref(), offline)).await;

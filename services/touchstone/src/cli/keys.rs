@@ -55,17 +55,22 @@ pub(crate) enum Keys {
     ///
     /// Within a second edges stop serving what rests on it, and promote sends all of that back to its checks; it is served again
     /// once another key has signed. For a key that may be in other hands. To replace one that is not, use `keys rotate`.
+    ///
+    /// Where more than 100 served artifacts rest on it, or the database cannot be asked how many do, it takes --yes.
     Revoke {
         /// Its number, or the first eight or more digits of it.
         id: String,
         /// Why, for the record.
         #[arg(long)]
         reason: String,
+        /// However much rests on it.
+        #[arg(long)]
+        yes: bool,
     },
 }
 
 /// Runs one of the commands.
-pub(super) fn run(config: &Config, command: Keys) -> Result<()> {
+pub(super) async fn run(config: &Config, command: Keys) -> Result<()> {
     match command {
         Keys::New { kind, out, password_file, ring } => {
             keys::new(config, kind, &NewKey { out, password_file, ring })
@@ -73,6 +78,11 @@ pub(super) fn run(config: &Config, command: Keys) -> Result<()> {
         Keys::Init => keys::init(config),
         Keys::List { json } => keys::list(config, json),
         Keys::Rotate { kind, overlap } => keys::rotate(config, kind, overlap),
-        Keys::Revoke { id, reason } => keys::revoke(config, &id, &reason),
+        Keys::Revoke { id, reason, yes } => {
+            if !yes {
+                keys::confirm(config, &id).await?;
+            }
+            keys::revoke(config, &id, &reason)
+        }
     }
 }

@@ -3,6 +3,7 @@
 //! *Invariant:* the private half is on disk before the ring names it, and the ring names it before a role signs with it. Whatever
 //! stops a command half-way, giving it again ends well.
 
+mod confirm;
 mod files;
 mod list;
 
@@ -15,6 +16,7 @@ use touchstone_domain::KeyId;
 use touchstone_runtime::{Clock as _, Config, Secret, SystemClock};
 
 use crate::custody;
+pub(crate) use confirm::confirm;
 use files::{RingFile, exchange, write_private};
 pub(crate) use list::list;
 

@@ -89,6 +89,19 @@ SELECT coalesce(max(artifact_id), 0) AS last FROM gate";
         Ok(all)
     }
 
+    /// How many artifacts are served whose promotion rests on a key, and would be no more if it were revoked; at most `limit` are
+    /// counted. Reads promotions in force, until there are so many.
+    pub async fn served_by_key(&self, key: KeyId, limit: i64) -> Result<u64, StoreError> {
+        const SERVED: &str = r"-- reopen.served_by_key
+SELECT count(*) AS number
+FROM (SELECT 1
+      FROM gate JOIN promotion ON promotion.artifact_id = gate.artifact_id AND promotion.epoch = gate.epoch
+      WHERE servable AND (promotion.key = $1 OR position($1 IN rests_on) > 0)
+      LIMIT $2) AS served";
+        let row = self.query_opt(SERVED, &[&key.0.0.as_slice(), &limit]).await?;
+        row.map_or(Ok(0), |row| Columns(&row).unsigned("number"))
+    }
+
     /// Reopens every gate whose current epoch rests on a key, in transactions of at most `limit` gates; one call goes through all
     /// of them. A gate rests on a key if its promotion does ([`crate::NewPromotion::rests_on`], and the key that signed it), or if
     /// a verdict of its epoch is of that key and not refused. What was recalled stays. What is just being judged by somebody who

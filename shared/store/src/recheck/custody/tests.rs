@@ -56,6 +56,9 @@ async fn what_rests_on_a_revoked_key_is_out_of_service_and_nothing_else() {
     let recalled = promoted(&db, "recalled", "lost", &["lost"], "lost").await;
     db.store.recall(&RecallTarget::Purl((&recalled.new.id).into()), "r", "ops").await.unwrap();
 
+    for (name, limit, expected) in [("lost", 9, 2), ("lost", 1, 1), ("other", 9, 1), ("unknown", 9, 0)] {
+        assert_eq!(db.store.served_by_key(key(name), limit).await.unwrap(), expected, "{name}");
+    }
     assert_eq!(db.store.reopen_key(key("unknown"), 2).await.unwrap(), []);
     assert_eq!(db.store.reopen_key(key("lost"), 0).await.unwrap(), []);
     let changes = db.store.reopen_key(key("lost"), 2).await.unwrap();
