@@ -12,7 +12,7 @@ use std::{fs, path::Path, process::Command};
 use touchstone_custody::{KeyKind, LogEntry};
 use touchstone_runtime::SystemClock;
 use touchstone_testkit::{
-    Package, Registry, TestMirror, custody::TestKeys, eventually, npm_package, touchstone_binary,
+    Fault, Package, Registry, TestMirror, custody::TestKeys, eventually, npm_package, touchstone_binary,
 };
 use touchstone_translog::{LogKeys, LogReader};
 
@@ -101,6 +101,33 @@ fn copy(from: &Path, to: &Path) {
     }
 }
 
+/// Each once, and of these packages alone.
+fn assert_one_rejection_and_one_incident(log: &[LogEntry], rejected: &Package, contradicted: &Package) {
+    let purl = |package: &Package| format!("pkg:npm/{}@1.0.0?file_name={}", package.name, package.file);
+    let told: Vec<(&str, &str, &str)> = log
+        .iter()
+        .filter_map(|entry| match entry {
+            LogEntry::Ended { purl, state, cause, .. } if state == "rejected" => {
+                Some((state.as_str(), cause.as_str(), purl.as_str()))
+            }
+            LogEntry::Incident { kind, purl, .. } => Some(("incident", kind.as_str(), purl.as_str())),
+            LogEntry::Ended { .. }
+            | LogEntry::Promoted { .. }
+            | LogEntry::Recalled { .. }
+            | LogEntry::Key { .. }
+            | LogEntry::Policy { .. }
+            | LogEntry::Recovered { .. } => None,
+        })
+        .collect();
+    let (rejected, contradicted) = (purl(rejected), purl(contradicted));
+    let mut expected =
+        vec![("rejected", "verdict", rejected.as_str()), ("incident", "upstream_mismatch", &contradicted)];
+    let mut sorted = told;
+    sorted.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(sorted, expected);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_happens_is_sealed_once_and_whoever_reads_it_can_verify_it() {
     let registry = Registry::start().await;
@@ -109,16 +136,25 @@ async fn what_happens_is_sealed_once_and_whoever_reads_it_can_verify_it() {
     for package in &packages {
         registry.publish(package.clone());
     }
+    let bad = Package { bytes: packages[0].bytes.clone(), ..npm_package("impostor", "1.0.0", &[], 10) };
+    let other = npm_package("other", "1.0.0", &[], 10);
+    for package in [&bad, &other] {
+        registry.publish(package.clone());
+    }
+    registry.fault(&other.file, Fault::Tamper);
     let mirror = TestMirror::builder().registry(&registry).promoters(2).start().await;
     for package in &packages {
         served(&mirror, package).await;
     }
+    assert_eq!(mirror.get(&path(&bad)).await.status(), 403, "it is rejected");
+    assert_eq!(mirror.get(&path(&other)).await.status(), 502, "it is an incident");
     let recalled = touchstone_store::RecallTarget::Digest(packages[0].sha256());
     mirror.store.recall(&recalled, "stolen token", "ada").await.expect("recalled");
     sealed(&mirror).await;
     let owner = Owner::of(&mirror).await;
 
     let log = entries(&mirror, &mirror.log_dir);
+    assert_one_rejection_and_one_incident(&log, &bad, &other);
     let mut purls = promoted(&log);
     purls.sort_unstable();
     let mut expected: Vec<String> = packages

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use serde_json::Value;
+use touchstone_custody::LogEntry;
 use touchstone_domain::Sha256;
+use touchstone_store::{Store, StoreOptions};
 use touchstone_testkit::{MirrorProcesses, Package, Registry, Role, eventually, npm_package, wheel};
 
 use super::{http, said};
@@ -165,4 +167,48 @@ async fn a_story_names_bytes_claims_checks_incidents_and_the_policy() {
     );
     assert_eq!(attest["absence_tolerated"], true);
     assert_eq!((&artifact["fixes"], &told["identities"]), (&Value::Array(vec![]), &Value::Array(vec![])));
+}
+
+/// Who signed, and where it stands in the transparency log: the entry there is this promotion, by this record.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_story_names_who_signed_and_the_entry_of_the_log() {
+    let registry = Registry::start().await;
+    let good = npm_package("left-pad", "1.3.0", &[], 10);
+    registry.publish(good.clone());
+    let mirror = MirrorProcesses::start(&registry).await;
+    let url = mirror.url.join("npm/left-pad/-/left-pad-1.3.0.tgz").expect("a path");
+    assert_eq!(http().get(url).send().await.expect("an answer").status(), 200);
+    let purl = "pkg:npm/left-pad@1.3.0";
+    let story = eventually("the log has it", || async {
+        let (_, story, _) = said(mirror.command(&["why", purl]));
+        story.contains(" of the transparency log\n").then_some(story)
+    })
+    .await;
+    let keys: Value =
+        serde_json::from_str(&said(mirror.command(&["keys", "list", "--json"])).1).expect("JSON");
+    let key = |kind: &str| {
+        let of_kind = keys["keys"].as_array().expect("a list").iter().find(|key| key["kind"] == kind);
+        of_kind.expect(kind)["id"].as_str().expect("a number").to_owned()
+    };
+    for kind in ["fetch", "hash", "attest", "promote"] {
+        let line = format!("signed by the {kind} key {}", &key(kind)[..8]);
+        assert!(story.contains(&line), "{line}: {story}");
+    }
+    let told = told(&mirror, purl).await;
+    let record = &told["artifacts"][0]["record"];
+    let index = record["log_index"].as_u64().expect("an index");
+    let digest = record["sha256"].as_str().expect("a digest");
+    let line = format!("  record      sha256:{digest}, entry {index} of the transparency log\n");
+    assert!(story.contains(&line), "{line}: {story}");
+    assert_eq!(record["key"], key("promote"));
+    let options =
+        StoreOptions { url: mirror.servers.postgres.url(), pool_size: 1, application_name: "test".into() };
+    let store = Store::connect(options).await.expect("connected");
+    let leaf = store.leaves(index, 1).await.expect("leaves").remove(0);
+    let LogEntry::Promoted { purl, sha256, record, .. } = LogEntry::parse(&leaf.entry).expect("an entry")
+    else {
+        panic!("entry {index} is no promotion");
+    };
+    assert_eq!(purl, "pkg:npm/left-pad@1.3.0?file_name=left-pad-1.3.0.tgz");
+    assert_eq!((sha256, record.to_string().as_str()), (good.sha256(), digest));
 }
