@@ -6,12 +6,15 @@ use in_toto::{
     crypto::{HashAlgorithm, HashValue},
     models::{LinkMetadata, TargetDescription, VirtualTargetPath},
 };
-use percent_encoding::percent_decode_str;
 use serde::{Serialize, Serializer as _};
-use touchstone_domain::{ArtifactId, Ecosystem, FileName, OutcomeKind, PackageName, Purl, Sha256, Version};
+use touchstone_domain::{ArtifactId, FileName, OutcomeKind, Purl, Sha256};
 
 use super::StatementError;
 use crate::layout::ABSENT_DIR;
+
+pub(super) use quick::Quick;
+
+mod quick;
 
 /// The longest text of each field that is not of a grammar of its own, in bytes.
 const TEXT_BYTES_MAX: [(&str, usize); 4] =
@@ -166,90 +169,6 @@ pub(super) trait Source<'a> {
     fn coordinate(&mut self, name: &'static str) -> Result<ArtifactId, StatementError> {
         whole(name, Self::read(name, &self.text(name)?)?)
     }
-}
-
-/// A link that is not read as JSON. What is made of it counts only if it would be written as what was read.
-pub(super) struct Quick<'a> {
-    step: &'a str,
-    materials: &'a str,
-    products: &'a str,
-    /// Those that are still to be read.
-    fields: &'a str,
-}
-
-impl<'a> Quick<'a> {
-    pub(super) fn read(payload: &'a [u8]) -> Option<Self> {
-        let rest = str::from_utf8(payload).ok()?.strip_prefix(HEAD)?.strip_suffix(TAIL)?;
-        let (step, rest) = rest.split_once(BEFORE_MATERIALS)?;
-        let (materials, rest) = rest.split_once(BEFORE_PRODUCTS)?;
-        let (products, fields) = rest.split_once(BEFORE_FIELDS)?;
-        Some(Self { step, materials, products, fields })
-    }
-
-    /// The next field, if it has this name.
-    fn next(&mut self, name: &str) -> Option<Cow<'a, str>> {
-        let text = self.fields.strip_prefix('"')?.strip_prefix(name)?.strip_prefix("\":\"")?;
-        let mut end = text.find('"')?;
-        while text[..end].ends_with('\\') {
-            end += 1 + text[end + 1..].find('"')?;
-        }
-        let (text, rest) = text.split_at(end);
-        self.fields = rest[1..].strip_prefix(',').unwrap_or_default();
-        if text.contains('\\') {
-            serde_json::from_str(&format!("\"{text}\"")).ok()
-        } else {
-            Some(text.into())
-        }
-    }
-}
-
-impl<'a> Source<'a> for Quick<'a> {
-    fn step(&self) -> &str {
-        self.step
-    }
-
-    fn product(&self) -> Result<Sha256, StatementError> {
-        quick_file("products", self.products)
-    }
-
-    fn material(&self) -> Result<Sha256, StatementError> {
-        quick_file("materials", self.materials)
-    }
-
-    fn text(&mut self, name: &'static str) -> Result<Cow<'a, str>, StatementError> {
-        self.next(name).ok_or_else(|| StatementError::new(name, "it is missing"))
-    }
-
-    fn coordinate(&mut self, name: &'static str) -> Result<ArtifactId, StatementError> {
-        quick_coordinate(&self.text(name)?).ok_or_else(|| StatementError::new(name, "no such value"))
-    }
-
-    fn read<T: FromStr + Display>(name: &'static str, text: &str) -> Result<T, StatementError> {
-        text.parse().map_err(|_| StatementError::new(name, "no such value"))
-    }
-}
-
-/// The digest of the one that is in no directory.
-fn quick_file(field: &'static str, files: &str) -> Result<Sha256, StatementError> {
-    let read = |file: &str| {
-        let (path, digest) = file.split_once("\":{\"sha256\":\"")?;
-        if path.contains('/') { None } else { digest.get(..64)?.parse().ok() }
-    };
-    files.split("},").find_map(read).ok_or_else(|| StatementError::new(field, "there is no file"))
-}
-
-/// The coordinate that a purl names, if it is written as [`Purl`] writes it.
-fn quick_coordinate(purl: &str) -> Option<ArtifactId> {
-    let (kind, rest) = purl.strip_prefix("pkg:")?.split_once('/')?;
-    let (package, rest) = rest.split_once('@')?;
-    let (version, file) = rest.split_once("?file_name=")?;
-    let plain = |text| percent_decode_str(text).decode_utf8().ok();
-    Some(ArtifactId {
-        ecosystem: Ecosystem::of_purl_type(kind).ok()?,
-        package: PackageName::new(plain(package)?).ok()?,
-        version: Version::new(plain(version)?).ok()?,
-        file: FileName::new(plain(file)?).ok()?,
-    })
 }
 
 /// A link that was read as the `in-toto` crate reads it, and its `byproducts` apart.
