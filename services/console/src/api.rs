@@ -148,7 +148,7 @@ pub(crate) async fn recalls(
         _ => return Err(Problem::bad_request("give either `purl` or `sha256`")),
     };
     let recalled = recall::recall(&console.store, &target, &reason, "console", Some(SEALED_WITHIN)).await?;
-    let revoked: Vec<i64> = recalled.changes.iter().map(|change| change.artifact.0).collect();
+    let revoked: Vec<i64> = recalled.held.iter().map(|held| held.artifact.0).collect();
     let log_index = match recalled.sealed {
         Sealed::Entry(index) => Some(index),
         Sealed::NotWithin(_) | Sealed::NotAwaited => None,

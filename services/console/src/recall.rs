@@ -3,7 +3,7 @@
 use std::{fmt, time::Duration};
 
 use tokio::time::{Instant, sleep};
-use touchstone_store::{Change, RecallTarget, RecordedRecall, Store, StoreError};
+use touchstone_store::{Held, RecallTarget, RecordedRecall, Store, StoreError};
 
 /// How long a recall waits for the log: promote seals once a `[log] period`, a second if nothing else is said.
 pub const SEALED_WITHIN: Duration = Duration::from_secs(10);
@@ -13,8 +13,8 @@ const LOOK: Duration = Duration::from_millis(200);
 /// What a recall did.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recalled {
-    /// The changes of state; none is no error, since the artifacts may come later.
-    pub changes: Vec<Change>,
+    /// What is held now; nothing is no error, since the artifacts may come later.
+    pub held: Vec<Held>,
     /// Whether the transparency log has it.
     pub sealed: Sealed,
 }
@@ -57,12 +57,14 @@ pub async fn recall(
     patience: Option<Duration>,
 ) -> Result<Recalled, StoreError> {
     let recorded = store.record_recall(target, reason, actor).await?;
-    let changes = store.hold(target).await?;
+    store.hold(target).await?;
+    // also what promote's sweeper was quicker to hold
+    let held = store.held(target).await?;
     let sealed = match patience {
         Some(patience) => sealed(store, recorded, patience).await,
         None => Sealed::NotAwaited,
     };
-    Ok(Recalled { changes, sealed })
+    Ok(Recalled { held, sealed })
 }
 
 async fn sealed(store: &Store, recorded: RecordedRecall, patience: Duration) -> Sealed {

@@ -68,7 +68,7 @@ pub use migrate::{Login, MigrationReport};
 pub use package::PackageArtifact;
 pub use pool::{Store, StoreOptions};
 pub use promotion::NewPromotion;
-pub use recall::{RecallTarget, RecordedRecall};
+pub use recall::{Held, RecallTarget, RecordedRecall};
 pub use recheck::{Accepting, RecordInForce};
 pub use role::{DatabaseRole, UnknownDatabaseRole};
 pub use serve::ServedRow;

@@ -11,7 +11,7 @@
 use deadpool_postgres::Transaction;
 use tokio_postgres::Row;
 pub use touchstone_custody::RecallTarget;
-use touchstone_domain::{FileName, Version};
+use touchstone_domain::{ArtifactDbId, FileName, Version};
 
 use crate::{
     Change, Store, StoreError,
@@ -25,6 +25,15 @@ use crate::{
 pub struct RecordedRecall {
     /// The transaction that put it there.
     xid: u64,
+}
+
+/// An artifact that is held since it was recalled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// The artifact.
+    pub artifact: ArtifactDbId,
+    /// Whether it was served until then.
+    pub was_served: bool,
 }
 
 impl Store {
@@ -87,6 +96,28 @@ ORDER BY index DESC LIMIT 1";
             })
         })
         .await
+    }
+
+    /// The artifacts that a recall names and that are held now, whoever holds them, and since when.
+    pub async fn held(&self, target: &RecallTarget) -> Result<Vec<Held>, StoreError> {
+        const HELD: &str = r"-- recall.held
+SELECT gate.artifact_id, coalesce((
+           SELECT was = 'servable' FROM gate_log
+           WHERE gate_log.artifact_id = gate.artifact_id AND cause = 'recall' AND state = 'revoked'
+           ORDER BY gate_log.id DESC LIMIT 1), false) AS was_served
+FROM artifact JOIN gate ON gate.artifact_id = artifact.id
+WHERE (hold & 2) <> 0
+  AND ($5::bytea IS NOT NULL AND artifact.sha256 = $5
+       OR artifact.ecosystem = $1 AND artifact.package = $2
+          AND ($3::text IS NULL OR artifact.version = $3) AND ($4::text IS NULL OR artifact.file = $4))
+ORDER BY gate.artifact_id";
+        let Named { ecosystem, package, version, file, sha256 } = Named::of(target);
+        let rows = self.query(HELD, &[&ecosystem, &package, &version, &file, &sha256]).await?;
+        let held = |row| {
+            let columns = Columns(row);
+            Ok(Held { artifact: columns.artifact("artifact_id")?, was_served: columns.get("was_served")? })
+        };
+        rows.iter().map(held).collect()
     }
 
     /// Holds at most `limit` gates that recalls name and that are not held: those whose hold did not come about, and those that came

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use touchstone_console::{Recalled, recall};
-use touchstone_domain::{ArtifactState, Sha256};
+use touchstone_domain::Sha256;
 use touchstone_ecosystems::normal;
 use touchstone_runtime::Config;
 use touchstone_store::RecallTarget;
@@ -25,12 +25,11 @@ pub(crate) async fn run(
         Err(_) => RecallTarget::Purl(normal(target.parse()?)?),
     };
     let store = super::store(config).await?;
-    let Recalled { changes, sealed } =
-        recall(&store, &recalled, reason, &super::operator(), patience).await?;
-    let served = changes.iter().filter(|change| change.was == ArtifactState::Servable).count();
+    let Recalled { held, sealed } = recall(&store, &recalled, reason, &super::operator(), patience).await?;
+    let served = held.iter().filter(|held| held.was_served).count();
     super::say(&format!(
         "recalled {target}: {} artifact(s) revoked, {served} of them had been served; artifacts that come later are held\n{sealed}\n",
-        changes.len()
+        held.len()
     ));
     Ok(())
 }

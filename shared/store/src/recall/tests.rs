@@ -42,6 +42,32 @@ async fn a_recall_revokes_what_it_names_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_is_held_is_told_whoever_held_it_and_however_often() {
+    let db = TestDb::new().await;
+    let [served, waiting, other] =
+        [db.artifact("a", HASH).await, db.artifact("b", HASH).await, db.artifact("c", HASH).await];
+    db.judge(&[served.pass(CheckKind::Hash), other.pass(CheckKind::Hash)]).await.unwrap();
+    let held = |of: &crate::testing::Facts, was_served| [Held { artifact: of.artifact, was_served }];
+    for (target, expected) in [
+        (purl("pkg:npm/a@1.0.0"), held(&served, true)),
+        (RecallTarget::Digest(waiting.new.sha256), held(&waiting, false)),
+    ] {
+        db.store.record_recall(&target, "r", "ops").await.unwrap();
+        assert_eq!(db.store.held(&target).await.unwrap(), []);
+        // the sweeper is quicker than the command
+        assert_eq!(db.store.hold_recalled(std::time::Duration::MAX, 9).await.unwrap().len(), 1);
+        assert_eq!(db.store.hold(&target).await.unwrap(), []);
+        assert_eq!(db.store.held(&target).await.unwrap(), expected);
+        db.store.recall(&target, "again", "ops").await.unwrap();
+        assert_eq!(db.store.held(&target).await.unwrap(), expected);
+    }
+    for none in [purl("pkg:npm/a@2.0.0"), purl("pkg:npm/c"), RecallTarget::Digest(other.new.sha256)] {
+        assert_eq!(db.store.held(&none).await.unwrap(), [], "{none:?}");
+    }
+    assert_eq!(db.store.held(&purl("pkg:npm/a")).await.unwrap(), held(&served, true));
+}
+
+#[tokio::test]
 async fn a_late_pass_does_not_revive_what_was_recalled() {
     let db = TestDb::new().await;
     let a = db.artifact("a", HASH).await;
