@@ -152,3 +152,6 @@ async fn run(parts: Arc<RecorderParts>, mut waiting: mpsc::Receiver<Request>) {
         parts.tracker.spawn(async move { owner.record(group, place).await });
     }
 }
+
+#[cfg(test)]
+mod tests;
