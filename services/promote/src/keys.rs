@@ -5,11 +5,9 @@
 
 use std::{sync::Arc, time::Duration};
 
-use serde_json::json;
 use tokio::time::MissedTickBehavior;
-use touchstone_custody::{KeyEntry, KeyKind, KeyProblem, KeyRing};
-use touchstone_store::{Accepting, IncidentKind, NewIncident, StoreError};
-use touchstone_translog::log_name;
+use touchstone_custody::{KeyEntry, KeyKind, KeyRing};
+use touchstone_store::{Accepting, NewIncident, StoreError};
 
 use crate::Promote;
 
@@ -109,14 +107,11 @@ pub(crate) async fn tell(promote: &Promote, settled: &mut bool) {
     let told = match &blocked {
         Some(problem) => {
             tracing::error!(%problem, "NOTHING IS PROMOTED: promote's own key does not count; {NEXT}");
-            let key = promote.signing.signer.key_id();
-            let detail = json!({ "key": key, "problem": lasting(problem), "next": NEXT });
-            let origin = log_name(&promote.signing.environment);
-            let incident = NewIncident::about_log(IncidentKind::SigningBlocked, &origin, detail);
+            let incident = NewIncident::about_signing(&promote.signing, problem, NEXT);
             promote.store.record_incident(&incident).await
         }
         None if *settled => return,
-        None => promote.store.settle_incidents(IncidentKind::SigningBlocked).await.map(drop),
+        None => promote.store.settle_signing(KeyKind::Promote).await.map(drop),
     };
     match told {
         Ok(()) => *settled = blocked.is_none(),
@@ -124,16 +119,6 @@ pub(crate) async fn tell(promote: &Promote, settled: &mut bool) {
             error = &error as &dyn std::error::Error,
             "the incident that nothing is signed is not brought up to date yet"
         ),
-    }
-}
-
-/// The problem in words that are the same at every look.
-fn lasting(problem: &KeyProblem) -> String {
-    match problem {
-        KeyProblem::Window { .. } => "its window has not begun, or is over".to_owned(),
-        KeyProblem::Unknown(_) => "it is not in the key ring".to_owned(),
-        KeyProblem::Kind { found, .. } => format!("by the key ring it signs for {found}"),
-        KeyProblem::Revoked { reason, .. } => format!("it was revoked: {reason}"),
     }
 }
 

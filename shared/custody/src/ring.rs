@@ -70,6 +70,18 @@ pub enum KeyProblem {
     },
 }
 
+impl KeyProblem {
+    /// The same in words that do not change while it lasts: without its key, and without the date of the moment.
+    pub fn lasting(&self) -> String {
+        match self {
+            Self::Window { .. } => "its window has not begun, or is over".to_owned(),
+            Self::Unknown(_) => "it is not in the key ring".to_owned(),
+            Self::Kind { found, .. } => format!("by the key ring it signs for {found}"),
+            Self::Revoked { reason, .. } => format!("it was revoked: {reason}"),
+        }
+    }
+}
+
 /// Why a text is no key ring.
 #[derive(Debug, thiserror::Error)]
 pub enum RingError {

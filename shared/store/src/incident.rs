@@ -1,8 +1,9 @@
 //! Incidents: what should not have happened, kept for people.
 
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio_postgres::Row;
+use touchstone_custody::{KeyKind, KeyProblem, Signing};
 use touchstone_domain::{ArtifactDbId, ArtifactId, Ecosystem, FileName, PackageName, Purl, Version};
 
 use crate::{
@@ -59,7 +60,7 @@ pub enum IncidentKind {
     DatabaseRollback,
     /// A row says something else than what was sealed in the transparency log, or is gone.
     HistoryRewritten,
-    /// Promote's own key does not count, so it signs and promotes nothing. [`Store::settle_incidents`] ends it.
+    /// The own key of promote, or of a worker, does not count, so it signs nothing. [`Store::settle_signing`] ends it.
     SigningBlocked,
 }
 
@@ -137,6 +138,14 @@ impl NewIncident {
         Self::about_whole(kind, origin, "transparency-log", detail)
     }
 
+    /// That the key which this process signs with does not count, and what to do. The log's origin stands where the package would.
+    pub fn about_signing(signing: &Signing, problem: &KeyProblem, next: &str) -> Self {
+        let (key, kind) = (signing.signer.key_id(), signing.signer.kind().as_str());
+        let detail = json!({ "key": key, "kind": kind, "problem": problem.lasting(), "next": next });
+        let origin = format!("touchstone/{}", signing.environment);
+        Self::about_log(IncidentKind::SigningBlocked, &origin, detail)
+    }
+
     fn about_whole(kind: IncidentKind, name: &str, otherwise: &str, detail: Value) -> Self {
         let package = PackageName::new(name).or_else(|_| PackageName::new(otherwise));
         Self {
@@ -197,8 +206,8 @@ ON CONFLICT (kind, ecosystem, package, version, file, hour, hashtextextended(det
         let invalid = |e: serde_json::Error| StoreError::Invalid { what: "incident", problem: e.to_string() };
         let mut detail = plain_json(&new.detail).map_err(invalid)?;
         if detail.len() > DETAIL_BYTES_MAX {
-            detail = plain_json(&serde_json::json!({ "shortened": plain(&detail, DETAIL_SHORT_BYTES) }))
-                .map_err(invalid)?;
+            detail =
+                plain_json(&json!({ "shortened": plain(&detail, DETAIL_SHORT_BYTES) })).map_err(invalid)?;
         }
         let (kind, ecosystem) = (new.kind.as_str(), new.ecosystem.as_str());
         let version = new.version.as_ref().map(Version::as_str);
@@ -218,10 +227,13 @@ UPDATE incident SET resolved_at = now() WHERE resolved_at IS NULL AND ($1::bigin
         self.query(RESOLVE, &[&id]).await.map(|rows| rows.len())
     }
 
-    /// Settles whatever is open of a kind that is over by itself. Returns how many were open.
-    pub async fn settle_incidents(&self, kind: IncidentKind) -> Result<usize, StoreError> {
-        const SETTLE: &str = r"-- incident.settle
-UPDATE incident SET resolved_at = now() WHERE resolved_at IS NULL AND kind = $1 RETURNING id";
+    /// Settles that keys of a kind did not count: one does. Returns how many were open.
+    pub async fn settle_signing(&self, kind: KeyKind) -> Result<usize, StoreError> {
+        // the version before wrote no kind, and of promote only
+        const SETTLE: &str = r"-- incident.settle_signing
+UPDATE incident SET resolved_at = now()
+WHERE resolved_at IS NULL AND kind = 'signing_blocked' AND coalesce(detail ->> 'kind', 'promote') = $1
+RETURNING id";
         self.query(SETTLE, &[&kind.as_str()]).await.map(|rows| rows.len())
     }
 
@@ -285,8 +297,6 @@ impl TryFrom<&Row> for Incident {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::testing::{TestDb, id};
 

@@ -1,4 +1,4 @@
-//! Whether what this worker signs counts, by the key ring.
+//! Whether what this worker signs counts, by the key ring. While it does not, an incident is open.
 //!
 //! *Invariant:* while its own key does not count, a worker signs nothing and takes no message: promote would refuse each verdict, and
 //! every artifact would wait all the same.
@@ -9,13 +9,18 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use touchstone_custody::{KeyKind, KeyProblem};
+use touchstone_store::NewIncident;
 
 use crate::{Check, run::Worker};
 
 /// How often the worker looks whether its own key counts, while there is nothing to do.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often people are told of it again: another worker whose key counts may have settled it.
+const AGAIN: Duration = Duration::from_mins(1);
+/// What people are told to do.
+const NEXT: &str = "run `touchstone keys rotate` for this kind and start the worker again, or put its public half into the key ring";
 
 /// The problem that was told last, if there is one.
 #[derive(Default)]
@@ -28,6 +33,14 @@ impl Told {
         let now = problem.map(discriminant);
         std::mem::replace(&mut *told, now) != now
     }
+}
+
+/// The incident that is known to be open: that a key of this kind does not count.
+enum Open {
+    Unknown,
+    No,
+    /// Of this problem, and since when it was told last.
+    Since(String, Instant),
 }
 
 impl<C: Check> Worker<C> {
@@ -43,12 +56,53 @@ impl<C: Check> Worker<C> {
                 Ok(()) => tracing::info!(%kind, key = %own, "the worker's own key counts again"),
                 Err(problem) => tracing::error!(
                     %kind, %problem,
-                    "NOTHING IS CHECKED HERE: the worker's own key does not count; run `touchstone keys rotate` for this kind and \
-                     start the worker again, or put its public half into the key ring"
+                    "NOTHING IS CHECKED HERE: the worker's own key does not count; {NEXT}"
                 ),
             }
         }
         accepted
+    }
+
+    /// Keeps an incident open for as long as what is signed does not count, until the worker stops.
+    pub(crate) async fn tell_of_key(&self) {
+        let soft = &self.parts.shutdown.soft;
+        let mut told = Open::Unknown;
+        loop {
+            told = self.tell(told).await;
+            if soft.run_until_cancelled(sleep(LOOK)).await.is_none() {
+                return;
+            }
+        }
+    }
+
+    /// Brings the incident up to date, if it is not.
+    async fn tell(&self, told: Open) -> Open {
+        let (store, signing) = (&self.parts.store, &self.parts.signing);
+        let (recorded, now) = match (self.may_sign(), &told) {
+            (Ok(()), Open::No) => return told,
+            (Ok(()), Open::Unknown | Open::Since(..)) => {
+                (store.settle_signing(signing.signer.kind()).await.map(drop), Open::No)
+            }
+            (Err(problem), Open::Since(same, since))
+                if *same == problem.lasting() && since.elapsed() < AGAIN =>
+            {
+                return told;
+            }
+            (Err(problem), Open::Unknown | Open::No | Open::Since(..)) => {
+                let incident = NewIncident::about_signing(signing, &problem, NEXT);
+                (store.record_incident(&incident).await, Open::Since(problem.lasting(), Instant::now()))
+            }
+        };
+        match recorded {
+            Ok(()) => now,
+            Err(error) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "the incident that nothing is signed is not brought up to date yet"
+                );
+                told
+            }
+        }
     }
 
     /// Waits until what is signed does not count.

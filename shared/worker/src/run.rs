@@ -108,7 +108,7 @@ impl<C: Check> Worker<C> {
         let options = &self.parts.options;
         let deliveries = self.parts.bus.consume(self.check.kind(), options.concurrency).await?;
         let (judged, recording) = mpsc::channel(options.batch_max.max(1));
-        tokio::join!(Arc::clone(&self).pull(deliveries, judged), self.record(recording));
+        tokio::join!(Arc::clone(&self).pull(deliveries, judged), self.record(recording), self.tell_of_key());
         Ok(())
     }
 

@@ -18,6 +18,7 @@ use crate::{
 };
 
 mod rows;
+mod settled;
 
 const CHECKS: &[CheckKind] = &[CheckKind::Hash, CheckKind::Attest];
 
@@ -367,7 +368,9 @@ async fn an_operator_reads_everything_recalls_rechecks_and_settles_but_approves_
         ["pkg:npm/a", "pkg:npm/b"].map(async |purl| s.recheck(&purl.parse().unwrap(), &policy, true).await),
     );
     assert_eq!(all.await.unwrap().iter().map(Vec::len).sum::<usize>(), 2);
-    assert_eq!(s.recall(&RecallTarget::Digest(a.new.sha256), "r", "ops").await.unwrap().len(), 1);
+    let target = RecallTarget::Digest(a.new.sha256);
+    assert_eq!(s.recall(&target, "r", "ops").await.unwrap().len(), 1);
+    assert_eq!(s.held(&target).await.unwrap().len(), 1);
     assert_eq!(s.resolve_incidents(None).await.unwrap(), 2);
     s.resolve_dead_letters(None).await.unwrap();
     let refused = s.query("UPDATE gate SET ok = required", &[]).await.unwrap_err();
@@ -380,20 +383,4 @@ async fn databases_of_one_server_are_migrated_at_once() {
     let urls = [empty_database().await, empty_database().await, empty_database().await];
     let reports = try_join_all(urls.iter().map(|url| Store::migrate(url))).await.unwrap();
     assert!(reports.iter().all(|report| report.applied == reports[0].applied && !report.applied.is_empty()));
-}
-
-#[tokio::test]
-async fn promote_alone_settles_that_its_key_did_not_count_and_nothing_else() {
-    let db = TestDb::new().await;
-    let facts = db.artifact("a", &[CheckKind::Hash]).await;
-    let (own, other, denied) = (IncidentKind::SigningBlocked, IncidentKind::DatabaseRollback, Err("42501"));
-    let (hash, promote) = (DatabaseRole::Hash, DatabaseRole::Promote);
-    for (role, kind, expected) in [(hash, own, denied), (promote, other, denied), (promote, own, Ok(1))] {
-        db.store.record_incident(&incident(&facts, kind)).await.unwrap();
-        let settled = login(&db, role).await.settle_incidents(kind).await.map_err(|error| match error {
-            StoreError::Statement { source, .. } => source.code().unwrap().code().to_owned(),
-            other => panic!("{other}"),
-        });
-        assert_eq!(settled, expected.map_err(str::to_owned), "{role}");
-    }
 }

@@ -86,6 +86,45 @@ async fn a_verdict_by_a_key_that_goes_on_to_count_is_recorded() {
 }
 
 #[tokio::test]
+async fn people_are_told_for_as_long_as_the_key_does_not_count() {
+    let mut world = World::new().await;
+    let store = world.store.clone();
+    let open = async || -> Vec<(String, String)> {
+        let found = store.incidents(9).await.expect("read");
+        let told = |detail: &serde_json::Value| {
+            format!(
+                "{}: {}",
+                detail["kind"].as_str().expect("a kind"),
+                detail["problem"].as_str().expect("a problem")
+            )
+        };
+        found.into_iter().map(|incident| (incident.kind, told(&incident.detail))).collect()
+    };
+    let told = async |expected: &[&str]| {
+        let expected: Vec<_> =
+            expected.iter().map(|problem| ("signing_blocked".to_owned(), (*problem).to_owned())).collect();
+        while open().await != expected {
+            tokio::task::yield_now().await;
+        }
+    };
+    changed(&world, Vec::clear);
+    world.work(Scripted::new(), 1).await;
+    timeout(PATIENCE, told(&["hash: it is not in the key ring"])).await.expect("told");
+    changed(&world, |_| ());
+    timeout(PATIENCE, told(&[])).await.expect("settled");
+    changed(&world, |keys| keys[0].not_after = Some("2026-11-22T23:59:59Z".parse().expect("a date")));
+    timeout(PATIENCE, told(&["hash: its window has not begun, or is over"])).await.expect("told");
+
+    // The next process, whose key counts, settles it.
+    world.shutdown.soft.cancel();
+    world.ended().await;
+    changed(&world, |_| ());
+    world.shutdown = touchstone_runtime::Shutdown::new();
+    world.work(Scripted::new(), 1).await;
+    timeout(PATIENCE, told(&[])).await.expect("settled");
+}
+
+#[tokio::test]
 async fn a_worker_whose_key_does_not_count_leaves_messages_to_others_until_it_does() {
     let mut world = World::new().await;
     changed(&world, Vec::clear);
