@@ -1,6 +1,7 @@
 //! Promise 6: every step may happen twice, out of order, or die half-way, with the same end. Roles and servers are killed
 //! while clients are served; at the end every package is served exactly, or refused, and promoted once.
 
+mod disk;
 mod hints;
 mod load;
 mod points;

@@ -8,6 +8,7 @@ mod keys;
 mod recheck;
 mod standalone;
 mod sumdb;
+mod tls;
 mod upgrade;
 mod why;
 

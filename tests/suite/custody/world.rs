@@ -44,6 +44,11 @@ $$";
         self.client.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
+    /// Runs statements, and tells whether that was possible.
+    pub(crate) async fn may_run(&self, sql: &str) -> bool {
+        self.client.batch_execute(sql).await.is_ok()
+    }
+
     /// The number that a query gives.
     pub(crate) async fn number(&self, sql: &str) -> i64 {
         self.client.query_one(sql, &[]).await.unwrap_or_else(|error| panic!("{sql}: {error:?}")).get(0)

@@ -70,7 +70,7 @@ fn a_key_of_which_nobody_knows_what_rests_on_it_is_revoked_only_by_somebody_who_
         problem.starts_with("error: nothing is revoked: it cannot be told how many served artifacts rest on the key; with --yes"),
         "{problem}"
     );
-    assert_eq!(counting(&run(directory.path(), &["keys", "list"]).1, "hash"), [key.clone()]);
+    assert_eq!(counting(&run(directory.path(), &["keys", "list"]).1, "hash"), std::slice::from_ref(&key));
     let (code, text, problem) = run(directory.path(), &[&revoke[..], &["--yes"]].concat());
     assert_eq!(code, Some(0), "{problem}");
     assert!(text.starts_with("revoked the hash key "), "{text}");

@@ -203,8 +203,8 @@ async fn a_story_names_who_signed_and_the_entry_of_the_log() {
     assert_eq!(record["key"], key("promote"));
     let options =
         StoreOptions { url: mirror.servers.postgres.url(), pool_size: 1, application_name: "test".into() };
-    let store = Store::connect(options).await.expect("connected");
-    let leaf = store.leaves(index, 1).await.expect("leaves").remove(0);
+    let database = Store::connect(options).await.expect("connected");
+    let leaf = database.leaves(index, 1).await.expect("leaves").remove(0);
     let LogEntry::Promoted { purl, sha256, record, .. } = LogEntry::parse(&leaf.entry).expect("an entry")
     else {
         panic!("entry {index} is no promotion");
