@@ -1,6 +1,6 @@
 mod world;
 
-use std::{collections::HashMap, error::Error as _, task::Poll, time::Duration};
+use std::{collections::HashMap, error::Error as _, panic::resume_unwind, task::Poll, time::Duration};
 
 use futures::{future::join_all, poll};
 use tokio::time::timeout;
@@ -117,8 +117,27 @@ async fn a_signer_that_is_away_is_asked_thrice_per_group() {
         "the fetch was not signed: the signer failed: it failed 3 times in a row, and was not asked again"
     );
     let [first, second, third, fine] = away;
-    let answers = together(&world, &recorder, &[first, second, fine, third]).await;
+    let last = world.artifact("last");
+    let answers = together(&world, &recorder, &[first, second, fine, third, last]).await;
     inserted(&answers[2]);
+    assert_eq!(
+        refused(&answers[3]),
+        "the fetch was not signed: the signer failed: the agent does not answer"
+    );
+    inserted(&answers[4]);
+}
+
+#[tokio::test]
+async fn a_group_that_breaks_off_is_answered_and_ends_no_other() {
+    let world = World::new().await;
+    let recorder = world.start();
+    let new = world.artifact("a");
+    // More often than groups may be under way.
+    for _ in 0..=GROUPS_MAX {
+        let broken = recorder.ingest(world.statement(&new), |_| resume_unwind(Box::new("on purpose"))).await;
+        assert!(matches!(broken, Err(NotRecorded::Ended)), "{broken:?}");
+    }
+    inserted(&world.ingest(&recorder, &new).await);
 }
 
 #[tokio::test]
