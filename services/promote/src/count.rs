@@ -228,6 +228,7 @@ impl Plan {
         metrics::histogram!("touchstone_gate_batch")
             .record(u32::try_from(self.deltas.len()).unwrap_or(u32::MAX));
         let applied = promote.store.apply(&self.deltas, &promotions, promote.known_seal()).await?;
+        promote.rejections.remember(&applied.changes, &self.deltas);
         promote.tell(&applied.changes).await;
         let mut again = applied.unapproved;
         again.retain(|artifact| !self.withheld.contains(artifact));

@@ -22,6 +22,7 @@ mod keys;
 mod layouts;
 mod lost;
 mod provision;
+mod rejections;
 mod release;
 mod reopen;
 mod sealer;
@@ -45,6 +46,8 @@ use touchstone_runtime::Clock;
 use touchstone_store::{Change, KnownSeal, Store, StoreError};
 use touchstone_tlog::note::SignerKey;
 use url::Url;
+
+use crate::rejections::Rejections;
 
 /// Batches of artifacts that wait to be counted.
 const BATCHES_WAITING: usize = 64;
@@ -137,6 +140,8 @@ pub(crate) struct Promote {
     pub(crate) seal: watch::Receiver<Option<KnownSeal>>,
     /// How many artifacts have been rung for and wait to be counted by this process.
     pub(crate) waiting: AtomicUsize,
+    /// What this process rejected, and the log does not have yet.
+    pub(crate) rejections: Rejections,
     pub(crate) stop: CancellationToken,
 }
 
@@ -205,6 +210,7 @@ pub async fn run(parts: PromoteParts) -> Result<(), PromoteError> {
         halt,
         seal,
         waiting: AtomicUsize::new(0),
+        rejections: Rejections::default(),
         stop: parts.stop,
     });
     if let Some(log) = parts.log {

@@ -38,7 +38,7 @@ use touchstone_tlog::{
 };
 use touchstone_translog::{CheckpointError, LogError, LogKeys, log_name};
 
-use crate::{LogParts, Promote};
+use crate::{LogParts, Promote, rejections};
 
 use behind::Behind;
 use copy::Copy;
@@ -172,6 +172,9 @@ impl Sealer {
             self.set_behind();
         } else {
             self.set_halt(self.unpublished.clone().or(stalled)).await;
+        }
+        if let Err(error) = rejections::look(&self.promote).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "rejections are not looked for now");
         }
         match self.lead(audited).await {
             Ok(()) => {}

@@ -5,6 +5,7 @@ mod keys;
 mod layouts;
 mod lost;
 mod refused;
+mod rejections;
 mod swapped;
 mod versions;
 mod world;

@@ -12,6 +12,7 @@ mod entry;
 mod leader;
 mod leaf;
 mod recover;
+mod rejection;
 
 use std::time::Duration;
 
@@ -30,6 +31,7 @@ pub use leader::LogLeader;
 pub(crate) use leaf::number;
 pub use leaf::{KnownSeal, LogLeaf, LogSeal, LogTip, NewLogLeaf};
 pub use recover::Raised;
+pub use rejection::Rejection;
 
 /// The most rows or leaves per call.
 pub const LOG_ROWS_MAX: usize = 4096;

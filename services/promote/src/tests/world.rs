@@ -84,6 +84,7 @@ impl World {
             halt: halted,
             seal: watch::channel(None).1,
             waiting: AtomicUsize::new(0),
+            rejections: crate::rejections::Rejections::default(),
             stop: CancellationToken::new(),
         };
         Self { promote, keys, clock, blobs, halt, signs: 1, seen: None, superuser, directory }
@@ -114,6 +115,7 @@ impl World {
             halt,
             seal,
             waiting: AtomicUsize::new(0),
+            rejections: crate::rejections::Rejections::default(),
             stop: CancellationToken::new(),
         });
         let log = LogParts {
@@ -328,8 +330,9 @@ impl World {
 
     /// What a superuser does: triggers are off.
     pub(super) async fn superuser(&self, sql: &str) {
-        let table =
-            sql.split(' ').find(|word| ["gate", "verdict", "artifact", "fetched", "log_seal"].contains(word));
+        let table = sql
+            .split(' ')
+            .find(|word| ["gate", "gate_log", "verdict", "artifact", "fetched", "log_seal"].contains(word));
         let table = table.expect("a table");
         let sql =
             format!("ALTER TABLE {table} DISABLE TRIGGER ALL; {sql}; ALTER TABLE {table} ENABLE TRIGGER ALL");

@@ -1,0 +1,53 @@
+//! Rejections that are taken back before the log has them.
+
+use touchstone_domain::{ArtifactState, CheckKind, OutcomeKind};
+
+use super::world::World;
+use crate::count::{Look, verdicts};
+
+/// What whoever owns Postgres does to take a rejection back.
+const UNDO: [&str; 3] = [
+    "DELETE FROM verdict WHERE outcome = 'fail'",
+    "UPDATE gate SET deny = 0",
+    "DELETE FROM gate_log WHERE state = 'rejected'",
+];
+
+#[tokio::test]
+async fn a_rejection_that_is_gone_before_the_log_has_it_is_told_and_checked_again() {
+    for is_sealed in [false, true] {
+        let world = World::new().await;
+        let (promote, mut sealer) = world.beside();
+        world.sealed(&mut sealer).await;
+        sealer.cycle().await;
+        assert!(!promote.is_halted());
+        let artifact = world.served("1.0.0").await;
+        world.answer(artifact, CheckKind::Hash, OutcomeKind::Fail).await;
+        verdicts(&promote, &[artifact], Look::All).await.expect("counted");
+        assert_eq!(world.state(artifact).await, ArtifactState::Rejected);
+        if is_sealed {
+            world.sealed(&mut sealer).await;
+            sealer.cycle().await;
+        }
+        for undo in UNDO {
+            world.superuser(undo).await;
+        }
+        assert_eq!(world.state(artifact).await, ArtifactState::Servable);
+        sealer.cycle().await;
+        let (state, epoch) = (world.state(artifact).await, world.facts(artifact).await.epoch);
+        let told = world.promote.store.incidents(9).await.expect("read");
+        let about = told.iter().filter(|one| {
+            one.artifact == Some(artifact)
+                && one.detail["problem"] == "its rejection is gone, and was not sealed yet"
+        });
+        let expected =
+            if is_sealed { (ArtifactState::Servable, 0, 0) } else { (ArtifactState::Fetched, 1, 1) };
+        assert_eq!(
+            (state, epoch, about.count()),
+            expected,
+            "what is sealed, the audit finds, and edges follow"
+        );
+        world.sealed(&mut sealer).await;
+        sealer.cycle().await;
+        assert_eq!(world.facts(artifact).await.epoch, epoch, "once");
+    }
+}
