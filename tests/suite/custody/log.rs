@@ -153,6 +153,13 @@ async fn what_happens_is_sealed_once_and_whoever_reads_it_can_verify_it() {
     sealed(&mirror).await;
     let owner = Owner::of(&mirror).await;
 
+    eventually("the log has the rejection and the incident", || async {
+        let sealed = r#"SELECT count(*) FROM log_leaf WHERE convert_from(entry, 'UTF8') LIKE '%"state":"rejected"%'
+            OR convert_from(entry, 'UTF8') LIKE '%"event":"incident"%'"#;
+        (owner.number(sealed).await >= 2).then_some(())
+    })
+    .await;
+    sealed(&mirror).await;
     let log = entries(&mirror, &mirror.log_dir);
     assert_one_rejection_and_one_incident(&log, &bad, &other);
     let mut purls = promoted(&log);

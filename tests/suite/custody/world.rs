@@ -136,10 +136,8 @@ pub(crate) async fn sealed(mirror: &TestMirror) {
         };
         let promoted = owner.number(&leaves("promoted")).await;
         let recalled = owner.number(&leaves("recalled")).await;
-        let open = "SELECT (SELECT count(*) FROM gate_log l WHERE (was = 'servable' OR state = 'rejected') AND was <> state
-                AND NOT EXISTS (SELECT FROM log_leaf WHERE source = 'gate_log' AND source_id = l.id))
-            + (SELECT count(*) FROM log_event l
-                WHERE NOT EXISTS (SELECT FROM log_leaf WHERE source = 'log_event' AND source_id = l.id))";
+        let open = "SELECT count(*) FROM gate_log l WHERE was = 'servable' AND NOT EXISTS
+            (SELECT FROM log_leaf WHERE source = 'gate_log' AND source_id = l.id)";
         let whole = promoted >= promotions && recalled >= recalls && owner.number(open).await == 0;
         let size = owner.number("SELECT coalesce(max(index) + 1, 0) FROM log_leaf").await;
         (whole && published(mirror) == u64::try_from(size).expect("not negative")).then_some(())
