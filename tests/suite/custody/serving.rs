@@ -6,7 +6,7 @@ use touchstone_domain::EnvelopeRef;
 use touchstone_records::RecordStore;
 use touchstone_runtime::SystemClock;
 use touchstone_store::RecallTarget;
-use touchstone_testkit::{Package, TestMirror, custody, eventually, npm_package};
+use touchstone_testkit::{Module, Package, TestMirror, custody, eventually, npm_package};
 
 use super::world::{Owner, Refused, World, id, path, row};
 
@@ -235,11 +235,22 @@ async fn records_of_another_installation_by_another_key_or_out_of_reach_serve_no
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_revoked_key_ends_what_rests_on_it_by_the_ring_of_the_edge_alone() {
+    const MODULE: &str = "go/code.example/m/@v/v1.0.0.mod";
     let package = npm("package", 10);
-    for (kind, field) in [(KeyKind::Promote, "key_revoked"), (KeyKind::Hash, "key"), (KeyKind::Fetch, "key")]
-    {
-        let world = World::start(&[&package], async |_, _| ()).await;
-        world.assert_served(&package).await;
+    for (kind, field) in [
+        (KeyKind::Promote, "key_revoked"),
+        (KeyKind::Fetch, "key"),
+        (KeyKind::Hash, "key"),
+        (KeyKind::Attest, "key"),
+        (KeyKind::Sumdb, "key"),
+    ] {
+        let world = World::start(&[&package], async |mirror, registry| {
+            registry.publish_module(Module::new("code.example/m", "v1.0.0"));
+            assert_eq!(mirror.get(MODULE).await.status(), 200);
+        })
+        .await;
+        let gates = "SELECT count(*) FROM gate WHERE servable";
+        let before = world.owner.number(gates).await;
         let keys = &world.edge.keys;
         keys.revoke(
             touchstone_domain::KeyId::from_slice(&[7; 32]).expect("a number"),
@@ -247,13 +258,23 @@ async fn a_revoked_key_ends_what_rests_on_it_by_the_ring_of_the_edge_alone() {
             &SystemClock,
         );
         world.assert_served(&package).await;
+        assert_eq!(world.edge.get(MODULE).await.status(), 200);
         keys.revoke(keys.id(kind), "stolen", &SystemClock);
-        let title = format!("Serve record does not count ({field}), try again shortly");
-        let refused = world.refused(&package).await;
-        refused.says(503, "unavailable", &title, &keys.id(kind).to_string());
-        assert!(refused.body.contains("stolen"), "{refused:?}");
-        let gates = "SELECT count(*) FROM gate WHERE servable";
-        assert_eq!(world.owner.number(gates).await, 1, "the database does not know");
+        // attest is asked about no module, and sumdb about nothing else
+        for (asks, path) in
+            [(kind != KeyKind::Sumdb, path(&package)), (kind != KeyKind::Attest, MODULE.into())]
+        {
+            let answer = world.edge.get(&path).await;
+            if !asks {
+                assert_eq!(answer.status(), 200, "{kind}: {path} does not rest on it");
+                continue;
+            }
+            let title = format!("Serve record does not count ({field}), try again shortly");
+            let refused = Refused::of(answer).await;
+            refused.says(503, "unavailable", &title, &keys.id(kind).to_string());
+            assert!(refused.body.contains("stolen"), "{refused:?}");
+        }
+        assert_eq!(world.owner.number(gates).await, before, "the database does not know");
     }
 }
 
