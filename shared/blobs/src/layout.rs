@@ -4,20 +4,19 @@ use std::{
     collections::HashSet,
     fs::{self, DirBuilder, File, Metadata, Permissions, TryLockError},
     io,
-    os::unix::fs::{DirBuilderExt as _, FileExt as _, MetadataExt as _, PermissionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _},
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
-use rustix::{
-    fs::{CWD, Mode, OFlags, RenameFlags},
-    io::Errno,
-};
-use sha2::{Digest as _, Sha256 as Hasher};
+use rustix::io::Errno;
 use tempfile::NamedTempFile;
-use touchstone_domain::{CHUNK_BYTES, Sha256};
+use touchstone_domain::Sha256;
 
-use crate::{BlobError, Damage, ReadError, error::is_device_error};
+use self::files::{digest, open_read, open_regular, rename, sync_directory};
+use crate::{BlobError, ReadError, error::is_device_error};
+
+mod files;
 
 /// Blobs never change, and nobody but their group reads them.
 const BLOB_MODE: u32 = 0o440;
@@ -249,24 +248,28 @@ impl Layout {
             .as_file()
             .set_permissions(Permissions::from_mode(BLOB_MODE))
             .map_err(BlobError::io("set the mode of", temporary.path()))?;
-        let file = match temporary.persist_noclobber(&target) {
-            Ok(file) => file,
+        let (file, is_new) = match temporary.persist_noclobber(&target) {
+            Ok(file) => (file, true),
             Err(refused) if refused.error.kind() == io::ErrorKind::AlreadyExists => {
-                match open_regular(&target, sha256) {
-                    Ok((file, found))
-                        if size == found && digest(&file).is_ok_and(|digest| digest == sha256) =>
-                    {
-                        file
-                    }
+                let found = open_regular(&target, sha256).ok();
+                let is_whole = |(file, found): &(File, u64)| {
+                    size == *found && digest(file).is_ok_and(|digest| digest == sha256)
+                };
+                match found.filter(is_whole) {
+                    Some((file, _)) => (file, false),
                     // what is damaged is no evidence: none of its envelopes is read
-                    Ok(_) | Err(_) => {
-                        refused.file.persist(&target).map_err(|refused| naming(refused.error))?
-                    }
+                    None => (refused.file.persist(&target).map_err(|refused| naming(refused.error))?, true),
                 }
             }
             Err(refused) => return Err(naming(refused.error)),
         };
-        file.sync_all().map_err(BlobError::io("sync", &target))?;
+        if let Err(error) = file.sync_all() {
+            // who writes the same once more must not find it, and take it for durable
+            if is_new {
+                fs::remove_file(&target).map_err(BlobError::io("remove", &target))?;
+            }
+            return Err(BlobError::io("sync", &target)(error));
+        }
         sync_directory(&directory)
     }
 
@@ -350,55 +353,11 @@ impl Layout {
     }
 }
 
-/// Renames, but never onto something else.
-fn rename(from: &Path, to: &Path) -> Result<(), Errno> {
-    rustix::fs::renameat_with(CWD, from, CWD, to, RenameFlags::NOREPLACE)
-}
-
 /// Gives a blob that was moved by mistake its name back, unless another one has it already; then it stays aside.
 pub(crate) fn put_back(target: &Path, path: &Path) -> Result<(), BlobError> {
     match rename(target, path) {
         Ok(()) => sync_directory(path.parent().expect("a blob is in a directory")),
         Err(Errno::EXIST) => Ok(()),
         Err(error) => Err(BlobError::io("put back", path)(error.into())),
-    }
-}
-
-fn open_regular(path: &Path, sha256: Sha256) -> Result<(File, u64), ReadError> {
-    let not_regular = ReadError::Damaged { sha256, detail: Damage::NotRegular };
-    let file = match open_read(path) {
-        Ok(file) => file,
-        Err(Errno::NOENT) => return Err(ReadError::Missing { sha256 }),
-        Err(Errno::LOOP | Errno::NXIO) => return Err(not_regular),
-        Err(error) => return Err(ReadError::io(sha256, error.into())),
-    };
-    let metadata = file.metadata().map_err(|source| ReadError::io(sha256, source))?;
-    if metadata.is_file() { Ok((file, metadata.len())) } else { Err(not_regular) }
-}
-
-/// `NOFOLLOW`: a link is an error. `NONBLOCK`: a pipe without a writer does not make us wait; it does nothing to files.
-fn open_read(path: &Path) -> Result<File, Errno> {
-    let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
-    rustix::fs::open(path, flags, Mode::empty()).map(File::from)
-}
-
-fn sync_directory(path: &Path) -> Result<(), BlobError> {
-    File::open(path).and_then(|directory| directory.sync_all()).map_err(BlobError::io("sync", path))
-}
-
-fn digest(file: &File) -> io::Result<Sha256> {
-    let mut hasher = Hasher::new();
-    let mut buffer = vec![0; CHUNK_BYTES];
-    let mut offset = 0;
-    loop {
-        match file.read_at(&mut buffer, offset) {
-            Ok(0) => return Ok(Sha256(hasher.finalize().into())),
-            Ok(count) => {
-                hasher.update(&buffer[..count]);
-                offset += count as u64;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
     }
 }

@@ -14,7 +14,8 @@
 //! writers of the same content both succeed. Any number of processes may share a directory.
 //!
 //! A pack is renamed into place first, and then it and its directory are synced: while artifacts wait for it, the file system's journal
-//! is written once. Nobody knows its name before it is durable, and each part of it is compared with a digest of its own.
+//! is written once. Nobody knows its name before it is durable, and each part of it is compared with a digest of its own: so it matters
+//! to nobody that a power cut may leave less than a pack under a name that nobody knows.
 //!
 //! *Invariant:* a name in `sha256/` or `packs/` is given only to bytes that were hashed, by this crate, to that name.
 //!
