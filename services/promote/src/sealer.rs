@@ -119,6 +119,8 @@ pub(crate) type Tells = (watch::Sender<Option<String>>, watch::Sender<Option<Kno
 
 /// Seals until told to stop.
 pub(crate) async fn run(promote: Arc<Promote>, log: LogParts, tells: Tells) {
+    // Whatever ends this ends promote: without it, nothing that happens would be sealed or compared.
+    let _ends = promote.stop.clone().drop_guard();
     let mut ticks = tokio::time::interval(log.period);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stop = promote.stop.clone();
