@@ -47,7 +47,12 @@ impl From<&ArtifactId> for Purl {
 
 impl fmt::Display for Purl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (namespace, name) = match self.package.as_str().rsplit_once('/') {
+        // The library refuses a namespace elsewhere, and `to_string` of what is refused panics.
+        let has_namespaces = match self.ecosystem {
+            Ecosystem::Go | Ecosystem::Npm => true,
+            Ecosystem::Cargo | Ecosystem::Pypi => false,
+        };
+        let (namespace, name) = match self.package.as_str().rsplit_once('/').filter(|_| has_namespaces) {
             Some((namespace, name)) => (Some(namespace), name),
             None => (None, self.package.as_str()),
         };
@@ -123,6 +128,9 @@ mod tests {
             "pkg:pypi/requests",
             "pkg:golang/example.com/Upper/mod/v2@v2.0.1?file_name=v2.0.1.zip",
             "pkg:golang/example.com@v1.0.0%2Bincompatible?file_name=v1.0.0%2Bincompatible.mod",
+            // names that no such package has, and that are in the database nevertheless
+            "pkg:pypi/a%2Fb@1.0.0?file_name=x",
+            "pkg:cargo/a%2Fb@1.0.0",
         ] {
             assert_eq!(text.parse::<Purl>().expect(text).to_string(), text);
         }

@@ -81,6 +81,8 @@ fn the_products_of_a_check_say_what_it_found() {
 fn a_changed_fetch_is_refused_by_the_name_of_its_field() {
     let honest = signed_fetch();
     let purl = "pkg:npm/@scope/left-pad@1.0.0?file_name=left-pad-1.0.0.tgz";
+    let other_ecosystem = "no such value: \"pkg:pypi/a/b@1?file_name=left-pad-1.0.0.tgz\"";
+    let another_ecosystem = "no such value: \"pkg:cargo/a/b@1?file_name=left-pad-1.0.0.tgz\"";
     for (from, to, field, value) in [
         ("\"size\":\"8\"", "\"size\":\"08\"", "size", "08"),
         ("\"size\":\"8\"", "\"size\":\"-8\"", "size", "-8"),
@@ -98,6 +100,9 @@ fn a_changed_fetch_is_refused_by_the_name_of_its_field() {
     assert_eq!(two, ("evidence", "no such value: \"\"".to_owned()));
     for (from, to, field, expected) in [
         ("?file_name=left-pad-1.0.0.tgz", "", "purl", "it does not name one file"),
+        // a name that none of its packages has
+        ("pkg:npm/%40scope/left-pad@1.0.0", "pkg:pypi/a/b@1", "purl", other_ecosystem),
+        ("pkg:npm/%40scope/left-pad@1.0.0", "pkg:cargo/a/b@1", "purl", another_ecosystem),
         ("\"environment\":\"test\"", "\"environment\":\"\"", "environment", "it has 0 bytes, not 1 to 64"),
     ] {
         assert_eq!(problem(&honest, from, to), (field, expected.to_owned()), "{to}");
