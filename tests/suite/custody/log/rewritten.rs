@@ -28,7 +28,7 @@ async fn mirror(packages: &[&Package]) -> (Registry, TestMirror, Owner) {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn rows_that_are_changed_or_gone_are_named() {
     let packages: Vec<Package> =
-        ["one", "two", "three", "four", "five"].map(|name| npm_package(name, "1.0.0", &[], 10)).into();
+        ["one", "two", "three", "four", "five", "six"].map(|name| npm_package(name, "1.0.0", &[], 10)).into();
     let (registry, mirror, owner) = mirror(&packages.iter().collect::<Vec<_>>()).await;
     let rows = |package: &'static str| format!("(SELECT id FROM artifact WHERE package = '{package}')");
     let check = |problem: &str| {
@@ -54,6 +54,10 @@ async fn rows_that_are_changed_or_gone_are_named() {
     let five = row(&owner, &packages[4]).await;
     owner.run(&format!("UPDATE promotion SET envelope = sha256('x') WHERE artifact_id = {five}")).await;
     incident(&mirror, "history_rewritten", "or a row that it names, was altered").await;
+
+    // a name that no package of this ecosystem has, and that is no purl
+    owner.run("UPDATE artifact SET ecosystem = 'pypi', package = 'a/b' WHERE package = 'six'").await;
+    incident(&mirror, "history_rewritten", "a%2Fb").await;
 
     // The log itself is whole, so promotion goes on.
     let later = npm_package("later", "1.0.0", &[], 10);
