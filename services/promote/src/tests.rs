@@ -8,6 +8,7 @@ mod refused;
 mod rejections;
 mod swapped;
 mod versions;
+mod witness;
 mod world;
 
 use std::time::Duration;

@@ -48,7 +48,7 @@ pub(super) struct Witness {
     name: String,
     /// The size that it saw last, as far as it is known.
     size: Option<u64>,
-    /// A head of ours that it showed, and that we do not have.
+    /// A head of ours that it showed, and that we do not have, or could not compare.
     shown: Option<TreeHead>,
     /// Until when it is left alone, and for how long.
     rest: Option<(Instant, Duration)>,
@@ -89,7 +89,7 @@ impl Witness {
         }
     }
 
-    /// A head of ours that it showed, and that we did not have then; and who says so.
+    /// A head of ours that it showed, and that was not found in our tree then; and who says so.
     pub(super) fn shown(&self) -> Option<(TreeHead, String)> {
         self.shown.map(|head| (head, format!("the witness {} has", self.name)))
     }
@@ -207,17 +207,20 @@ impl Sealer {
     /// nothing else does.
     async fn weigh(&mut self, position: usize, seen: u64, sent: u64) -> Result<(), SealError> {
         let keys = self.keys()?;
-        let witness = &mut self.witnesses[position];
-        witness.put_off();
+        let witness = &self.witnesses[position];
         let name = witness.name.clone();
         tracing::warn!(witness = name, seen, sent, "a witness of the log says that it saw more, or others");
         let note = witness.checkpoint(keys.origin()).await;
         // Postgres after the witness: another process may have sealed more in the meantime.
         let tip = self.promote.store.log_tip().await?;
+        // Only now: while Postgres fails, nothing was weighed, and the next cycle asks again.
+        self.witnesses[position].put_off();
         if let Some(shown) = note.and_then(|note| keys.verify(&note).ok()) {
-            let ours = checked(&tip, &keys).map_err(SealError::Stop)?;
-            let compared = self.is_older(&ours, shown.head(), &format!("the witness {name} has")).await;
-            if matches!(compared, Err(SealError::Stop(_))) {
+            let compared = match checked(&tip, &keys) {
+                Ok(ours) => self.is_older(&ours, shown.head(), &format!("the witness {name} has")).await,
+                Err(stop) => Err(SealError::Stop(stop)),
+            };
+            if compared.is_err() {
                 self.witnesses[position].shown = Some(*shown.head());
             }
             return compared;

@@ -99,6 +99,11 @@ impl World {
 
     /// Another promote process on the same database, and its sealer.
     pub(super) fn beside(&self) -> (Arc<Promote>, Sealer) {
+        self.beside_asking(vec![])
+    }
+
+    /// The same, and its sealer asks these witnesses.
+    pub(super) fn beside_asking(&self, witness_urls: Vec<url::Url>) -> (Arc<Promote>, Sealer) {
         let (halts, halt) = watch::channel(Some(NOT_COMPARED.to_owned()));
         let (seals, seal) = watch::channel(None);
         let promote = Arc::new(Promote {
@@ -122,7 +127,7 @@ impl World {
             dir: self.directory().join("log"),
             signer: self.keys.log_key(),
             witness_dirs: vec![],
-            witness_urls: vec![],
+            witness_urls,
             // each cycle audits: a round begins as soon as the one before has ended
             period: Duration::ZERO,
         };
