@@ -1,6 +1,7 @@
 //! What this process rejected, until the transparency log has it: whoever owns Postgres could take it back before, and nobody would know.
 //!
-//! *Invariant:* a rejection is forgotten when it is sealed, and not before. One that is gone is told, and its artifact is checked again.
+//! *Invariant:* a rejection is forgotten when it is sealed, and not before. One that is gone is told, and its artifact is checked again;
+//! if that fails, the next look tries again, and the others are looked at all the same.
 
 use std::{
     collections::BTreeSet,
@@ -8,8 +9,9 @@ use std::{
 };
 
 use serde_json::json;
-use touchstone_domain::{ArtifactDbId, ArtifactState, GateDelta, Purl};
+use touchstone_domain::{ArtifactDbId, ArtifactId, ArtifactState, GateDelta, Purl};
 use touchstone_store::{Change, IncidentKind, NewIncident, Rejection, StoreError};
+use touchstone_translog::log_name;
 
 use crate::Promote;
 
@@ -56,21 +58,37 @@ pub(crate) async fn look(promote: &Promote) -> Result<(), StoreError> {
             Rejection::Waits => continue,
             Rejection::Sealed => {}
             Rejection::Gone(id) => {
-                let (artifact, epoch) = rejection;
-                tracing::error!(%artifact, epoch, "a rejection is gone, and the transparency log does not have it");
-                if let Some(id) = id {
-                    let problem = "its rejection is gone, and was not sealed yet";
-                    let detail = json!({ "epoch": epoch, "problem": problem });
-                    let kind = IncidentKind::HistoryRewritten;
-                    let incident = NewIncident::about(kind, &id, Some(artifact), detail);
-                    promote.store.record_incident(&incident).await?;
-                    let purl = Purl { file: Some(id.file.clone()), ..Purl::from(&id) };
-                    let changes = promote.store.recheck(&purl, &promote.policy, true).await?;
-                    promote.tell(&changes).await;
+                if let Err(error) = gone(promote, rejection, id.as_ref()).await {
+                    let (artifact, epoch) = rejection;
+                    tracing::warn!(%artifact, epoch, error = &error as &dyn std::error::Error, "what is to be done about it is not done yet");
+                    continue;
                 }
             }
         }
         promote.rejections.forget(rejection);
     }
+    Ok(())
+}
+
+/// Tells of a rejection that is gone, and has its artifact checked again, if that is not gone too.
+async fn gone(
+    promote: &Promote,
+    (artifact, epoch): (ArtifactDbId, i32),
+    id: Option<&ArtifactId>,
+) -> Result<(), StoreError> {
+    tracing::error!(%artifact, epoch, "a rejection is gone, and the transparency log does not have it");
+    let kind = IncidentKind::HistoryRewritten;
+    let Some(id) = id else {
+        let problem = "its rejection is gone, and was not sealed yet; so is its row";
+        let detail = json!({ "artifact": artifact, "epoch": epoch, "problem": problem });
+        let incident = NewIncident::about_log(kind, &log_name(&promote.signing.environment), detail);
+        promote.store.record_incident(&incident).await?;
+        return Ok(());
+    };
+    let detail = json!({ "epoch": epoch, "problem": "its rejection is gone, and was not sealed yet" });
+    promote.store.record_incident(&NewIncident::about(kind, id, Some(artifact), detail)).await?;
+    let purl = Purl { file: Some(id.file.clone()), ..Purl::from(id) };
+    let changes = promote.store.recheck(&purl, &promote.policy, true).await?;
+    promote.tell(&changes).await;
     Ok(())
 }
