@@ -56,7 +56,8 @@ pub(crate) enum Keys {
     /// Within a second edges stop serving what rests on it, and promote sends all of that back to its checks; it is served again
     /// once another key has signed. For a key that may be in other hands. To replace one that is not, use `keys rotate`.
     ///
-    /// Where more than 100 served artifacts rest on it, or the database cannot be asked how many do, it takes --yes.
+    /// Where more than 100 served artifacts rest on it, or the database cannot be asked how many do, it takes --yes; and so does a
+    /// log key, without which promotion stops.
     Revoke {
         /// Its number, or the first eight or more digits of it.
         id: String,

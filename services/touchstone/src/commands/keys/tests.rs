@@ -177,6 +177,25 @@ fn what_a_revocation_does_is_said_by_kind() {
     assert_eq!(rest, "2 other log key(s) count, and what they signed stays.\n");
 }
 
+#[tokio::test]
+async fn a_key_of_the_log_is_revoked_only_by_somebody_who_is_sure() {
+    let place = Place::new();
+    ensure(&place.config).expect("made");
+    let refused = async |kind| {
+        confirm(&place.config, &short(place.key(kind))).await.expect_err("nobody is sure").to_string()
+    };
+    let expected = "nothing is revoked: it is a key of the transparency log, and no checkpoint counts that it signed; until promote \
+        seals with another one, promotion stops within two minutes, and an edge that is started serves nothing; with --yes it is \
+        revoked all the same";
+    assert_eq!(refused(KeyKind::Log).await, expected);
+    let of_others = refused(KeyKind::Promote).await;
+    assert!(of_others.starts_with("nothing is revoked: it cannot be told how many served"), "{of_others}");
+    // Then it is said that it is revoked already.
+    let log = short(place.key(KeyKind::Log));
+    revoke(&place.config, &log, "stolen").expect("revoked");
+    assert_ne!(refused(KeyKind::Log).await, expected);
+}
+
 #[test]
 fn a_ring_that_is_malformed_is_not_replaced() {
     let place = Place::new();
