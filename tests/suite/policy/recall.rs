@@ -106,8 +106,8 @@ async fn the_command_recalls_at_once() {
     });
     let store = store.await.expect("connected");
     for (target, said) in [
-        ("pkg:pypi/Sample_Project@4.0.0", "0 artifact(s) revoked, 0 of them had been served"),
-        (sha256.as_str(), "1 artifact(s) revoked, 1 of them had been served"),
+        ("pkg:pypi/Sample_Project@4.0.0", "0 artifact(s) are revoked now, 0 of them had been served"),
+        (sha256.as_str(), "1 artifact(s) are revoked now, 1 of them had been served"),
     ] {
         let output = mirror.command(&["recall", target, "--reason", "malware"]);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
@@ -151,7 +151,7 @@ async fn the_command_says_that_a_recall_is_in_force_and_not_in_the_log_yet() {
         String::from_utf8(output.stdout).expect("UTF-8")
     };
     let said = recall("left-pad", &[]);
-    let expected = "recalled pkg:npm/left-pad: 1 artifact(s) revoked, 1 of them had been served; artifacts that come later are held\n\
+    let expected = "recalled pkg:npm/left-pad: 1 artifact(s) are revoked now, 1 of them had been served; artifacts that come later are held\n\
         IT IS NOT IN THE TRANSPARENCY LOG after 10s: it is in force, but only for as long as the database says so. See whether promote runs";
     assert!(said.starts_with(expected), "{said}");
     let said = recall("right-pad", &["--no-wait"]);

@@ -28,7 +28,7 @@ pub(crate) async fn run(
     let Recalled { held, sealed } = recall(&store, &recalled, reason, &super::operator(), patience).await?;
     let served = held.iter().filter(|held| held.was_served).count();
     super::say(&format!(
-        "recalled {target}: {} artifact(s) revoked, {served} of them had been served; artifacts that come later are held\n{sealed}\n",
+        "recalled {target}: {} artifact(s) are revoked now, {served} of them had been served; artifacts that come later are held\n{sealed}\n",
         held.len()
     ));
     Ok(())
