@@ -72,7 +72,7 @@ impl Store {
     }
 
     /// The size of the largest log that the database was brought back to.
-    async fn recovered_size(&self) -> Result<u64, StoreError> {
+    pub async fn recovered_size(&self) -> Result<u64, StoreError> {
         const RECOVERIES: &str = r"-- log.recoveries
 SELECT event, at FROM log_event WHERE event ->> 'event' = 'recovered'";
         let mut largest = 0;

@@ -103,6 +103,22 @@ async fn a_restored_backup_promotes_nothing_until_it_has_what_was_published_and_
     let (code, report, problem) = touchstone(&again, &["log", "recover", "--reason", "once more"]);
     assert_eq!(code, Some(0), "{problem}");
     assert!(report.ends_with("nothing had to be done\n"), "{report}");
+
+    // An older version put the leaves back first, and was stopped before the recovery was on record.
+    let (client, connection) = tokio_postgres::connect(&restored, NoTls).await.expect("connected");
+    let mut tasks = tokio::task::JoinSet::new();
+    tasks.spawn(connection);
+    let lose = "ALTER TABLE log_event DISABLE TRIGGER ALL; DELETE FROM log_event WHERE event ->> 'event' = 'recovered'; \
+        ALTER TABLE log_event ENABLE TRIGGER ALL";
+    client.batch_execute(lose).await.expect("lost");
+    for said in [
+        "the recovery is on record; promotion goes on as soon as promote has compared again\n",
+        "nothing had to be done\n",
+    ] {
+        let (code, report, problem) = touchstone(&again, &["log", "recover", "--reason", "it was stopped"]);
+        assert_eq!(code, Some(0), "{problem}");
+        assert!(report.contains("lacked 0 of them") && report.ends_with(said), "{report}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

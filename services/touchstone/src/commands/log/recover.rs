@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 use touchstone_custody::{LogEntry, RecallTarget};
 use touchstone_domain::ArtifactId;
 use touchstone_runtime::Config;
-use touchstone_store::{LOG_ROWS_MAX, LogSeal, Store};
+use touchstone_store::{LOG_ROWS_MAX, LOG_SOURCE_RESTORED, LogSeal, Store};
 use touchstone_tlog::SignedHead;
 use touchstone_translog::LogReader;
 
@@ -35,7 +35,9 @@ pub(crate) async fn recover(config: &Config, reason: &str) -> Result<ExitCode> {
     let applied = lost.apply(&store).await?;
     let (restored, unknown) = (lost.leaves.len(), lost.unknown);
     let size = head.head().size;
-    let changed = restored > 0 || applied != Applied::default();
+    // An older version put leaves back before the recovery, and may have been stopped in between.
+    let is_unbacked = lost.put_back > store.recovered_size().await?;
+    let changed = restored > 0 || applied != Applied::default() || is_unbacked;
     // Before the leaves: one that was put back, and is below no recovery, is for the audit a row that somebody marked.
     if changed {
         store.record_recovery(size, reason).await?;
@@ -69,6 +71,8 @@ struct Lost {
     /// The number of leaves in Postgres, the gaps among them included.
     ours: u64,
     leaves: Vec<(u64, Vec<u8>)>,
+    /// One more than the number of the last leaf that was put back before.
+    put_back: u64,
     recalls: Vec<(RecallTarget, String, String)>,
     ended: HashMap<ArtifactId, i32>,
     serial: i64,
@@ -92,6 +96,7 @@ impl Lost {
         let mut lost = Self {
             ours: tip.leaves,
             leaves: vec![],
+            put_back: 0,
             recalls: vec![],
             ended: HashMap::new(),
             serial: 0,
@@ -119,6 +124,7 @@ impl Lost {
                          altered. Nothing was recovered. Find out which is true; a backup of the database from before, or one \
                          without that row, can be recovered"
                     ),
+                    Some(leaf) if leaf.source == LOG_SOURCE_RESTORED => lost.put_back = index + 1,
                     Some(_) => {}
                     None => lost.leaves.push((index, bytes)),
                 }
