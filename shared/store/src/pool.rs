@@ -6,7 +6,9 @@
 
 use std::{pin::Pin, time::Duration};
 
-use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
+use deadpool_postgres::{
+    Client, Manager, ManagerConfig, Pool, QueueMode, RecyclingMethod, Runtime, Transaction,
+};
 use tokio_postgres::{Config, NoTls, Row, config::TargetSessionAttrs, types::ToSql};
 
 use crate::{StoreError, error::SERVER_MAJOR_MIN, migrate};
@@ -147,6 +149,8 @@ pub(crate) fn pool(
         Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     let pool = Pool::builder(manager)
         .max_size(size.max(1))
+        // the one used last: its backend has the plans and the catalogue at hand
+        .queue_mode(QueueMode::Lifo)
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(WAIT))
         .create_timeout(Some(WAIT))
