@@ -119,6 +119,9 @@ pub enum PromoteError {
     /// Its policy could not be put on record.
     #[error("the policy could not be put on record")]
     Policy(#[source] StoreError),
+    /// Nothing that happens would be sealed or compared any more. The panic is in the process' log.
+    #[error("the transparency log's sealer ended by itself; start promote again, and report what it said")]
+    Sealer,
 }
 
 /// The collaborators of every task.
@@ -187,7 +190,7 @@ impl Promote {
     }
 }
 
-/// Counts, sweeps and keeps dead letters until told to stop.
+/// Counts, sweeps and keeps dead letters until told to stop, or until the sealer ends by itself.
 pub async fn run(parts: PromoteParts) -> Result<(), PromoteError> {
     let kind = parts.signing.signer.kind();
     if kind != KeyKind::Promote {
@@ -196,6 +199,7 @@ pub async fn run(parts: PromoteParts) -> Result<(), PromoteError> {
     let policy_epoch = parts.store.register_policy(&parts.policy).await.map_err(PromoteError::Policy)?;
     let (halts, halt) = watch::channel(parts.log.as_ref().map(|_| sealer::NOT_COMPARED.to_owned()));
     let (seals, seal) = watch::channel(None);
+    let stop = parts.stop.child_token();
     let promote = Arc::new(Promote {
         config: parts.config,
         store: parts.store,
@@ -211,7 +215,7 @@ pub async fn run(parts: PromoteParts) -> Result<(), PromoteError> {
         seal,
         waiting: AtomicUsize::new(0),
         rejections: Rejections::default(),
-        stop: parts.stop,
+        stop,
     });
     if let Some(log) = parts.log {
         parts.tracker.spawn(sealer::run(Arc::clone(&promote), log, (halts, seals)));
@@ -229,7 +233,7 @@ pub async fn run(parts: PromoteParts) -> Result<(), PromoteError> {
     let follower = Arc::clone(&promote);
     parts.tracker.spawn(async move { keys::follow(&follower).await });
     sweep::run(&promote).await;
-    Ok(())
+    if parts.stop.is_cancelled() { Ok(()) } else { Err(PromoteError::Sealer) }
 }
 
 #[cfg(test)]

@@ -1,94 +1,219 @@
 //! What this process rejected, until the transparency log has it: whoever owns Postgres could take it back before, and nobody would know.
 //!
-//! *Invariant:* a rejection is forgotten when it is sealed, and not before. One that is gone is told, and its artifact is checked again;
-//! if that fails, the next look tries again, and the others are looked at all the same.
+//! *Invariant:* a rejection is forgotten when the log has it, and not before. One that is gone, or kept from the log, is told, and is
+//! forgotten once its artifact is checked again, or has no row; until then each look tries again, and the others are looked at all the
+//! same.
+//!
+//! *Invariant:* a look keeps the sealer for seconds, whatever Postgres does: promotion goes on meanwhile.
 
 use std::{
-    collections::BTreeSet,
-    sync::{Mutex, PoisonError},
+    collections::BTreeMap,
+    ops::Bound,
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use serde_json::json;
-use touchstone_domain::{ArtifactDbId, ArtifactId, ArtifactState, GateDelta, Purl};
-use touchstone_store::{Change, IncidentKind, NewIncident, Rejection, StoreError};
+use tokio::time::Instant;
+use touchstone_domain::{ArtifactDbId, ArtifactState, GateDelta, Purl};
+use touchstone_store::{
+    Change, IncidentKind, NewIncident, REJECTIONS_MAX, Rejection, RejectionStage, StoreError,
+};
 use touchstone_translog::log_name;
 
 use crate::Promote;
 
-/// How many are remembered; as many wait only while nothing is sealed, and then nothing is promoted either.
+/// How many are remembered: those of many cycles in which everything is rejected.
 const REMEMBERED_MAX: usize = 65_536;
-/// How many are looked for at once.
-const LOOK: usize = 1024;
+/// How long a look goes on to the next one.
+const LOOK_MAX: Duration = Duration::from_secs(5);
+/// How long one may wait for the log while promotion is not halted: twice as long as what halts it waits at most.
+const WAITS_MAX: Duration = Duration::from_mins(2);
 
-/// The artifacts and epochs.
+/// An artifact and an epoch.
+type Key = (ArtifactDbId, i32);
+
+/// What was rejected.
 #[derive(Debug, Default)]
-pub(crate) struct Rejections(Mutex<BTreeSet<(ArtifactDbId, i32)>>);
+pub(crate) struct Rejections(Mutex<Remembered>);
+
+#[derive(Debug, Default)]
+struct Remembered {
+    all: BTreeMap<Key, One>,
+    /// The one that was looked at last.
+    looked: Option<Key>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct One {
+    since: Instant,
+    /// Whether people know that it is gone.
+    is_told: bool,
+}
 
 impl Rejections {
+    fn lock(&self) -> MutexGuard<'_, Remembered> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Remembers which of these changes, of these deltas, are rejections.
     pub(crate) fn remember(&self, changes: &[Change], deltas: &[GateDelta]) {
-        let mut remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for change in changes.iter().filter(|change| change.state == ArtifactState::Rejected) {
             let of = deltas.iter().find(|delta| delta.artifact() == change.artifact);
-            if remembered.len() < REMEMBERED_MAX {
-                remembered.extend(of.map(|delta| (change.artifact, delta.epoch())));
+            if of.is_some_and(|delta| !self.add((change.artifact, delta.epoch()))) {
+                metrics::counter!("touchstone_rejections_not_remembered").increment(1);
+                tracing::warn!(
+                    artifact = %change.artifact,
+                    "too many rejections wait for the transparency log: this one is not remembered until it has it"
+                );
             }
         }
     }
 
-    fn some(&self) -> Vec<(ArtifactDbId, i32)> {
-        let remembered = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        remembered.iter().take(LOOK).copied().collect()
+    /// Whether there was room.
+    fn add(&self, key: Key) -> bool {
+        let mut remembered = self.lock();
+        let has_room = remembered.all.len() < REMEMBERED_MAX;
+        if has_room {
+            remembered.all.insert(key, One { since: Instant::now(), is_told: false });
+        }
+        has_room
     }
 
-    fn forget(&self, rejection: (ArtifactDbId, i32)) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&rejection);
+    /// The next ones, after the one that was looked at last; from the first again after the last.
+    fn next(&self, number: usize) -> Vec<(Key, One)> {
+        let remembered = self.lock();
+        let after = remembered.looked.map_or(Bound::Unbounded, Bound::Excluded);
+        let rest = remembered.all.range((after, Bound::Unbounded)).chain(&remembered.all);
+        rest.take(number.min(remembered.all.len())).map(|(key, one)| (*key, *one)).collect()
+    }
+
+    fn len(&self) -> usize {
+        self.lock().all.len()
+    }
+
+    fn looked(&self, key: Key) {
+        self.lock().looked = Some(key);
+    }
+
+    fn told(&self, key: Key) {
+        if let Some(one) = self.lock().all.get_mut(&key) {
+            one.is_told = true;
+        }
+    }
+
+    fn forget(&self, key: Key) {
+        self.lock().all.remove(&key);
     }
 }
 
-/// Looks whether what was rejected is sealed, or on its way there.
-pub(crate) async fn look(promote: &Promote) -> Result<(), StoreError> {
-    let remembered = promote.rejections.some();
-    if remembered.is_empty() {
-        return Ok(());
-    }
-    let found = promote.store.rejections(&remembered).await?;
-    for (rejection, found) in remembered.into_iter().zip(found) {
-        match found {
-            Rejection::Waits => continue,
-            Rejection::Sealed => {}
-            Rejection::Gone(id) => {
-                if let Err(error) = gone(promote, rejection, id.as_ref()).await {
-                    let (artifact, epoch) = rejection;
+/// Looks whether what was rejected is sealed, or on its way there: at all of it, or at as much as there is time for.
+pub(crate) async fn look(promote: &Promote, now: Instant) -> Result<(), StoreError> {
+    let began = Instant::now();
+    let mut left = promote.rejections.len();
+    while left > 0 && began.elapsed() < LOOK_MAX {
+        let some = promote.rejections.next(left.min(REJECTIONS_MAX));
+        left = left.saturating_sub(some.len().max(1));
+        let keys: Vec<Key> = some.iter().map(|(key, _)| *key).collect();
+        let found = promote.store.rejections(&keys).await?;
+        for ((key, one), found) in some.into_iter().zip(found) {
+            if began.elapsed() >= LOOK_MAX {
+                break;
+            }
+            promote.rejections.looked(key);
+            match is_over(promote, key, one, &found, now).await {
+                Ok(true) => promote.rejections.forget(key),
+                Ok(false) => {}
+                // it would be the same with each of the others
+                Err(error) if error.is_transient() => return Err(error),
+                Err(error) => {
+                    let (artifact, epoch) = key;
                     tracing::warn!(%artifact, epoch, error = &error as &dyn std::error::Error, "what is to be done about it is not done yet");
-                    continue;
                 }
             }
         }
-        promote.rejections.forget(rejection);
     }
     Ok(())
 }
 
-/// Tells of a rejection that is gone, and has its artifact checked again, if that is not gone too.
-async fn gone(
+/// Whether nothing is left to do about it.
+async fn is_over(
     promote: &Promote,
-    (artifact, epoch): (ArtifactDbId, i32),
-    id: Option<&ArtifactId>,
-) -> Result<(), StoreError> {
-    tracing::error!(%artifact, epoch, "a rejection is gone, and the transparency log does not have it");
-    let kind = IncidentKind::HistoryRewritten;
-    let Some(id) = id else {
-        let problem = "its rejection is gone, and was not sealed yet; so is its row";
-        let detail = json!({ "artifact": artifact, "epoch": epoch, "problem": problem });
-        let incident = NewIncident::about_log(kind, &log_name(&promote.signing.environment), detail);
-        promote.store.record_incident(&incident).await?;
-        return Ok(());
+    key: Key,
+    one: One,
+    found: &Rejection,
+    now: Instant,
+) -> Result<bool, StoreError> {
+    let problem = match found.stage {
+        RejectionStage::Sealed => return Ok(true),
+        RejectionStage::Waits => {
+            if promote.is_halted() || now.saturating_duration_since(one.since) < WAITS_MAX {
+                return Ok(false);
+            }
+            "its rejection is kept from the transparency log"
+        }
+        RejectionStage::Gone => "its rejection is gone, and was not sealed yet",
     };
-    let detail = json!({ "epoch": epoch, "problem": "its rejection is gone, and was not sealed yet" });
-    promote.store.record_incident(&NewIncident::about(kind, id, Some(artifact), detail)).await?;
+    if !one.is_told {
+        tell(promote, key, found, problem).await?;
+        promote.rejections.told(key);
+    }
+    let Some(id) = &found.id else { return Ok(!found.has_artifact) };
     let purl = Purl { file: Some(id.file.clone()), ..Purl::from(id) };
     let changes = promote.store.recheck(&purl, &promote.policy, true).await?;
     promote.tell(&changes).await;
-    Ok(())
+    Ok(changes.iter().any(|change| change.artifact == key.0))
+}
+
+/// Tells people of a rejection that somebody took back.
+async fn tell(
+    promote: &Promote,
+    (artifact, epoch): Key,
+    found: &Rejection,
+    problem: &str,
+) -> Result<(), StoreError> {
+    tracing::error!(%artifact, epoch, problem, "a rejection was taken back");
+    let kind = IncidentKind::HistoryRewritten;
+    let incident = if let Some(id) = &found.id {
+        NewIncident::about(kind, id, Some(artifact), json!({ "epoch": epoch, "problem": problem }))
+    } else {
+        let row = if found.has_artifact { "its row cannot be read" } else { "so is its row" };
+        let detail = json!({ "artifact": artifact, "epoch": epoch, "problem": format!("{problem}; {row}") });
+        NewIncident::about_log(kind, &log_name(&promote.signing.environment), detail)
+    };
+    promote.store.record_incident(&incident).await.map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_looked_at_in_turn() {
+        let rejections = Rejections::default();
+        let key = |n: i64| (ArtifactDbId(n), 0);
+        assert!((1..=5).all(|n| rejections.add(key(n))));
+        let next = |number| rejections.next(number).into_iter().map(|(key, _)| key).collect::<Vec<_>>();
+        assert_eq!(next(2), [key(1), key(2)]);
+        rejections.looked(key(2));
+        assert_eq!(next(2), [key(3), key(4)]);
+        rejections.looked(key(4));
+        assert_eq!(next(3), [key(5), key(1), key(2)], "again from the first");
+        assert_eq!(next(9), [5, 1, 2, 3, 4].map(key), "each of them once");
+        rejections.forget(key(4));
+        assert_eq!(next(9), [5, 1, 2, 3].map(key), "after one that is forgotten");
+        rejections.looked(key(9));
+        assert_eq!(next(1), [key(1)]);
+    }
+
+    #[test]
+    fn no_more_are_remembered_than_there_is_room_for() {
+        let rejections = Rejections::default();
+        let full = i64::try_from(REMEMBERED_MAX).expect("small");
+        assert!((1..=full).all(|n| rejections.add((ArtifactDbId(n), 0))));
+        assert!(!rejections.add((ArtifactDbId(full + 1), 0)));
+        rejections.forget((ArtifactDbId(7), 0));
+        assert!(rejections.add((ArtifactDbId(full + 1), 0)));
+        assert_eq!(rejections.len(), REMEMBERED_MAX);
+    }
 }

@@ -175,7 +175,7 @@ impl Sealer {
         } else {
             self.set_halt(self.unpublished.clone().or(stalled)).await;
         }
-        if let Err(error) = rejections::look(&self.promote).await {
+        if let Err(error) = rejections::look(&self.promote, Instant::now()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "rejections are not looked for now");
         }
         match self.lead(audited).await {

@@ -1,10 +1,17 @@
 //! Rejections that are taken back before the log has them.
 
+use std::{sync::Arc, time::Duration};
+
 use serde_json::json;
-use touchstone_domain::{ArtifactState, CheckKind, OutcomeKind};
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+use touchstone_custody::KeyKind;
+use touchstone_domain::{ArtifactDbId, ArtifactState, CheckKind, OutcomeKind};
+use touchstone_store::Incident;
 
 use super::world::World;
 use crate::{
+    LogParts, PromoteError, PromoteParts,
     count::{Look, verdicts},
     rejections,
 };
@@ -79,7 +86,7 @@ async fn a_rejection_whose_artifact_is_gone_too_is_told_and_keeps_no_other_from_
         all.into_iter().filter(|one| one.kind == "history_rewritten").collect::<Vec<_>>()
     };
     for _ in 0..2 {
-        rejections::look(&promote).await.expect("looked");
+        rejections::look(&promote, Instant::now()).await.expect("looked");
         let told = told().await;
         assert_eq!(told.len(), 1, "{told:?}");
         assert_eq!((told[0].package.as_str(), told[0].count), ("touchstone/test", 1), "it is told once");
@@ -89,7 +96,138 @@ async fn a_rejection_whose_artifact_is_gone_too_is_told_and_keeps_no_other_from_
         assert_eq!(told[0].detail, expected);
     }
     world.rows("ALTER TABLE incident DROP CONSTRAINT incident_artifact_id_check").await;
-    rejections::look(&promote).await.expect("looked");
+    rejections::look(&promote, Instant::now()).await.expect("looked");
     assert!(told().await.iter().any(|one| one.artifact == Some(first)), "tried again");
     assert_eq!(world.facts(first).await.epoch, 1);
+}
+
+/// Longer than anything waits for the log while promotion goes on.
+const LATER: Duration = Duration::from_mins(3);
+
+/// An artifact that was served, and that promote rejected just now; something else is sealed.
+async fn rejected(world: &World) -> ArtifactDbId {
+    let (_promote, mut sealer) = world.beside();
+    let artifact = world.served("1.0.0").await;
+    world.sealed(&mut sealer).await;
+    world.answer(artifact, CheckKind::Hash, OutcomeKind::Fail).await;
+    verdicts(&world.promote, &[artifact], Look::All).await.expect("counted");
+    assert_eq!(world.state(artifact).await, ArtifactState::Rejected);
+    artifact
+}
+
+async fn told(world: &World) -> Vec<Incident> {
+    let all = world.promote.store.incidents(9).await.expect("read");
+    all.into_iter().filter(|one| one.kind == "history_rewritten").collect()
+}
+
+#[tokio::test]
+async fn a_rejection_that_is_kept_from_the_log_is_told_and_checked_again() {
+    let ways = [
+        // as if the sealer had passed it
+        "UPDATE gate_log SET xid = '3' WHERE state = 'rejected'",
+        // as if an entry of something else were of it
+        "UPDATE log_leaf SET source = 'gate_log', source_id = (SELECT id FROM gate_log WHERE state = 'rejected') WHERE index = 0",
+    ];
+    for way in ways {
+        let world = World::new().await;
+        let artifact = rejected(&world).await;
+        for undo in [way, UNDO[0], UNDO[1]] {
+            world.superuser(undo).await;
+        }
+        assert_eq!(world.state(artifact).await, ArtifactState::Servable, "{way}");
+
+        rejections::look(&world.promote, Instant::now()).await.expect("looked");
+        assert_eq!(told(&world).await, [], "it may be on its way");
+        world.halt.send_replace(Some("what waits is not sealed".into()));
+        rejections::look(&world.promote, Instant::now() + LATER).await.expect("looked");
+        assert_eq!(told(&world).await, [], "nothing is sealed now");
+
+        world.halt.send_replace(None);
+        rejections::look(&world.promote, Instant::now() + LATER).await.expect("looked");
+        let told = told(&world).await;
+        let detail = json!({ "epoch": 0, "problem": "its rejection is kept from the transparency log" });
+        assert_eq!(told.iter().map(|one| &one.detail).collect::<Vec<_>>(), [&detail], "{way}");
+        assert_eq!(
+            (world.state(artifact).await, world.facts(artifact).await.epoch),
+            (ArtifactState::Fetched, 1)
+        );
+    }
+}
+
+#[tokio::test]
+async fn one_that_cannot_be_checked_again_is_told_once_and_not_forgotten() {
+    let hinder = [
+        ("UPDATE gate SET hold = 2", "UPDATE gate SET hold = 0"),
+        ("UPDATE artifact SET ecosystem = 'conda'", "UPDATE artifact SET ecosystem = 'npm'"),
+    ];
+    for (hinder, mend) in hinder {
+        let world = World::new().await;
+        world.superuser("ALTER TABLE artifact DROP CONSTRAINT artifact_ecosystem_check").await;
+        let artifact = rejected(&world).await;
+        for undo in UNDO.into_iter().chain([hinder]) {
+            world.superuser(undo).await;
+        }
+        for _ in 0..2 {
+            rejections::look(&world.promote, Instant::now()).await.expect("looked");
+            let told = told(&world).await;
+            assert_eq!(told.iter().map(|one| one.count).collect::<Vec<_>>(), [1], "{hinder}: {told:?}");
+        }
+        world.superuser(mend).await;
+        assert_eq!(world.state(artifact).await, ArtifactState::Servable, "{hinder}");
+        rejections::look(&world.promote, Instant::now()).await.expect("looked");
+        assert_eq!((world.state(artifact).await, told(&world).await.len()), (ArtifactState::Fetched, 1));
+        rejections::look(&world.promote, Instant::now()).await.expect("looked");
+        assert_eq!(world.facts(artifact).await.epoch, 1, "it is forgotten then");
+    }
+}
+
+#[tokio::test]
+async fn a_look_ends_where_postgres_does_not_answer_and_goes_on_there() {
+    let world = World::new().await;
+    let [first, second] = [world.served("1.0.0").await, world.served("2.0.0").await];
+    for artifact in [first, second] {
+        world.answer(artifact, CheckKind::Hash, OutcomeKind::Fail).await;
+    }
+    verdicts(&world.promote, &[first, second], Look::All).await.expect("counted");
+    for undo in UNDO {
+        world.superuser(undo).await;
+    }
+    // as a statement that waits for a lock, and is given up in the end
+    world
+        .rows("CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'too long' USING ERRCODE = '57014'; END $$")
+        .await;
+    world
+        .rows(&format!("CREATE TRIGGER wait BEFORE INSERT ON incident FOR EACH ROW WHEN (NEW.artifact_id = {first}) EXECUTE FUNCTION wait()"))
+        .await;
+    rejections::look(&world.promote, Instant::now()).await.expect_err("it would be the same with the other");
+    assert_eq!(told(&world).await, []);
+    rejections::look(&world.promote, Instant::now()).await.expect_err("the first is still not told");
+    assert_eq!(told(&world).await.iter().map(|one| one.artifact).collect::<Vec<_>>(), [Some(second)]);
+    assert_eq!(world.facts(second).await.epoch, 1);
+}
+
+#[tokio::test]
+async fn promote_ends_with_an_error_when_its_sealer_ends_by_itself() {
+    let world = World::new().await;
+    let stop = world.promote.stop.clone();
+    let tracker = TaskTracker::new();
+    let parts = PromoteParts {
+        config: world.promote.config.clone(),
+        store: world.promote.store.clone(),
+        bus: world.promote.bus.clone(),
+        blobs: world.blobs.clone(),
+        signing: world.keys.signing(KeyKind::Promote),
+        ring: world.keys.ring(),
+        policy: Arc::clone(&world.promote.policy),
+        clock: world.clock.clone(),
+        // There is no such period: the sealer panics.
+        log: Some(LogParts { period: Duration::ZERO, ..world.log(vec![]) }),
+        tracker: tracker.clone(),
+        stop: stop.clone(),
+    };
+    let error = crate::run(parts).await.expect_err("nothing would be sealed");
+    assert!(matches!(error, PromoteError::Sealer), "{error}");
+    tracker.close();
+    tracker.wait().await;
+    assert!(!stop.is_cancelled(), "whoever started it stops the others");
 }

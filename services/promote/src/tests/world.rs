@@ -123,15 +123,20 @@ impl World {
             rejections: crate::rejections::Rejections::default(),
             stop: CancellationToken::new(),
         });
-        let log = LogParts {
+        let log = self.log(witness_urls);
+        (Arc::clone(&promote), Sealer::new(promote, log, (halts, seals)))
+    }
+
+    /// The log that sealers seal.
+    pub(super) fn log(&self, witness_urls: Vec<url::Url>) -> LogParts {
+        LogParts {
             dir: self.directory().join("log"),
             signer: self.keys.log_key(),
             witness_dirs: vec![],
             witness_urls,
             // each cycle audits: a round begins as soon as the one before has ended
             period: Duration::ZERO,
-        };
-        (Arc::clone(&promote), Sealer::new(promote, log, (halts, seals)))
+        }
     }
 
     /// Goes on until all that happened is sealed; other tests' transactions hide it for a while.
@@ -335,9 +340,9 @@ impl World {
 
     /// What a superuser does: triggers are off.
     pub(super) async fn superuser(&self, sql: &str) {
-        let table = sql
-            .split(' ')
-            .find(|word| ["gate", "gate_log", "verdict", "artifact", "fetched", "log_seal"].contains(word));
+        let table = sql.split(' ').find(|word| {
+            ["gate", "gate_log", "verdict", "artifact", "fetched", "log_seal", "log_leaf"].contains(word)
+        });
         let table = table.expect("a table");
         let sql =
             format!("ALTER TABLE {table} DISABLE TRIGGER ALL; {sql}; ALTER TABLE {table} ENABLE TRIGGER ALL");
