@@ -264,9 +264,9 @@ impl Layout {
             Err(refused) => return Err(naming(refused.error)),
         };
         if let Err(error) = file.sync_all() {
-            // who writes the same once more must not find it, and take it for durable
+            // who writes the same once more must not find it, and take it for durable; what cannot be removed is not durable either
             if is_new {
-                fs::remove_file(&target).map_err(BlobError::io("remove", &target))?;
+                let _left = fs::remove_file(&target);
             }
             return Err(BlobError::io("sync", &target)(error));
         }
