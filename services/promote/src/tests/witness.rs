@@ -26,6 +26,7 @@ async fn witness(
         while !is_whole(&request) {
             let mut part = [0; 4096];
             let n = stream.read(&mut part).await?;
+            assert!(n > 0, "the request ends early: {request}");
             request.push_str(&String::from_utf8_lossy(&part[..n]));
         }
         let (status, body) = if request.starts_with("GET ") {
