@@ -13,7 +13,11 @@ use clap::{Parser, Subcommand};
 use touchstone_console::SEALED_WITHIN;
 use touchstone_runtime::{Config, Environment};
 
-use crate::{commands, roles::Role, standalone, wiring};
+use crate::{
+    commands::{self, log::Marked},
+    roles::Role,
+    standalone, wiring,
+};
 
 /// A verifying mirror for npm, PyPI, Cargo and Go: nothing is served that its checks did not approve.
 #[derive(Parser)]
@@ -161,11 +165,16 @@ enum Log {
     /// Put back what the published log has and the database lost, after a backup was restored.
     ///
     /// Recalls are recalled again, and whatever ended must pass its checks again, before promotion goes on. Refused when the
-    /// published log does not verify, or contradicts the database.
+    /// published log does not verify, or contradicts the database; and when the database lacks nothing, but has entries that say that
+    /// they were put back and that no recovery on record says so of: somebody may have marked them, to hide what they did to the rows.
     Recover {
         /// Why, for the record.
         #[arg(long)]
         reason: String,
+        /// Put a recovery on record for such entries as well: an older version was stopped while it recovered, and nobody marked them.
+        /// `log verify` and the audit name them no more from then on.
+        #[arg(long)]
+        accept_marked: bool,
     },
 }
 
@@ -272,8 +281,9 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         Command::Log(Log::Verify { dir, offline }) => {
             return Box::pin(commands::log::verify(&config, dir.as_deref(), offline)).await;
         }
-        Command::Log(Log::Recover { reason }) => {
-            return Box::pin(commands::log::recover(&config, &reason)).await;
+        Command::Log(Log::Recover { reason, accept_marked }) => {
+            let marked = if accept_marked { Marked::Accept } else { Marked::Refuse };
+            return Box::pin(commands::log::recover(&config, &reason, marked)).await;
         }
         Command::Incidents { settle: None } => commands::incidents::list(&config).await?,
         Command::Incidents { settle: Some(Incidents::Resolve { which }) } => {

@@ -13,7 +13,7 @@ use touchstone_translog::{LogKeys, LogReader};
 
 use crate::custody;
 
-pub(crate) use recover::recover;
+pub(crate) use recover::{Marked, recover};
 pub(crate) use verify::verify;
 
 /// Prints how far the log goes, by everybody's word; exit code 1 when something is missing or does not count.

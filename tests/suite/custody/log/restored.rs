@@ -103,22 +103,30 @@ async fn a_restored_backup_promotes_nothing_until_it_has_what_was_published_and_
     let (code, report, problem) = touchstone(&again, &["log", "recover", "--reason", "once more"]);
     assert_eq!(code, Some(0), "{problem}");
     assert!(report.ends_with("nothing had to be done\n"), "{report}");
+    what_an_older_version_put_back_is_accepted_once_somebody_says_so(&again).await;
+}
 
-    // An older version put the leaves back first, and was stopped before the recovery was on record.
-    let (client, connection) = tokio_postgres::connect(&restored, NoTls).await.expect("connected");
+/// An older version put the leaves back first, and was stopped before the recovery was on record.
+async fn what_an_older_version_put_back_is_accepted_once_somebody_says_so(again: &TestMirror) {
+    let (client, connection) = tokio_postgres::connect(&again.database_url, NoTls).await.expect("connected");
     let mut tasks = tokio::task::JoinSet::new();
     tasks.spawn(connection);
     let lose = "ALTER TABLE log_event DISABLE TRIGGER ALL; DELETE FROM log_event WHERE event ->> 'event' = 'recovered'; \
         ALTER TABLE log_event ENABLE TRIGGER ALL";
     client.batch_execute(lose).await.expect("lost");
-    for said in [
-        "the recovery is on record; promotion goes on as soon as promote has compared again\n",
-        "nothing had to be done\n",
-    ] {
-        let (code, report, problem) = touchstone(&again, &["log", "recover", "--reason", "it was stopped"]);
-        assert_eq!(code, Some(0), "{problem}");
-        assert!(report.contains("lacked 0 of them") && report.ends_with(said), "{report}");
-    }
+    let recover = |more: &[&str]| {
+        touchstone(again, &[&["log", "recover", "--reason", "it was stopped"], more].concat())
+    };
+    let (code, _, problem) = recover(&[]);
+    assert_eq!(code, Some(1), "{problem}");
+    assert!(problem.contains("marked as put back, and by no recovery on record: "), "{problem}");
+    let (code, report, problem) = recover(&["--accept-marked"]);
+    assert_eq!(code, Some(0), "{problem}");
+    let said = "the recovery is on record; promotion goes on as soon as promote has compared again\n";
+    assert!(report.contains("lacked 0 of them") && report.ends_with(said), "{report}");
+    let (code, report, problem) = recover(&[]);
+    assert_eq!(code, Some(0), "{problem}");
+    assert!(report.contains("lacked 0 of them") && report.ends_with("nothing had to be done\n"), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

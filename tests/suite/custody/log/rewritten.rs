@@ -75,9 +75,26 @@ async fn a_leaf_that_is_marked_as_put_back_is_named_unless_a_recovery_put_it_bac
         .await;
     let problem = "entry 1 is marked as put back after a restore, and no recovery on record put it back";
     incident(&mirror, "history_rewritten", problem).await;
-    let (code, _, said) = touchstone(&mirror, &["log", "verify"]);
+    let is_named = || {
+        let (code, _, said) = touchstone(&mirror, &["log", "verify"]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(problem), "{said}");
+    };
+    is_named();
+    // Whoever recovers without need does not make it good.
+    let (code, _, said) = touchstone(&mirror, &["log", "recover", "--reason", "to be sure"]);
     assert_eq!(code, Some(1), "{said}");
-    assert!(said.contains(problem), "{said}");
+    assert!(
+        said.contains(
+            "marked as put back, and by no recovery on record: 1 entry (1) of the database. Either"
+        ),
+        "{said}"
+    );
+    assert!(said.contains("with --accept-marked"), "{said}");
+    assert_eq!(mirror.store.recovered_size().await.expect("recoveries"), 0);
+    is_named();
+    let leaf = mirror.store.audited_leaves(1, 1).await.expect("leaves").remove(0);
+    assert!(!leaf.is_backed, "the audit goes on naming it");
     // A recovery that nobody made is an entry of the log by itself, with its reason.
     mirror.store.record_recovery(2, "nobody's").await.expect("recorded");
     eventually("it is published", || async {
@@ -88,6 +105,41 @@ async fn a_leaf_that_is_marked_as_put_back_is_named_unless_a_recovery_put_it_bac
     .await;
     let (code, _, said) = touchstone(&mirror, &["log", "verify"]);
     assert_eq!(code, Some(0), "{said}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recovery_names_the_leaves_that_were_marked_before_and_is_refused_if_it_is_for_them_alone() {
+    let package = npm_package("package", "1.0.0", &[], 10);
+    let (_registry, mirror, owner) = mirror(&[&package]).await;
+    let recover = |more: &[&str]| touchstone(&mirror, &[&["log", "recover", "--reason", "x"], more].concat());
+    let named = |report: &str, entries: &str| {
+        let said = format!("marked as put back before, and by no recovery on record: {entries}. Either");
+        assert!(report.contains(&said), "{report}");
+    };
+    let mark = "UPDATE log_leaf SET source = 'restored', source_id = index WHERE index IN (1, 2); DELETE FROM recall";
+    owner.run(mark).await;
+    // A recall that is gone as well is no loss of the log.
+    let (code, _, said) = recover(&[]);
+    assert_eq!(code, Some(1), "{said}");
+    assert!(said.contains("by no recovery on record: 2 entries (1, 2) of the database."), "{said}");
+    assert_eq!(owner.number("SELECT count(*) FROM recall").await, 0, "nothing was done");
+    let (code, report, said) = recover(&["--accept-marked"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(report.contains("recalls put back: 1,"), "{report}");
+    named(&report, "2 entries (1, 2)");
+    let (code, _, said) = touchstone(&mirror, &["log", "verify"]);
+    assert_eq!(code, Some(0), "{said}");
+
+    // Where an entry was lost, all is recovered; the marked one is named.
+    owner.run("DELETE FROM log_event WHERE event ->> 'event' = 'recovered'").await;
+    owner.run("DELETE FROM log_leaf WHERE index = 1").await;
+    let (code, report, said) = recover(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(report.contains("the database lacked 1 of them"), "{report}");
+    named(&report, "1 entry (2)");
+    let (code, report, said) = recover(&[]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(report.ends_with("nothing had to be done\n"), "{report}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,7 +4,7 @@
 //!
 //! *Invariant:* giving it again ends well, whatever stopped it half-way.
 
-use std::{collections::HashMap, process::ExitCode};
+use std::{collections::HashMap, fmt::Write as _, process::ExitCode};
 
 use anyhow::{Context as _, Result, bail, ensure};
 use tokio::task::spawn_blocking;
@@ -20,8 +20,20 @@ use super::verify::published;
 /// How many entries are read at once.
 const ENTRIES: u64 = 1024;
 
+/// How many entries are named at most.
+const NAMED_MAX: usize = 10;
+
+/// Whether a recovery may be put on record for entries that say that they were put back, when nothing else was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Marked {
+    /// Somebody has to look at them first.
+    Refuse,
+    /// An older version put them back, says whoever gave the command.
+    Accept,
+}
+
 /// Puts back what Postgres lost.
-pub(crate) async fn recover(config: &Config, reason: &str) -> Result<ExitCode> {
+pub(crate) async fn recover(config: &Config, reason: &str, marked: Marked) -> Result<ExitCode> {
     ensure!(!reason.trim().is_empty(), "--reason is empty; it is kept in the log for ever");
     let (keys, dir) = (super::keys(config)?, config.log_dir());
     let verified = {
@@ -32,38 +44,25 @@ pub(crate) async fn recover(config: &Config, reason: &str) -> Result<ExitCode> {
     let store = super::super::store(config).await?;
     let reader = LogReader::open(&dir)?;
     let lost = Lost::find(&store, &reader, &head).await?;
+    lost.permit(marked)?;
     let applied = lost.apply(&store).await?;
-    let (restored, unknown) = (lost.leaves.len(), lost.unknown);
-    let size = head.head().size;
-    // An older version put leaves back before the recovery, and may have been stopped in between.
-    let is_unbacked = lost.put_back > store.recovered_size().await?;
-    let changed = restored > 0 || applied != Applied::default() || is_unbacked;
+    let report = lost.report(head.head().size, &applied);
     // Before the leaves: one that was put back, and is below no recovery, is for the audit a row that somebody marked.
-    if changed {
-        store.record_recovery(size, reason).await?;
+    if lost.is_to_record(&applied) {
+        store.record_recovery(head.head().size, reason).await?;
     }
     lost.restore(&store, &head).await?;
-    super::super::say(&format!(
-        "the published log has {size} entries, and the database lacked {restored} of them\n\
-         recalls put back: {}, which revoked {} artifact(s)\n\
-         artifacts whose promotion had ended, sent back to their checks: {}\n{}{}",
-        applied.recalls,
-        applied.revoked,
-        applied.reopened,
-        if unknown > 0 {
-            format!(
-                "{unknown} of the entries are of a newer version: whatever they ask for was not done; give it again with that version\n"
-            )
-        } else {
-            String::new()
-        },
-        if changed {
-            "the recovery is on record; promotion goes on as soon as promote has compared again\n"
-        } else {
-            "nothing had to be done\n"
-        }
-    ));
+    super::super::say(&report);
     Ok(ExitCode::SUCCESS)
+}
+
+/// Names entries by their numbers: "3 entries (1, 5, 7)".
+fn named(entries: &[u64]) -> String {
+    let numbers: Vec<String> = entries.iter().take(NAMED_MAX).map(u64::to_string).collect();
+    let more = entries.len() - numbers.len();
+    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let noun = if entries.len() == 1 { "entry" } else { "entries" };
+    format!("{} {noun} ({}{more})", entries.len(), numbers.join(", "))
 }
 
 /// What the published log has, and Postgres does not; and what follows from all of the log.
@@ -71,8 +70,9 @@ struct Lost {
     /// The number of leaves in Postgres, the gaps among them included.
     ours: u64,
     leaves: Vec<(u64, Vec<u8>)>,
-    /// One more than the number of the last leaf that was put back before.
-    put_back: u64,
+    /// The leaves that say that they were put back, and that no recovery on record says so of: an older version put leaves back before
+    /// the recovery was on record, and may have been stopped in between; or somebody marked them.
+    unbacked: Vec<u64>,
     recalls: Vec<(RecallTarget, String, String)>,
     ended: HashMap<ArtifactId, i32>,
     serial: i64,
@@ -92,11 +92,11 @@ impl Lost {
     /// Reads both from the first entry on. Leaves that differ are no loss, but a fork: nothing is done then.
     async fn find(store: &Store, reader: &LogReader, head: &SignedHead) -> Result<Self> {
         let size = head.head().size;
-        let tip = store.log_tip().await?;
+        let (tip, recovered) = (store.log_tip().await?, store.recovered_size().await?);
         let mut lost = Self {
             ours: tip.leaves,
             leaves: vec![],
-            put_back: 0,
+            unbacked: vec![],
             recalls: vec![],
             ended: HashMap::new(),
             serial: 0,
@@ -124,7 +124,10 @@ impl Lost {
                          altered. Nothing was recovered. Find out which is true; a backup of the database from before, or one \
                          without that row, can be recovered"
                     ),
-                    Some(leaf) if leaf.source == LOG_SOURCE_RESTORED => lost.put_back = index + 1,
+                    // one that names another row was put back by nobody, and no recovery makes up for that
+                    Some(leaf) if leaf.source == LOG_SOURCE_RESTORED && index >= recovered => {
+                        lost.unbacked.extend((u64::try_from(leaf.source_id) == Ok(index)).then_some(index));
+                    }
                     Some(_) => {}
                     None => lost.leaves.push((index, bytes)),
                 }
@@ -148,6 +151,60 @@ impl Lost {
         if let LogEntry::Promoted { serial, .. } = entry {
             self.serial = self.serial.max(*serial);
         }
+    }
+
+    /// A recovery makes up for every leaf that is marked: it is put on record for those alone only if somebody says so.
+    fn permit(&self, marked: Marked) -> Result<()> {
+        ensure!(
+            self.unbacked.is_empty() || !self.leaves.is_empty() || marked == Marked::Accept,
+            "marked as put back, and by no recovery on record: {} of the database. Either an older version was stopped while it recovered, \
+             or somebody marked them. The database lacks no entry, so nothing was done. If no restore was under way, somebody wrote in the \
+             database: compare the rows of what these entries are about with a backup; `touchstone log verify` goes on naming the first of \
+             them. If one was, give the command again with --accept-marked: a recovery is put on record then, and neither that nor the \
+             audit names them any more",
+            named(&self.unbacked)
+        );
+        Ok(())
+    }
+
+    /// Whether something was done, or was done before, that has to be on record.
+    fn is_to_record(&self, applied: &Applied) -> bool {
+        !self.leaves.is_empty() || *applied != Applied::default() || !self.unbacked.is_empty()
+    }
+
+    /// What is told at the end.
+    fn report(&self, size: u64, applied: &Applied) -> String {
+        let mut report = format!(
+            "the published log has {size} entries, and the database lacked {} of them\n\
+             recalls put back: {}, which revoked {} artifact(s)\n\
+             artifacts whose promotion had ended, sent back to their checks: {}\n",
+            self.leaves.len(),
+            applied.recalls,
+            applied.revoked,
+            applied.reopened,
+        );
+        if !self.unbacked.is_empty() {
+            let _infallible = writeln!(
+                report,
+                "marked as put back before, and by no recovery on record: {}. Either an older version was stopped while it recovered, or \
+                 somebody marked them. `touchstone log verify` and the audit name them no more; if no restore was under way before, compare \
+                 the rows of what these entries are about with a backup",
+                named(&self.unbacked)
+            );
+        }
+        if self.unknown > 0 {
+            let _infallible = writeln!(
+                report,
+                "{} of the entries are of a newer version: whatever they ask for was not done; give it again with that version",
+                self.unknown
+            );
+        }
+        report += if self.is_to_record(applied) {
+            "the recovery is on record; promotion goes on as soon as promote has compared again\n"
+        } else {
+            "nothing had to be done\n"
+        };
+        report
     }
 
     /// Recalls again what was recalled, and ends again what ended.
