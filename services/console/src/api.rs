@@ -18,7 +18,7 @@ use touchstone_store::{DeadLetter, Incident, RecallTarget};
 use crate::{
     auth::{Access, permit},
     problem::Problem,
-    recall::{self, SEALED_WITHIN, Sealed},
+    recall::{self, Recalled, SEALED_WITHIN, Sealed},
     server::Console,
     stopped::stop_json,
     story::Told,
@@ -148,13 +148,19 @@ pub(crate) async fn recalls(
         _ => return Err(Problem::bad_request("give either `purl` or `sha256`")),
     };
     let recalled = recall::recall(&console.store, &target, &reason, "console", Some(SEALED_WITHIN)).await?;
+    Ok((StatusCode::CREATED, Json(recalled_json(&recalled))))
+}
+
+fn recalled_json(recalled: &Recalled) -> Value {
     let revoked: Vec<i64> = recalled.held.iter().map(|held| held.artifact.0).collect();
     let log_index = match recalled.sealed {
         Sealed::Entry(index) => Some(index),
         Sealed::NotWithin(_) | Sealed::NotAwaited => None,
     };
-    let answer = json!({ "revoked": revoked, "log_index": log_index, "log": recalled.sealed.to_string() });
-    Ok((StatusCode::CREATED, Json(answer)))
+    json!({
+        "revoked": revoked, "revoked_is_complete": recalled.untold.is_none(),
+        "log_index": log_index, "log": recalled.sealed.to_string(),
+    })
 }
 
 pub(crate) async fn openapi() -> impl IntoResponse {
@@ -198,4 +204,25 @@ pub(crate) fn dead_letter_json(row: &DeadLetter) -> Value {
         "deliveries": letter.deliveries, "check": letter.check, "artifact": letter.artifact, "detail": letter.detail,
         "at": row.at, "resolved_at": row.resolved_at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use touchstone_domain::ArtifactDbId;
+    use touchstone_store::{Held, StoreError};
+
+    use super::*;
+
+    #[test]
+    fn a_recall_says_whether_it_names_all_that_is_held() {
+        let json = |untold| {
+            let held = vec![Held { artifact: ArtifactDbId(7), was_served: true }];
+            let mut json = recalled_json(&Recalled { held, untold, sealed: Sealed::Entry(3) });
+            json.as_object_mut().expect("an object").remove("log");
+            json
+        };
+        let expected = |whole| json!({ "revoked": [7], "revoked_is_complete": whole, "log_index": 3 });
+        assert_eq!(json(None), expected(true));
+        assert_eq!(json(Some(StoreError::SchemaMissing)), expected(false));
+    }
 }

@@ -12,11 +12,13 @@ pub const SEALED_WITHIN: Duration = Duration::from_secs(10);
 const LOOK: Duration = Duration::from_millis(200);
 
 /// What a recall did.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Recalled {
-    /// What is held now, by this recall or an earlier one; nothing is no error, since the artifacts may come later. Where the database
-    /// cannot be asked, what this one held.
+    /// What is held now, by this recall or an earlier one; nothing is no error, since the artifacts may come later. If the rest is
+    /// untold, what this one held.
     pub held: Vec<Held>,
+    /// Why nobody can tell what else is held; none if nothing else is.
+    pub untold: Option<StoreError>,
     /// Whether the transparency log has it.
     pub sealed: Sealed,
 }
@@ -61,16 +63,22 @@ pub async fn recall(
     let recorded = store.record_recall(target, reason, actor).await?;
     let changes = store.hold(target).await?;
     // also what promote's sweeper was quicker to hold
-    let held = store.held(target).await.unwrap_or_else(|error| {
-        let error = &error as &dyn std::error::Error;
-        tracing::warn!(error, "a recall is in force, and what else was held already cannot be told");
-        changes.iter().map(newly).collect()
-    });
+    let (held, untold) = match store.held(target).await {
+        Ok(held) => (held, None),
+        Err(error) => {
+            let cause = &error as &dyn std::error::Error;
+            tracing::warn!(
+                error = cause,
+                "a recall is in force, and what else was held already cannot be told"
+            );
+            (changes.iter().map(newly).collect(), Some(error))
+        }
+    };
     let sealed = match patience {
         Some(patience) => sealed(store, recorded, patience).await,
         None => Sealed::NotAwaited,
     };
-    Ok(Recalled { held, sealed })
+    Ok(Recalled { held, untold, sealed })
 }
 
 fn newly(change: &Change) -> Held {
@@ -95,45 +103,4 @@ async fn sealed(store: &Store, recorded: RecordedRecall, patience: Duration) -> 
 }
 
 #[cfg(test)]
-mod tests {
-    use tokio_postgres::NoTls;
-    use touchstone_domain::Sha256;
-    use touchstone_store::StoreOptions;
-    use touchstone_testkit::fresh_database;
-
-    use super::*;
-
-    #[tokio::test]
-    async fn a_recall_that_is_in_force_is_no_error_even_if_nobody_can_tell_what_else_is_held() {
-        let url = fresh_database().await;
-        let options = StoreOptions { url: url.clone(), pool_size: 2, application_name: "console".into() };
-        let store = Store::connect(options).await.expect("connected");
-        let (superuser, connection) = tokio_postgres::connect(&url, NoTls).await.expect("connected");
-        let mut tasks = tokio::task::JoinSet::new();
-        tasks.spawn(connection);
-        let target = RecallTarget::Digest(Sha256::of("bad"));
-        let recalled = async || recall(&store, &target, "malware", "ada", None).await;
-        let expected = Recalled { held: vec![], sealed: Sealed::NotAwaited };
-        assert_eq!(recalled().await.expect("recalled"), expected);
-        superuser.batch_execute("ALTER TABLE gate_log RENAME cause TO why").await.expect("renamed");
-        assert!(store.held(&target).await.is_err());
-        assert_eq!(recalled().await.expect("in force"), expected);
-        superuser.batch_execute("ALTER TABLE recall RENAME actor TO who").await.expect("renamed");
-        assert!(recalled().await.is_err(), "it is not on record");
-    }
-
-    #[test]
-    fn what_is_held_now_was_served_if_its_state_was_so() {
-        let was = |was| {
-            newly(&Change {
-                artifact: touchstone_domain::ArtifactDbId(7),
-                ecosystem: touchstone_domain::Ecosystem::Npm,
-                was,
-                state: ArtifactState::Revoked,
-            })
-        };
-        let held = |was_served| Held { artifact: touchstone_domain::ArtifactDbId(7), was_served };
-        assert_eq!(was(ArtifactState::Servable), held(true));
-        assert_eq!(was(ArtifactState::Verifying), held(false));
-    }
-}
+mod tests;

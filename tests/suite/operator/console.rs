@@ -160,6 +160,7 @@ async fn with_a_token_everything_asks_for_it_and_recalls_are_taken() {
     assert_eq!(answer.status(), 201);
     let body: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");
     assert_eq!(body["revoked"].as_array().map(Vec::len), Some(1));
+    assert_eq!(body["revoked_is_complete"], true);
     let index = body["log_index"].as_u64().expect("it is sealed");
     assert_eq!(body["log"], format!("it is entry {index} of the transparency log, which edges follow"));
     assert_eq!(http().get(url).send().await.expect("an answer").status(), 403);
