@@ -31,8 +31,8 @@ impl World {
         self.superuser.batch_execute(sql).await.unwrap_or_else(|error| panic!("{sql}: {error:?}"));
     }
 
-    /// An artifact whose bytes are its name, and that was approved.
-    async fn served(&self, package: &str) -> ArtifactDbId {
+    /// An artifact whose bytes are its name, and that nobody has checked yet.
+    async fn fetched(&self, package: &str) -> ArtifactDbId {
         let policy_epoch = self.store.register_policy(&Policy::default()).await.expect("registered");
         let checks = CheckSet::of(CheckKind::Hash);
         let digest = Sha256::of(package);
@@ -62,7 +62,6 @@ impl World {
         let Ingested::Inserted { artifact, .. } = self.store.ingest(&new).await.expect("ingested") else {
             panic!("{package} is new");
         };
-        self.run(&format!("UPDATE gate SET ok = required WHERE artifact_id = {}", artifact.0)).await;
         artifact
     }
 
@@ -75,10 +74,10 @@ impl World {
 #[tokio::test]
 async fn a_recall_that_is_in_force_is_no_error_and_says_if_nobody_can_tell_what_else_is_held() {
     let world = World::new().await;
-    let artifact = world.served("bad").await;
+    let artifact = world.fetched("bad").await;
     for _ in 0..2 {
         let whole = world.recall("bad").await.expect("recalled");
-        assert_eq!(whole.held, [Held { artifact, was_served: true }]);
+        assert_eq!(whole.held, [Held { artifact, was_served: false }]);
         assert!(whole.untold.is_none() && whole.sealed == Sealed::NotAwaited, "{whole:?}");
     }
     // An earlier one was quicker.
@@ -93,7 +92,7 @@ async fn a_recall_that_is_in_force_is_no_error_and_says_if_nobody_can_tell_what_
 #[tokio::test]
 async fn what_this_recall_held_is_told_even_if_nothing_else_can_be() {
     let world = World::new().await;
-    let artifact = world.served("bad").await;
+    let artifact = world.fetched("bad").await;
     // The hold is the last that succeeds.
     world
         .run(
@@ -104,7 +103,7 @@ async fn what_this_recall_held_is_told_even_if_nothing_else_can_be() {
         )
         .await;
     let part = world.recall("bad").await.expect("in force");
-    assert_eq!(part.held, [Held { artifact, was_served: true }]);
+    assert_eq!(part.held, [Held { artifact, was_served: false }]);
     assert_eq!(part.untold.expect("a reason").to_string(), "the statement recall.held failed");
 }
 
