@@ -15,7 +15,7 @@ mod stopped;
 mod story;
 
 pub use fix::Fix;
-pub use recall::{Recalled, SEALED_WITHIN, Sealed, recall};
+pub use recall::{RecallError, Recalled, SEALED_WITHIN, Sealed, recall};
 pub use server::{ConsoleConfig, ConsoleError, ConsoleParts, run};
 pub use stopped::what_ends;
 pub use story::{Asked, Standing, Told, answer, promotion, refused, short_key};

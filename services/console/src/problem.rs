@@ -8,6 +8,8 @@ use axum::{
 use serde_json::json;
 use touchstone_store::StoreError;
 
+use crate::recall::RecallError;
+
 /// An error that a caller of the API reads.
 #[derive(Debug)]
 pub(crate) struct Problem {
@@ -36,6 +38,23 @@ impl From<StoreError> for Problem {
             "Database unavailable",
             "the database did not answer; try again shortly",
         )
+    }
+}
+
+impl From<RecallError> for Problem {
+    fn from(error: RecallError) -> Self {
+        let detail = error.to_string();
+        match error {
+            RecallError::Record(error) => error.into(),
+            RecallError::Hold(cause) => {
+                let cause = &cause as &dyn std::error::Error;
+                tracing::error!(
+                    error = cause,
+                    "a recall is on record, and what it names may not be held yet"
+                );
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "Recall not seen to hold", detail)
+            }
+        }
     }
 }
 

@@ -23,6 +23,20 @@ pub struct Recalled {
     pub sealed: Sealed,
 }
 
+/// Why a recall is not known to be in force.
+#[derive(Debug, thiserror::Error)]
+pub enum RecallError {
+    /// It may not even be on record.
+    #[error(transparent)]
+    Record(StoreError),
+    /// It is on record, and was not seen to hold what it names.
+    #[error(
+        "the recall is on record, but what it names may not be held yet; promote's sweeper holds it as soon as the database lets it. To see \
+         what is held, give the recall again, which is harmless"
+    )]
+    Hold(#[source] StoreError),
+}
+
 /// Whether the transparency log has a recall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sealed {
@@ -59,9 +73,9 @@ pub async fn recall(
     reason: &str,
     actor: &str,
     patience: Option<Duration>,
-) -> Result<Recalled, StoreError> {
-    let recorded = store.record_recall(target, reason, actor).await?;
-    let changes = store.hold(target).await?;
+) -> Result<Recalled, RecallError> {
+    let recorded = store.record_recall(target, reason, actor).await.map_err(RecallError::Record)?;
+    let changes = store.hold(target).await.map_err(RecallError::Hold)?;
     // also what promote's sweeper was quicker to hold
     let (held, untold) = match store.held(target).await {
         Ok(held) => (held, None),

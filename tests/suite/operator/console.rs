@@ -11,7 +11,7 @@ use tokio::{
 use touchstone_testkit::{Fault, MirrorProcesses, Registry, Role, eventually, npm_package};
 
 use super::{http, said};
-use crate::metadata::header;
+use crate::{custody::world::Owner, metadata::header};
 
 const TOKEN: &str = "correct-horse-battery-staple";
 
@@ -156,6 +156,12 @@ async fn with_a_token_everything_asks_for_it_and_recalls_are_taken() {
     ] {
         operator.problem(Method::POST, "api/v1/recalls", body, status, detail).await;
     }
+    let owner = Owner::at(&mirror.servers.postgres.url()).await;
+    owner.run("ALTER TABLE gate ADD CONSTRAINT locked CHECK (hold = 0)").await;
+    let on_record =
+        "the recall is on record, but what it names may not be held yet; promote's sweeper holds it";
+    operator.problem(Method::POST, "api/v1/recalls", recall, 503, on_record).await;
+    owner.run("ALTER TABLE gate DROP CONSTRAINT locked").await;
     let answer = operator.send(Method::POST, "api/v1/recalls", recall).await;
     assert_eq!(answer.status(), 201);
     let body: Value = serde_json::from_str(&answer.text().await.expect("a body")).expect("JSON");

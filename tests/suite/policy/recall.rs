@@ -6,6 +6,7 @@ use touchstone_store::{RecallTarget, Store, StoreOptions};
 use touchstone_testkit::{MirrorProcesses, Registry, Role, TestMirror, npm_package, wheel};
 
 use super::{json, listed, refusal};
+use crate::custody::world::Owner;
 
 async fn recall(mirror: &TestMirror, target: RecallTarget, reason: &str) -> usize {
     mirror.store.recall(&target, reason, "test").await.expect("recalled").len()
@@ -150,6 +151,20 @@ async fn the_command_says_that_a_recall_is_in_force_and_not_in_the_log_yet() {
         assert_eq!(output.status.code(), Some(0), "it is in force: {output:?}");
         String::from_utf8(output.stdout).expect("UTF-8")
     };
+    let owner = Owner::at(&mirror.servers.postgres.url()).await;
+    owner.run("ALTER TABLE gate ADD CONSTRAINT locked CHECK (hold = 0)").await;
+    let output = mirror.command(&["recall", "pkg:npm/left-pad", "--reason", "malware"]);
+    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    let problem = String::from_utf8(output.stderr).expect("UTF-8");
+    assert!(
+        problem.starts_with("error: the recall is on record, but what it names may not be held yet; "),
+        "{problem}"
+    );
+    assert!(
+        problem.contains("give the recall again, which is harmless: the statement recall.hold_purl failed: "),
+        "{problem}"
+    );
+    owner.run("ALTER TABLE gate DROP CONSTRAINT locked").await;
     let said = recall("left-pad", &[]);
     let expected = "recalled pkg:npm/left-pad: 1 artifact(s) are revoked now, 1 of them had been served; artifacts that come later are held\n\
         IT IS NOT IN THE TRANSPARENCY LOG after 10s: it is in force, but only for as long as the database says so. See whether promote runs";

@@ -65,7 +65,7 @@ impl World {
         artifact
     }
 
-    async fn recall(&self, package: &str) -> Result<Recalled, StoreError> {
+    async fn recall(&self, package: &str) -> Result<Recalled, RecallError> {
         let target = RecallTarget::Digest(Sha256::of(package));
         recall(&self.store, &target, "malware", "ada", None).await
     }
@@ -86,7 +86,8 @@ async fn a_recall_that_is_in_force_is_no_error_and_says_if_nobody_can_tell_what_
     assert_eq!(part.held, []);
     assert_eq!(part.untold.expect("a reason").to_string(), "the statement recall.held failed");
     world.run("ALTER TABLE recall RENAME actor TO who").await;
-    assert!(world.recall("bad").await.is_err(), "it is not on record");
+    let error = world.recall("bad").await.expect_err("it is not on record");
+    assert_eq!(error.to_string(), "the statement recall.insert failed");
 }
 
 #[tokio::test]
@@ -105,6 +106,24 @@ async fn what_this_recall_held_is_told_even_if_nothing_else_can_be() {
     let part = world.recall("bad").await.expect("in force");
     assert_eq!(part.held, [Held { artifact, was_served: false }]);
     assert_eq!(part.untold.expect("a reason").to_string(), "the statement recall.held failed");
+}
+
+#[tokio::test]
+async fn a_recall_that_is_on_record_and_could_not_hold_says_so_and_may_be_given_again() {
+    let world = World::new().await;
+    let artifact = world.fetched("bad").await;
+    world.run("ALTER TABLE gate ADD CONSTRAINT locked CHECK (hold = 0)").await;
+    let error = world.recall("bad").await.expect_err("nothing is held");
+    let expected = "the recall is on record, but what it names may not be held yet; promote's sweeper holds it as soon as the database \
+         lets it. To see what is held, give the recall again, which is harmless";
+    assert_eq!(error.to_string(), expected);
+    assert!(matches!(error, RecallError::Hold(_)), "{error:?}");
+    assert!(world.store.is_recalled(&RecallTarget::Digest(Sha256::of("bad"))).await.expect("read"));
+    world.run("ALTER TABLE gate DROP CONSTRAINT locked").await;
+    let sweep = world.store.hold_recalled(Duration::MAX, 9).await.expect("swept");
+    assert_eq!(sweep.len(), 1, "it is held without anybody's doing");
+    let again = world.recall("bad").await.expect("in force");
+    assert_eq!(again.held, [Held { artifact, was_served: false }]);
 }
 
 #[test]
