@@ -1,10 +1,11 @@
 //! What this process rejected, until the transparency log has it: whoever owns Postgres could take it back before, and nobody would know.
 //!
-//! *Invariant:* a rejection is forgotten when the log has it, and not before. One that is gone, or kept from the log, is told, and is
-//! forgotten once its artifact is checked again, or has no row; until then each look tries again, and the others are looked at all the
-//! same.
+//! *Invariant:* a rejection is forgotten when the published log has it, and not before. One that is gone, or kept from the log, is told,
+//! and its artifact checked again; it is forgotten once both are done, or the artifact has no row. Until then each look tries again, and
+//! the others are looked at all the same.
 //!
-//! *Invariant:* a look keeps the sealer for seconds, whatever Postgres does: promotion goes on meanwhile.
+//! *Invariant:* after some seconds, a look begins with no other one, since promotion goes on meanwhile. What it has begun ends with the
+//! store's timeouts.
 
 use std::{
     collections::BTreeMap,
@@ -16,19 +17,20 @@ use std::{
 use serde_json::json;
 use tokio::time::Instant;
 use touchstone_domain::{ArtifactDbId, ArtifactState, GateDelta, Purl};
-use touchstone_store::{
-    Change, IncidentKind, NewIncident, REJECTIONS_MAX, Rejection, RejectionStage, StoreError,
-};
+use touchstone_store::{Change, IncidentKind, NewIncident, REJECTIONS_MAX, Rejection, StoreError};
 use touchstone_translog::log_name;
 
-use crate::Promote;
+use crate::{
+    Promote,
+    sealer::{STALLED_AFTER, SealError, blocking, published::Published},
+};
 
 /// How many are remembered: those of many cycles in which everything is rejected.
 const REMEMBERED_MAX: usize = 65_536;
 /// How long a look goes on to the next one.
 const LOOK_MAX: Duration = Duration::from_secs(5);
 /// How long one may wait for the log while promotion is not halted: twice as long as what halts it waits at most.
-const WAITS_MAX: Duration = Duration::from_mins(2);
+const WAITS_MAX: Duration = STALLED_AFTER.saturating_mul(2);
 
 /// An artifact and an epoch.
 type Key = (ArtifactDbId, i32);
@@ -47,8 +49,10 @@ struct Remembered {
 #[derive(Clone, Copy, Debug)]
 struct One {
     since: Instant,
-    /// Whether people know that it is gone.
+    /// Whether people know that it was taken back.
     is_told: bool,
+    /// Whether its artifact is checked again since.
+    is_checked: bool,
 }
 
 impl Rejections {
@@ -75,7 +79,7 @@ impl Rejections {
         let mut remembered = self.lock();
         let has_room = remembered.all.len() < REMEMBERED_MAX;
         if has_room {
-            remembered.all.insert(key, One { since: Instant::now(), is_told: false });
+            remembered.all.insert(key, One { since: Instant::now(), is_told: false, is_checked: false });
         }
         has_room
     }
@@ -96,10 +100,8 @@ impl Rejections {
         self.lock().looked = Some(key);
     }
 
-    fn told(&self, key: Key) {
-        if let Some(one) = self.lock().all.get_mut(&key) {
-            one.is_told = true;
-        }
+    fn keep(&self, key: Key, one: One) {
+        self.lock().all.insert(key, one);
     }
 
     fn forget(&self, key: Key) {
@@ -108,7 +110,7 @@ impl Rejections {
 }
 
 /// Looks whether what was rejected is sealed, or on its way there: at all of it, or at as much as there is time for.
-pub(crate) async fn look(promote: &Promote, now: Instant) -> Result<(), StoreError> {
+pub(crate) async fn look(promote: &Promote, log: &Published, now: Instant) -> Result<(), SealError> {
     let began = Instant::now();
     let mut left = promote.rejections.len();
     while left > 0 && began.elapsed() < LOOK_MAX {
@@ -116,53 +118,72 @@ pub(crate) async fn look(promote: &Promote, now: Instant) -> Result<(), StoreErr
         left = left.saturating_sub(some.len().max(1));
         let keys: Vec<Key> = some.iter().map(|(key, _)| *key).collect();
         let found = promote.store.rejections(&keys).await?;
+        let (log, leaves) = (log.clone(), found.iter().flat_map(|found| found.leaves.clone()).collect());
+        let sealed = blocking(move || log.has(leaves)).await??;
         for ((key, one), found) in some.into_iter().zip(found) {
+            promote.rejections.looked(key);
+            if found.leaves.iter().any(|(index, _)| sealed.contains(index)) {
+                promote.rejections.forget(key);
+            } else if let Some(problem) = problem(promote, one, &found, now) {
+                taken_back(promote, key, one, &found, problem).await?;
+            }
             if began.elapsed() >= LOOK_MAX {
                 break;
-            }
-            promote.rejections.looked(key);
-            match is_over(promote, key, one, &found, now).await {
-                Ok(true) => promote.rejections.forget(key),
-                Ok(false) => {}
-                // it would be the same with each of the others
-                Err(error) if error.is_transient() => return Err(error),
-                Err(error) => {
-                    let (artifact, epoch) = key;
-                    tracing::warn!(%artifact, epoch, error = &error as &dyn std::error::Error, "what is to be done about it is not done yet");
-                }
             }
         }
     }
     Ok(())
 }
 
-/// Whether nothing is left to do about it.
-async fn is_over(
+/// What is wrong with a rejection that the log does not have; none if it may be on its way.
+fn problem(promote: &Promote, one: One, found: &Rejection, now: Instant) -> Option<&'static str> {
+    let is_early = promote.is_halted() || now.saturating_duration_since(one.since) < WAITS_MAX;
+    match found.is_on_record {
+        true if is_early => None,
+        true => Some("its rejection is kept from the transparency log"),
+        false => Some("its rejection is gone, and was not sealed yet"),
+    }
+}
+
+/// Does what is left to do about it. An error is one that would be the same with each of the others.
+async fn taken_back(
     promote: &Promote,
     key: Key,
-    one: One,
+    mut one: One,
     found: &Rejection,
-    now: Instant,
-) -> Result<bool, StoreError> {
-    let problem = match found.stage {
-        RejectionStage::Sealed => return Ok(true),
-        RejectionStage::Waits => {
-            if promote.is_halted() || now.saturating_duration_since(one.since) < WAITS_MAX {
-                return Ok(false);
-            }
-            "its rejection is kept from the transparency log"
-        }
-        RejectionStage::Gone => "its rejection is gone, and was not sealed yet",
-    };
-    if !one.is_told {
-        tell(promote, key, found, problem).await?;
-        promote.rejections.told(key);
+    problem: &str,
+) -> Result<(), StoreError> {
+    let (artifact, epoch) = key;
+    // neither waits for the other: people are to know, and nobody is to be served
+    let checked = if one.is_checked { Ok(true) } else { check_again(promote, artifact, found).await };
+    one.is_checked = matches!(checked, Ok(true));
+    let told = if one.is_told { Ok(()) } else { tell(promote, key, found, problem).await };
+    one.is_told = told.is_ok();
+    if one.is_checked && one.is_told {
+        promote.rejections.forget(key);
+    } else {
+        promote.rejections.keep(key, one);
     }
+    for error in [checked.err(), told.err()].into_iter().flatten() {
+        if error.is_transient() {
+            return Err(error);
+        }
+        tracing::warn!(%artifact, epoch, error = &error as &dyn std::error::Error, "what is to be done about it is not done yet");
+    }
+    Ok(())
+}
+
+/// Begins a new epoch. Whether the artifact is checked again now, or has no row.
+async fn check_again(
+    promote: &Promote,
+    artifact: ArtifactDbId,
+    found: &Rejection,
+) -> Result<bool, StoreError> {
     let Some(id) = &found.id else { return Ok(!found.has_artifact) };
     let purl = Purl { file: Some(id.file.clone()), ..Purl::from(id) };
     let changes = promote.store.recheck(&purl, &promote.policy, true).await?;
     promote.tell(&changes).await;
-    Ok(changes.iter().any(|change| change.artifact == key.0))
+    Ok(changes.iter().any(|change| change.artifact == artifact))
 }
 
 /// Tells people of a rejection that somebody took back.
@@ -172,7 +193,6 @@ async fn tell(
     found: &Rejection,
     problem: &str,
 ) -> Result<(), StoreError> {
-    tracing::error!(%artifact, epoch, problem, "a rejection was taken back");
     let kind = IncidentKind::HistoryRewritten;
     let incident = if let Some(id) = &found.id {
         NewIncident::about(kind, id, Some(artifact), json!({ "epoch": epoch, "problem": problem }))
@@ -181,7 +201,9 @@ async fn tell(
         let detail = json!({ "artifact": artifact, "epoch": epoch, "problem": format!("{problem}; {row}") });
         NewIncident::about_log(kind, &log_name(&promote.signing.environment), detail)
     };
-    promote.store.record_incident(&incident).await.map(drop)
+    promote.store.record_incident(&incident).await?;
+    tracing::error!(%artifact, epoch, problem, "a rejection was taken back");
+    Ok(())
 }
 
 #[cfg(test)]

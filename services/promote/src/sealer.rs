@@ -19,6 +19,7 @@ mod behind;
 mod compare;
 mod copy;
 mod floors;
+pub(crate) mod published;
 mod seal;
 mod witness;
 
@@ -42,6 +43,7 @@ use crate::{LogParts, Promote, rejections};
 
 use behind::Behind;
 use copy::Copy;
+use published::Published;
 use witness::Witness;
 
 /// Why nothing is promoted right after the start.
@@ -49,7 +51,7 @@ pub(crate) const NOT_COMPARED: &str = "the database was not compared with the tr
 /// Why nothing is promoted while what happened when nobody sealed goes into the log: after a pause, or an upgrade.
 const NOT_SEALED: &str = "what happened a minute ago and longer is going into the transparency log";
 /// How long what happened may wait for the log: promotion goes on unlogged no longer than this.
-const STALLED_AFTER: Duration = Duration::from_mins(1);
+pub(crate) const STALLED_AFTER: Duration = Duration::from_mins(1);
 /// How long a transaction of our own roles may stay open while the log waits; the longest honest ones take seconds.
 const OPEN_MAX: Duration = Duration::from_secs(30);
 /// How many different problems are remembered, so that each is told once.
@@ -57,14 +59,14 @@ const TOLD_MAX: usize = 1024;
 
 /// Why nothing may be promoted: the log contradicts the rows, or itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Stop {
+pub(crate) struct Stop {
     kind: IncidentKind,
     problem: String,
 }
 
 /// Why a cycle did not finish; the next one tries again.
 #[derive(Debug, thiserror::Error)]
-enum SealError {
+pub(crate) enum SealError {
     /// Postgres does not answer, or refuses.
     #[error("the store does not answer as it should")]
     Store(#[from] StoreError),
@@ -175,7 +177,7 @@ impl Sealer {
         } else {
             self.set_halt(self.unpublished.clone().or(stalled)).await;
         }
-        if let Err(error) = rejections::look(&self.promote, Instant::now()).await {
+        if let Err(error) = self.look_at_rejections().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "rejections are not looked for now");
         }
         match self.lead(audited).await {
@@ -193,6 +195,14 @@ impl Sealer {
             }
         }
         metrics::histogram!("touchstone_log_cycle_seconds").record(started.elapsed().as_secs_f64());
+    }
+
+    async fn look_at_rejections(&self) -> Result<(), SealError> {
+        rejections::look(&self.promote, &self.published()?, Instant::now()).await
+    }
+
+    fn published(&self) -> Result<Published, SealError> {
+        Ok(Published::new(self.copies[0].dir().to_owned(), self.keys()?))
     }
 
     /// What every process does before it promotes anything.
@@ -346,6 +356,8 @@ impl Sealer {
 }
 
 /// Runs what blocks.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SealError> {
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> T + Send + 'static,
+) -> Result<T, SealError> {
     spawn_blocking(work).await.map_err(|_stopped| SealError::Stopped)
 }

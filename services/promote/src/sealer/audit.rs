@@ -12,7 +12,7 @@ use touchstone_domain::ArtifactDbId;
 use touchstone_records::RecordError;
 use touchstone_store::{AuditedLeaf, IncidentKind, LOG_SOURCE_RESTORED, LogLeaf, RecordInput, Wanted};
 use touchstone_tlog::{SignedHead, leaf_hash};
-use touchstone_translog::{LogError, LogKeys, LogReader};
+use touchstone_translog::{LogError, LogReader};
 
 use super::{SealError, Sealer, blocking, compare::stop};
 use crate::lost;
@@ -62,8 +62,8 @@ impl Progress {
 impl Sealer {
     /// Compares the next leaves in Postgres with the published tree; which they were.
     pub(super) async fn audit_tree(&mut self) -> Result<Range<u64>, SealError> {
-        let (keys, dir) = (self.keys()?, self.copies[0].dir().to_owned());
-        let head = blocking(move || published(&dir, &keys)).await??;
+        let log = self.published()?;
+        let head = blocking(move || log.head()).await??;
         let Some(head) = head.filter(|head| self.audit.is_due(head.head().size)) else { return Ok(0..0) };
         let from = self.audit.next;
         self.audit.again = true;
@@ -146,15 +146,6 @@ impl Sealer {
         }
         Ok(problems)
     }
-}
-
-/// The published checkpoint.
-fn published(dir: &Path, keys: &LogKeys) -> Result<Option<SignedHead>, LogError> {
-    if !dir.exists() {
-        return Ok(None);
-    }
-    let checkpoint = LogReader::open(dir)?.checkpoint()?;
-    Ok(checkpoint.map(|note| keys.verify_even_revoked(&note)).transpose()?)
 }
 
 /// Compares leaves with the published tree; until which they are as it says. One that is missing or another one is no history any

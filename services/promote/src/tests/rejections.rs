@@ -2,14 +2,15 @@
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use serde_json::json;
 use tokio::time::Instant;
 use tokio_util::task::TaskTracker;
-use touchstone_custody::KeyKind;
-use touchstone_domain::{ArtifactDbId, ArtifactState, CheckKind, OutcomeKind};
+use touchstone_custody::{KeyKind, LogEntry, artifact_purl};
+use touchstone_domain::{ArtifactDbId, ArtifactState, CheckKind, OutcomeKind, Sha256};
 use touchstone_store::Incident;
 
-use super::world::World;
+use super::world::{World, id};
 use crate::{
     LogParts, PromoteError, PromoteParts,
     count::{Look, verdicts},
@@ -86,7 +87,7 @@ async fn a_rejection_whose_artifact_is_gone_too_is_told_and_keeps_no_other_from_
         all.into_iter().filter(|one| one.kind == "history_rewritten").collect::<Vec<_>>()
     };
     for _ in 0..2 {
-        rejections::look(&promote, Instant::now()).await.expect("looked");
+        rejections::look(&promote, &world.published(), Instant::now()).await.expect("looked");
         let told = told().await;
         assert_eq!(told.len(), 1, "{told:?}");
         assert_eq!((told[0].package.as_str(), told[0].count), ("touchstone/test", 1), "it is told once");
@@ -96,7 +97,7 @@ async fn a_rejection_whose_artifact_is_gone_too_is_told_and_keeps_no_other_from_
         assert_eq!(told[0].detail, expected);
     }
     world.rows("ALTER TABLE incident DROP CONSTRAINT incident_artifact_id_check").await;
-    rejections::look(&promote, Instant::now()).await.expect("looked");
+    rejections::look(&promote, &world.published(), Instant::now()).await.expect("looked");
     assert!(told().await.iter().any(|one| one.artifact == Some(first)), "tried again");
     assert_eq!(world.facts(first).await.epoch, 1);
 }
@@ -122,28 +123,40 @@ async fn told(world: &World) -> Vec<Incident> {
 
 #[tokio::test]
 async fn a_rejection_that_is_kept_from_the_log_is_told_and_checked_again() {
+    let entry = LogEntry::Ended {
+        purl: artifact_purl(&id("1.0.0")).to_string(),
+        sha256: Sha256::of("1.0.0"),
+        epoch: 0,
+        state: ArtifactState::Rejected.as_str().to_owned(),
+        cause: "verdict".to_owned(),
+        at: Timestamp::UNIX_EPOCH,
+    };
+    let entry: String = entry.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let relink = "UPDATE log_leaf SET source = 'gate_log', source_id = (SELECT id FROM gate_log WHERE state = 'rejected')";
     let ways = [
         // as if the sealer had passed it
-        "UPDATE gate_log SET xid = '3' WHERE state = 'rejected'",
+        "UPDATE gate_log SET xid = '3' WHERE state = 'rejected'".to_owned(),
         // as if an entry of something else were of it
-        "UPDATE log_leaf SET source = 'gate_log', source_id = (SELECT id FROM gate_log WHERE state = 'rejected') WHERE index = 0",
+        format!("{relink} WHERE index = 0"),
+        // as if it were sealed
+        format!(r"{relink}, entry = '\x{entry}' WHERE index = 0"),
     ];
-    for way in ways {
+    for way in &ways {
         let world = World::new().await;
         let artifact = rejected(&world).await;
-        for undo in [way, UNDO[0], UNDO[1]] {
+        for undo in [way.as_str(), UNDO[0], UNDO[1]] {
             world.superuser(undo).await;
         }
         assert_eq!(world.state(artifact).await, ArtifactState::Servable, "{way}");
 
-        rejections::look(&world.promote, Instant::now()).await.expect("looked");
+        rejections::look(&world.promote, &world.published(), Instant::now()).await.expect("looked");
         assert_eq!(told(&world).await, [], "it may be on its way");
         world.halt.send_replace(Some("what waits is not sealed".into()));
-        rejections::look(&world.promote, Instant::now() + LATER).await.expect("looked");
+        rejections::look(&world.promote, &world.published(), Instant::now() + LATER).await.expect("looked");
         assert_eq!(told(&world).await, [], "nothing is sealed now");
 
         world.halt.send_replace(None);
-        rejections::look(&world.promote, Instant::now() + LATER).await.expect("looked");
+        rejections::look(&world.promote, &world.published(), Instant::now() + LATER).await.expect("looked");
         let told = told(&world).await;
         let detail = json!({ "epoch": 0, "problem": "its rejection is kept from the transparency log" });
         assert_eq!(told.iter().map(|one| &one.detail).collect::<Vec<_>>(), [&detail], "{way}");
@@ -168,15 +181,15 @@ async fn one_that_cannot_be_checked_again_is_told_once_and_not_forgotten() {
             world.superuser(undo).await;
         }
         for _ in 0..2 {
-            rejections::look(&world.promote, Instant::now()).await.expect("looked");
+            rejections::look(&world.promote, &world.published(), Instant::now()).await.expect("looked");
             let told = told(&world).await;
             assert_eq!(told.iter().map(|one| one.count).collect::<Vec<_>>(), [1], "{hinder}: {told:?}");
         }
         world.superuser(mend).await;
         assert_eq!(world.state(artifact).await, ArtifactState::Servable, "{hinder}");
-        rejections::look(&world.promote, Instant::now()).await.expect("looked");
+        rejections::look(&world.promote, &world.published(), Instant::now()).await.expect("looked");
         assert_eq!((world.state(artifact).await, told(&world).await.len()), (ArtifactState::Fetched, 1));
-        rejections::look(&world.promote, Instant::now()).await.expect("looked");
+        rejections::look(&world.promote, &world.published(), Instant::now()).await.expect("looked");
         assert_eq!(world.facts(artifact).await.epoch, 1, "it is forgotten then");
     }
 }
@@ -199,9 +212,13 @@ async fn a_look_ends_where_postgres_does_not_answer_and_goes_on_there() {
     world
         .rows(&format!("CREATE TRIGGER wait BEFORE INSERT ON incident FOR EACH ROW WHEN (NEW.artifact_id = {first}) EXECUTE FUNCTION wait()"))
         .await;
-    rejections::look(&world.promote, Instant::now()).await.expect_err("it would be the same with the other");
+    rejections::look(&world.promote, &world.published(), Instant::now())
+        .await
+        .expect_err("it would be the same with the other");
     assert_eq!(told(&world).await, []);
-    rejections::look(&world.promote, Instant::now()).await.expect_err("the first is still not told");
+    rejections::look(&world.promote, &world.published(), Instant::now())
+        .await
+        .expect_err("the first is still not told");
     assert_eq!(told(&world).await.iter().map(|one| one.artifact).collect::<Vec<_>>(), [Some(second)]);
     assert_eq!(world.facts(second).await.epoch, 1);
 }

@@ -25,11 +25,12 @@ use touchstone_testkit::{
     custody::{ENVIRONMENT, TestKeys, signer},
     fresh_database,
 };
+use touchstone_translog::LogKeys;
 
 use crate::{
     LogParts, Promote, PromoteConfig,
     count::{Counted, Look, verdicts},
-    sealer::{NOT_COMPARED, Sealer},
+    sealer::{NOT_COMPARED, Sealer, published::Published},
 };
 
 pub(super) const HASH: CheckSet = CheckSet::of(CheckKind::Hash);
@@ -137,6 +138,12 @@ impl World {
             // each cycle audits: a round begins as soon as the one before has ended
             period: Duration::ZERO,
         }
+    }
+
+    /// That log, as it is published.
+    pub(super) fn published(&self) -> Published {
+        let keys = LogKeys::of(&self.keys.ring().borrow(), ENVIRONMENT).expect("a log key");
+        Published::new(self.directory().join("log"), Arc::new(keys))
     }
 
     /// Goes on until all that happened is sealed; other tests' transactions hide it for a while.

@@ -11,23 +11,14 @@ pub const REJECTIONS_MAX: usize = 256;
 /// What became of a rejection that was committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rejection {
-    /// How far it is.
-    pub stage: RejectionStage,
+    /// Whether it is on record.
+    pub is_on_record: bool,
+    /// The leaves of it that say so, by their numbers. Whether the published log has them is not known here.
+    pub leaves: Vec<(u64, Vec<u8>)>,
     /// Whether the row of its artifact is there.
     pub has_artifact: bool,
     /// Which artifact that is, if the row can be read.
     pub id: Option<ArtifactId>,
-}
-
-/// How far a rejection is on its way into the log.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RejectionStage {
-    /// It is on record, and to be sealed.
-    Waits,
-    /// The log has it.
-    Sealed,
-    /// It is not on record any more.
-    Gone,
 }
 
 impl Store {
@@ -35,13 +26,14 @@ impl Store {
     /// for what it says, and not for the row that it is said to be of.
     pub async fn rejections(&self, rejections: &[(ArtifactDbId, i32)]) -> Result<Vec<Rejection>, StoreError> {
         const FOUND: &str = r"-- log.rejections
-SELECT artifact.id IS NOT NULL AS has_artifact, ecosystem, package, version, file, said.is_there, said.sealed
+SELECT artifact.id IS NOT NULL AS has_artifact, ecosystem, package, version, file, said.is_on_record, said.indexes, said.entries
 FROM unnest($1::bigint[], $2::integer[]) WITH ORDINALITY AS asked (artifact_id, epoch, n)
 LEFT JOIN artifact ON artifact.id = asked.artifact_id
 CROSS JOIN LATERAL (
-    SELECT count(*) > 0 AS is_there, array_remove(array_agg(entry), NULL) AS sealed
+    SELECT count(*) > 0 AS is_on_record, array_agg(index) FILTER (WHERE index IS NOT NULL) AS indexes,
+           array_agg(entry) FILTER (WHERE index IS NOT NULL) AS entries
     FROM (
-        SELECT entry
+        SELECT index, entry
         FROM gate_log LEFT JOIN log_leaf ON source = 'gate_log' AND source_id = gate_log.id
         WHERE gate_log.artifact_id = asked.artifact_id AND gate_log.epoch = asked.epoch
           AND was <> 'rejected' AND state = 'rejected'
@@ -60,27 +52,27 @@ ORDER BY n";
 
 fn found(columns: Columns<'_>, epoch: i32) -> Result<Rejection, StoreError> {
     let id = columns.id().ok();
-    let sealed: Option<Vec<Vec<u8>>> = columns.get("sealed")?;
-    let stage = if sealed.unwrap_or_default().iter().any(|entry| says(entry, id.as_ref(), epoch)) {
-        RejectionStage::Sealed
-    } else if columns.get("is_there")? {
-        RejectionStage::Waits
-    } else {
-        RejectionStage::Gone
-    };
-    Ok(Rejection { stage, has_artifact: columns.get("has_artifact")?, id })
+    let (indexes, entries): (Option<Vec<i64>>, Option<Vec<Vec<u8>>>) =
+        (columns.get("indexes")?, columns.get("entries")?);
+    let leaves = indexes.into_iter().flatten().zip(entries.into_iter().flatten());
+    let leaves = leaves.filter(|(_, entry)| id.as_ref().is_some_and(|id| says(entry, id, epoch)));
+    let leaves = leaves.filter_map(|(index, entry)| Some((u64::try_from(index).ok()?, entry)));
+    Ok(Rejection {
+        is_on_record: columns.get("is_on_record")?,
+        leaves: leaves.collect(),
+        has_artifact: columns.get("has_artifact")?,
+        id,
+    })
 }
 
-/// Whether an entry says that this artifact was rejected in this epoch: of one that cannot be read, that there was something.
-fn says(entry: &[u8], id: Option<&ArtifactId>, rejected: i32) -> bool {
+/// Whether an entry says that this artifact was rejected in this epoch. Of one that a newer version wrote, that it names the artifact.
+fn says(entry: &[u8], id: &ArtifactId, rejected: i32) -> bool {
+    let artifact = artifact_purl(id).to_string();
     match LogEntry::read(entry) {
         Ok(Some(LogEntry::Ended { purl, epoch, state, .. })) => {
-            epoch == rejected
-                && state == ArtifactState::Rejected.as_str()
-                && id.is_none_or(|id| purl == artifact_purl(id).to_string())
+            purl == artifact && epoch == rejected && state == ArtifactState::Rejected.as_str()
         }
-        Ok(Some(LogEntry::Incident { .. })) => id.is_none(),
-        Ok(sealed) => sealed.is_none(), // by a newer version, which writes more of it
-        Err(_) => false,
+        Ok(Some(_)) | Err(_) => false,
+        Ok(None) => String::from_utf8_lossy(entry).contains(&format!("\"{artifact}\"")),
     }
 }
