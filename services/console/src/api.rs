@@ -26,6 +26,8 @@ use crate::{
 
 /// Rows per answer.
 const ROWS_MAX: i64 = 200;
+/// How long a recall may take: it is answered before the request takes too long, so that people know what to do.
+const RECALL_MAX: Duration = Duration::from_secs(25);
 
 type Answer = Result<Json<Value>, Problem>;
 
@@ -147,7 +149,8 @@ pub(crate) async fn recalls(
         (None, Some(sha256)) => RecallTarget::Digest(parse_digest(&sha256)?),
         _ => return Err(Problem::bad_request("give either `purl` or `sha256`")),
     };
-    let recalled = recall::recall(&console.store, &target, &reason, "console", Some(SEALED_WITHIN)).await?;
+    let recalled = recall::recall(&console.store, &target, &reason, "console", Some(SEALED_WITHIN));
+    let recalled = recall::within(RECALL_MAX, recalled).await?;
     Ok((StatusCode::CREATED, Json(recalled_json(&recalled))))
 }
 

@@ -54,6 +54,10 @@ impl From<RecallError> for Problem {
                 );
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, "Recall not seen to hold", detail)
             }
+            RecallError::Late(_) => {
+                tracing::error!("a recall took too long, and is not known to hold");
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, "Recall not seen to hold", detail)
+            }
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 use touchstone_domain::ArtifactState;
 use touchstone_store::{Change, Held, RecallTarget, RecordedRecall, Store, StoreError};
 
@@ -35,6 +35,12 @@ pub enum RecallError {
          what is held, give the recall again, which is harmless"
     )]
     Hold(#[source] StoreError),
+    /// It took too long.
+    #[error(
+        "whether the recall is on record, and holds what it names, is not known after {0:?}. Give it again, which is harmless, and tells what \
+         is held"
+    )]
+    Late(Duration),
 }
 
 /// Whether the transparency log has a recall.
@@ -93,6 +99,14 @@ pub async fn recall(
         None => Sealed::NotAwaited,
     };
     Ok(Recalled { held, untold, sealed })
+}
+
+/// Ends a recall that takes longer; what it has put on record stays, and promote's sweeper holds what that names.
+pub(crate) async fn within<T>(
+    limit: Duration,
+    recall: impl Future<Output = Result<T, RecallError>>,
+) -> Result<T, RecallError> {
+    timeout(limit, recall).await.unwrap_or(Err(RecallError::Late(limit)))
 }
 
 fn newly(change: &Change) -> Held {

@@ -126,6 +126,20 @@ async fn a_recall_that_is_on_record_and_could_not_hold_says_so_and_may_be_given_
     assert_eq!(again.held, [Held { artifact, was_served: false }]);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_recall_that_takes_too_long_says_what_to_do() {
+    let limit = Duration::from_secs(25);
+    let late = within(limit, std::future::pending::<Result<(), RecallError>>()).await;
+    let expected = "whether the recall is on record, and holds what it names, is not known after 25s. Give it again, which is harmless, and \
+         tells what is held";
+    assert_eq!(late.expect_err("it never ends").to_string(), expected);
+    let in_time = async {
+        sleep(limit / 2).await;
+        Ok(7)
+    };
+    assert_eq!(within(limit, in_time).await.expect("in time"), 7);
+}
+
 #[test]
 fn what_is_held_now_was_served_if_its_state_was_so() {
     let was = |was| {
