@@ -131,7 +131,7 @@ async fn a_rejection_that_is_kept_from_the_log_is_told_and_checked_again() {
         cause: "verdict".to_owned(),
         at: Timestamp::UNIX_EPOCH,
     };
-    let entry: String = entry.to_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    let entry = String::from_utf8(entry.to_bytes()).expect("JSON");
     let relink = "UPDATE log_leaf SET source = 'gate_log', source_id = (SELECT id FROM gate_log WHERE state = 'rejected')";
     let ways = [
         // as if the sealer had passed it
@@ -139,7 +139,7 @@ async fn a_rejection_that_is_kept_from_the_log_is_told_and_checked_again() {
         // as if an entry of something else were of it
         format!("{relink} WHERE index = 0"),
         // as if it were sealed
-        format!(r"{relink}, entry = '\x{entry}' WHERE index = 0"),
+        format!("{relink}, entry = convert_to('{entry}', 'UTF8') WHERE index = 0"),
     ];
     for way in &ways {
         let world = World::new().await;
