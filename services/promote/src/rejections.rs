@@ -119,11 +119,13 @@ pub(crate) async fn look(promote: &Promote, log: &Published, now: Instant) -> Re
         let keys: Vec<Key> = some.iter().map(|(key, _)| *key).collect();
         let found = promote.store.rejections(&keys).await?;
         let (log, leaves) = (log.clone(), found.iter().flat_map(|found| found.leaves.clone()).collect());
-        let sealed = blocking(move || log.has(leaves)).await??;
+        let has = blocking(move || log.has(leaves)).await??;
         for ((key, one), found) in some.into_iter().zip(found) {
             promote.rejections.looked(key);
-            if found.leaves.iter().any(|(index, _)| sealed.contains(index)) {
+            if found.leaves.iter().any(|(index, _)| has.leaves.contains(index)) {
                 promote.rejections.forget(key);
+            } else if found.leaves.iter().any(|(index, _)| *index >= has.size) {
+                // sealed, and not published yet, however long that takes
             } else if let Some(problem) = problem(promote, one, &found, now) {
                 taken_back(promote, key, one, &found, problem).await?;
             }

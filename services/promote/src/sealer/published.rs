@@ -26,19 +26,30 @@ impl Published {
         Ok(checkpoint.map(|note| self.keys.verify_even_revoked(&note)).transpose()?)
     }
 
-    /// Which of these leaves the tree has, by their numbers.
-    pub(crate) fn has(&self, mut leaves: Vec<(u64, Vec<u8>)>) -> Result<HashSet<u64>, LogError> {
-        let head = self.head()?;
-        leaves.retain(|(index, _)| head.as_ref().is_some_and(|head| *index < head.head().size));
-        let Some(head) = head.filter(|_| !leaves.is_empty()) else { return Ok(HashSet::new()) };
+    /// Which of these leaves the tree has.
+    pub(crate) fn has(&self, mut leaves: Vec<(u64, Vec<u8>)>) -> Result<Has, LogError> {
+        let Some(head) = self.head()? else { return Ok(Has::default()) };
+        let mut has = Has { size: head.head().size, leaves: HashSet::new() };
+        leaves.retain(|(index, _)| *index < has.size);
+        if leaves.is_empty() {
+            return Ok(has);
+        }
         let wanted = Wanted { leaves: leaves.iter().map(|(index, _)| *index).collect(), prefixes: vec![] };
         let tiles = LogReader::open(&self.dir)?.authenticate(&head, &wanted)?;
-        let mut has = HashSet::with_capacity(leaves.len());
         for (index, entry) in leaves {
             if tiles.leaf(index)? == leaf_hash(&entry) {
-                has.insert(index);
+                has.leaves.insert(index);
             }
         }
         Ok(has)
     }
+}
+
+/// What the published tree has of some leaves.
+#[derive(Debug, Default)]
+pub(crate) struct Has {
+    /// How many leaves it has in all: those from here on may be on their way.
+    pub(crate) size: u64,
+    /// Those that it has, by their numbers.
+    pub(crate) leaves: HashSet<u64>,
 }

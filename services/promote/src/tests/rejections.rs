@@ -87,7 +87,7 @@ async fn a_rejection_whose_artifact_is_gone_too_is_told_and_keeps_no_other_from_
         all.into_iter().filter(|one| one.kind == "history_rewritten").collect::<Vec<_>>()
     };
     for _ in 0..2 {
-        rejections::look(&promote, &world.published(), Instant::now()).await.expect("looked");
+        rejections::look(&promote, &world.published("log"), Instant::now()).await.expect("looked");
         let told = told().await;
         assert_eq!(told.len(), 1, "{told:?}");
         assert_eq!((told[0].package.as_str(), told[0].count), ("touchstone/test", 1), "it is told once");
@@ -97,7 +97,7 @@ async fn a_rejection_whose_artifact_is_gone_too_is_told_and_keeps_no_other_from_
         assert_eq!(told[0].detail, expected);
     }
     world.rows("ALTER TABLE incident DROP CONSTRAINT incident_artifact_id_check").await;
-    rejections::look(&promote, &world.published(), Instant::now()).await.expect("looked");
+    rejections::look(&promote, &world.published("log"), Instant::now()).await.expect("looked");
     assert!(told().await.iter().any(|one| one.artifact == Some(first)), "tried again");
     assert_eq!(world.facts(first).await.epoch, 1);
 }
@@ -149,14 +149,18 @@ async fn a_rejection_that_is_kept_from_the_log_is_told_and_checked_again() {
         }
         assert_eq!(world.state(artifact).await, ArtifactState::Servable, "{way}");
 
-        rejections::look(&world.promote, &world.published(), Instant::now()).await.expect("looked");
+        rejections::look(&world.promote, &world.published("log"), Instant::now()).await.expect("looked");
         assert_eq!(told(&world).await, [], "it may be on its way");
         world.halt.send_replace(Some("what waits is not sealed".into()));
-        rejections::look(&world.promote, &world.published(), Instant::now() + LATER).await.expect("looked");
+        rejections::look(&world.promote, &world.published("log"), Instant::now() + LATER)
+            .await
+            .expect("looked");
         assert_eq!(told(&world).await, [], "nothing is sealed now");
 
         world.halt.send_replace(None);
-        rejections::look(&world.promote, &world.published(), Instant::now() + LATER).await.expect("looked");
+        rejections::look(&world.promote, &world.published("log"), Instant::now() + LATER)
+            .await
+            .expect("looked");
         let told = told(&world).await;
         let detail = json!({ "epoch": 0, "problem": "its rejection is kept from the transparency log" });
         assert_eq!(told.iter().map(|one| &one.detail).collect::<Vec<_>>(), [&detail], "{way}");
@@ -165,6 +169,23 @@ async fn a_rejection_that_is_kept_from_the_log_is_told_and_checked_again() {
             (ArtifactState::Fetched, 1)
         );
     }
+}
+
+#[tokio::test]
+async fn a_rejection_that_is_sealed_and_cannot_be_published_is_no_alarm() {
+    let world = World::new().await;
+    let artifact = rejected(&world).await;
+    let (_promote, mut sealer) = world.beside();
+    let [published, nowhere] = ["log", "nowhere"].map(|name| world.published(name));
+    world.sealed(&mut sealer).await;
+    rejections::look(&world.promote, &nowhere, Instant::now() + LATER).await.expect("looked");
+    assert_eq!((told(&world).await, world.facts(artifact).await.epoch), (vec![], 0));
+    rejections::look(&world.promote, &published, Instant::now() + LATER).await.expect("looked");
+    for undo in UNDO {
+        world.superuser(undo).await;
+    }
+    rejections::look(&world.promote, &published, Instant::now() + LATER).await.expect("looked");
+    assert_eq!(told(&world).await, [], "it is forgotten: what is sealed, the audit finds");
 }
 
 #[tokio::test]
@@ -181,15 +202,15 @@ async fn one_that_cannot_be_checked_again_is_told_once_and_not_forgotten() {
             world.superuser(undo).await;
         }
         for _ in 0..2 {
-            rejections::look(&world.promote, &world.published(), Instant::now()).await.expect("looked");
+            rejections::look(&world.promote, &world.published("log"), Instant::now()).await.expect("looked");
             let told = told(&world).await;
             assert_eq!(told.iter().map(|one| one.count).collect::<Vec<_>>(), [1], "{hinder}: {told:?}");
         }
         world.superuser(mend).await;
         assert_eq!(world.state(artifact).await, ArtifactState::Servable, "{hinder}");
-        rejections::look(&world.promote, &world.published(), Instant::now()).await.expect("looked");
+        rejections::look(&world.promote, &world.published("log"), Instant::now()).await.expect("looked");
         assert_eq!((world.state(artifact).await, told(&world).await.len()), (ArtifactState::Fetched, 1));
-        rejections::look(&world.promote, &world.published(), Instant::now()).await.expect("looked");
+        rejections::look(&world.promote, &world.published("log"), Instant::now()).await.expect("looked");
         assert_eq!(world.facts(artifact).await.epoch, 1, "it is forgotten then");
     }
 }
@@ -212,11 +233,11 @@ async fn a_look_ends_where_postgres_does_not_answer_and_goes_on_there() {
     world
         .rows(&format!("CREATE TRIGGER wait BEFORE INSERT ON incident FOR EACH ROW WHEN (NEW.artifact_id = {first}) EXECUTE FUNCTION wait()"))
         .await;
-    rejections::look(&world.promote, &world.published(), Instant::now())
+    rejections::look(&world.promote, &world.published("log"), Instant::now())
         .await
         .expect_err("it would be the same with the other");
     assert_eq!(told(&world).await, []);
-    rejections::look(&world.promote, &world.published(), Instant::now())
+    rejections::look(&world.promote, &world.published("log"), Instant::now())
         .await
         .expect_err("the first is still not told");
     assert_eq!(told(&world).await.iter().map(|one| one.artifact).collect::<Vec<_>>(), [Some(second)]);

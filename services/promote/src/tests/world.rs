@@ -140,10 +140,10 @@ impl World {
         }
     }
 
-    /// That log, as it is published.
-    pub(super) fn published(&self) -> Published {
+    /// The log in a directory with this name; sealers publish in `log`.
+    pub(super) fn published(&self, name: &str) -> Published {
         let keys = LogKeys::of(&self.keys.ring().borrow(), ENVIRONMENT).expect("a log key");
-        Published::new(self.directory().join("log"), Arc::new(keys))
+        Published::new(self.directory().join(name), Arc::new(keys))
     }
 
     /// Goes on until all that happened is sealed; other tests' transactions hide it for a while.
