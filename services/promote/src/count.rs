@@ -20,6 +20,7 @@ use crate::{
     Promote,
     course::{self, Course},
     judge::{CountError, judge},
+    rejections::Denial,
     reopen::{Reopening, reopen},
     sign,
 };
@@ -171,6 +172,8 @@ async fn round(
 #[derive(Default)]
 struct Plan {
     deltas: Vec<GateDelta>,
+    /// Those of the artifacts that the deltas deny.
+    denials: Vec<Denial>,
     approvals: Vec<Approval>,
     reopenings: Vec<Reopening>,
     /// Artifacts whose bits may be refused, and that need no second look.
@@ -186,7 +189,11 @@ impl Plan {
         if !judged.refused_fetches.is_empty() && matches!(judged.approval, Err(Withheld::Fetch(_))) {
             self.refused.push(artifact);
         }
-        let news = judged.deltas.into_iter().filter(|delta| course::adds(&case.gate, delta));
+        let news: Vec<GateDelta> =
+            judged.deltas.into_iter().filter(|delta| course::adds(&case.gate, delta)).collect();
+        if news.iter().any(|delta| !delta.deny().is_empty()) {
+            self.denials.push(Denial { artifact, id: case.id.clone(), epoch: case.gate.epoch });
+        }
         match course {
             Course::Promote(approval) => {
                 counted.missing.insert(artifact, CheckSet::EMPTY);
@@ -206,7 +213,7 @@ impl Plan {
                     "every required check approved, and it is not promoted"
                 );
                 counted.missing.insert(artifact, CheckSet::EMPTY);
-                self.deltas.extend(news.filter(|delta| delta.ok().is_empty()));
+                self.deltas.extend(news.into_iter().filter(|delta| delta.ok().is_empty()));
             }
             Course::Reopen(why) => {
                 counted.missing.insert(artifact, CheckSet::EMPTY);
@@ -227,8 +234,9 @@ impl Plan {
         }
         metrics::histogram!("touchstone_gate_batch")
             .record(u32::try_from(self.deltas.len()).unwrap_or(u32::MAX));
+        let new = promote.rejections.expect(&self.denials);
         let applied = promote.store.apply(&self.deltas, &promotions, promote.known_seal()).await?;
-        promote.rejections.remember(&applied.changes, &self.deltas);
+        promote.rejections.committed(&self.denials, &new, &applied.changes);
         promote.tell(&applied.changes).await;
         let mut again = applied.unapproved;
         again.retain(|artifact| !self.withheld.contains(artifact));

@@ -165,6 +165,9 @@ impl Sealer {
             // Whatever it is by then that answers as the database may be another one.
             Err(error) => return self.set_unknown(&error),
         };
+        if let Err(error) = self.look_at_rejections().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "rejections are not looked for now");
+        }
         let stalled = match self.stalled().await {
             Ok(stalled) => stalled,
             Err(error) => return self.set_unknown(&error),
@@ -176,9 +179,6 @@ impl Sealer {
             self.set_behind();
         } else {
             self.set_halt(self.unpublished.clone().or(stalled)).await;
-        }
-        if let Err(error) = self.look_at_rejections().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "rejections are not looked for now");
         }
         match self.lead(audited).await {
             Ok(()) => {}

@@ -62,7 +62,7 @@ pub use layout::{LAYOUTS_MAX, NewLayout, StoredLayout};
 pub use ledger::{Accepted, LINE_VERSIONS_MAX, LedgerEntry, LedgerSubject};
 pub use log::{
     AuditedLeaf, KnownSeal, LOG_ROWS_MAX, LOG_SOURCE_RESTORED, LogCursor, LogLeader, LogLeaf, LogRow,
-    LogSeal, LogSource, LogTip, NewLogLeaf, REJECTIONS_MAX, Raised, RecordInput, Rejection,
+    LogSeal, LogSource, LogTip, NewLogLeaf, REJECTIONS_MAX, Raised, RecordInput,
 };
 pub use migrate::{Login, MigrationReport};
 pub use package::PackageArtifact;

@@ -31,7 +31,7 @@ pub use leader::LogLeader;
 pub(crate) use leaf::number;
 pub use leaf::{KnownSeal, LogLeaf, LogSeal, LogTip, NewLogLeaf};
 pub use recover::Raised;
-pub use rejection::{REJECTIONS_MAX, Rejection};
+pub use rejection::REJECTIONS_MAX;
 
 /// The most rows or leaves per call.
 pub const LOG_ROWS_MAX: usize = 4096;

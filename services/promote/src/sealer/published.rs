@@ -1,8 +1,9 @@
 //! The published log, as it is on disk: what counts as sealed, whatever Postgres says.
 
-use std::{collections::HashSet, path::PathBuf, sync::Arc};
+use std::{path::PathBuf, sync::Arc};
 
-use touchstone_tlog::{SignedHead, Wanted, leaf_hash};
+use touchstone_custody::LogEntry;
+use touchstone_tlog::SignedHead;
 use touchstone_translog::{LogError, LogKeys, LogReader};
 
 /// Where it is, and whose checkpoints count.
@@ -10,6 +11,17 @@ use touchstone_translog::{LogError, LogKeys, LogReader};
 pub(crate) struct Published {
     dir: PathBuf,
     keys: Arc<LogKeys>,
+}
+
+/// What some entries say.
+#[derive(Debug, Default)]
+pub(crate) struct Part {
+    /// The number of the entry after them.
+    pub(crate) next: u64,
+    /// The purls whose epochs ended, and which.
+    pub(crate) ended: Vec<(String, i32)>,
+    /// The texts of events that a newer version wrote.
+    pub(crate) unknown: Vec<String>,
 }
 
 impl Published {
@@ -26,30 +38,25 @@ impl Published {
         Ok(checkpoint.map(|note| self.keys.verify_even_revoked(&note)).transpose()?)
     }
 
-    /// Which of these leaves the tree has.
-    pub(crate) fn has(&self, mut leaves: Vec<(u64, Vec<u8>)>) -> Result<Has, LogError> {
-        let Some(head) = self.head()? else { return Ok(Has::default()) };
-        let mut has = Has { size: head.head().size, leaves: HashSet::new() };
-        leaves.retain(|(index, _)| *index < has.size);
-        if leaves.is_empty() {
-            return Ok(has);
-        }
-        let wanted = Wanted { leaves: leaves.iter().map(|(index, _)| *index).collect(), prefixes: vec![] };
-        let tiles = LogReader::open(&self.dir)?.authenticate(&head, &wanted)?;
-        for (index, entry) in leaves {
-            if tiles.leaf(index)? == leaf_hash(&entry) {
-                has.leaves.insert(index);
+    /// How many entries there are.
+    pub(crate) fn size(&self) -> Result<u64, LogError> {
+        Ok(self.head()?.map_or(0, |head| head.head().size))
+    }
+
+    /// Reads so many entries, or as many as there are, each compared with its leaf.
+    pub(crate) fn read(&self, from: u64, most: u64) -> Result<Part, LogError> {
+        let mut part = Part { next: from, ..Part::default() };
+        let Some(head) = self.head()? else { return Ok(part) };
+        let reader = LogReader::open(&self.dir)?;
+        for entry in reader.iterate(&head, from, from.saturating_add(most)) {
+            let (index, entry) = entry?;
+            part.next = index + 1;
+            match LogEntry::read(&entry) {
+                Ok(Some(LogEntry::Ended { purl, epoch, .. })) => part.ended.push((purl, epoch)),
+                Ok(None) => part.unknown.push(String::from_utf8_lossy(&entry).into_owned()),
+                Ok(Some(_)) | Err(_) => {}
             }
         }
-        Ok(has)
+        Ok(part)
     }
-}
-
-/// What the published tree has of some leaves.
-#[derive(Debug, Default)]
-pub(crate) struct Has {
-    /// How many leaves it has in all: those from here on may be on their way.
-    pub(crate) size: u64,
-    /// Those that it has, by their numbers.
-    pub(crate) leaves: HashSet<u64>,
 }

@@ -4,17 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::time::Instant;
+use tokio::{sync::watch, time::Instant};
 use tokio_util::task::TaskTracker;
 use touchstone_custody::{KeyKind, LogEntry, artifact_purl};
 use touchstone_domain::{ArtifactDbId, ArtifactState, CheckKind, OutcomeKind, Sha256};
-use touchstone_store::Incident;
+use touchstone_store::{Incident, KnownSeal};
 
 use super::world::{World, id};
 use crate::{
-    LogParts, PromoteError, PromoteParts,
+    LogParts, Promote, PromoteError, PromoteParts,
     count::{Look, verdicts},
-    rejections,
+    rejections::{self, Denial, Rejections},
+    sealer::SealError,
 };
 
 /// What whoever owns Postgres does to take a rejection back.
@@ -82,24 +83,23 @@ async fn a_rejection_whose_artifact_is_gone_too_is_told_and_keeps_no_other_from_
     let refuse = "ALTER TABLE incident ADD CHECK (artifact_id IS DISTINCT FROM ";
     world.rows(&format!("{refuse}{first})")).await;
     world.superuser(&format!("DELETE FROM artifact WHERE id = {second}")).await;
-    let told = async || {
-        let all = world.promote.store.incidents(9).await.expect("read");
-        all.into_iter().filter(|one| one.kind == "history_rewritten").collect::<Vec<_>>()
-    };
     for _ in 0..2 {
-        rejections::look(&promote, &world.published("log"), Instant::now()).await.expect("looked");
-        let told = told().await;
+        look(&promote, &world, Duration::ZERO).await.expect("looked");
+        let told = told(&world).await;
         assert_eq!(told.len(), 1, "{told:?}");
-        assert_eq!((told[0].package.as_str(), told[0].count), ("touchstone/test", 1), "it is told once");
-        let expected = json!({
-            "artifact": second, "epoch": 0, "problem": "its rejection is gone, and was not sealed yet; so is its row",
-        });
-        assert_eq!(told[0].detail, expected);
+        assert_eq!((told[0].artifact, told[0].count), (Some(second), 1), "it is told once");
+        let detail = json!({ "epoch": 0, "problem": "its rejection is gone, and was not sealed yet" });
+        assert_eq!(told[0].detail, detail);
+        assert_eq!(world.facts(first).await.epoch, 1, "that waits for nothing");
     }
     world.rows("ALTER TABLE incident DROP CONSTRAINT incident_artifact_id_check").await;
-    rejections::look(&promote, &world.published("log"), Instant::now()).await.expect("looked");
-    assert!(told().await.iter().any(|one| one.artifact == Some(first)), "tried again");
+    look(&promote, &world, Duration::ZERO).await.expect("looked");
+    assert!(told(&world).await.iter().any(|one| one.artifact == Some(first)), "tried again");
     assert_eq!(world.facts(first).await.epoch, 1);
+}
+
+async fn look(promote: &Promote, world: &World, later: Duration) -> Result<(), SealError> {
+    rejections::look(promote, &world.published("log"), Instant::now() + later).await
 }
 
 /// Longer than anything waits for the log while promotion goes on.
@@ -110,6 +110,7 @@ async fn rejected(world: &World) -> ArtifactDbId {
     let (_promote, mut sealer) = world.beside();
     let artifact = world.served("1.0.0").await;
     world.sealed(&mut sealer).await;
+    look(&world.promote, world, Duration::ZERO).await.expect("looked");
     world.answer(artifact, CheckKind::Hash, OutcomeKind::Fail).await;
     verdicts(&world.promote, &[artifact], Look::All).await.expect("counted");
     assert_eq!(world.state(artifact).await, ArtifactState::Rejected);
@@ -149,18 +150,16 @@ async fn a_rejection_that_is_kept_from_the_log_is_told_and_checked_again() {
         }
         assert_eq!(world.state(artifact).await, ArtifactState::Servable, "{way}");
 
-        rejections::look(&world.promote, &world.published("log"), Instant::now()).await.expect("looked");
+        look(&world.promote, &world, Duration::ZERO).await.expect("looked");
         assert_eq!(told(&world).await, [], "it may be on its way");
         world.halt.send_replace(Some("what waits is not sealed".into()));
-        rejections::look(&world.promote, &world.published("log"), Instant::now() + LATER)
-            .await
-            .expect("looked");
+        look(&world.promote, &world, LATER).await.expect("looked");
         assert_eq!(told(&world).await, [], "nothing is sealed now");
 
         world.halt.send_replace(None);
-        rejections::look(&world.promote, &world.published("log"), Instant::now() + LATER)
-            .await
-            .expect("looked");
+        look(&world.promote, &world, LATER).await.expect("looked");
+        assert_eq!(told(&world).await, [], "it could not be sealed until just now");
+        look(&world.promote, &world, 2 * LATER).await.expect("looked");
         let told = told(&world).await;
         let detail = json!({ "epoch": 0, "problem": "its rejection is kept from the transparency log" });
         assert_eq!(told.iter().map(|one| &one.detail).collect::<Vec<_>>(), [&detail], "{way}");
@@ -173,19 +172,60 @@ async fn a_rejection_that_is_kept_from_the_log_is_told_and_checked_again() {
 
 #[tokio::test]
 async fn a_rejection_that_is_sealed_and_cannot_be_published_is_no_alarm() {
-    let world = World::new().await;
+    let mut world = World::new().await;
     let artifact = rejected(&world).await;
     let (_promote, mut sealer) = world.beside();
-    let [published, nowhere] = ["log", "nowhere"].map(|name| world.published(name));
     world.sealed(&mut sealer).await;
-    rejections::look(&world.promote, &nowhere, Instant::now() + LATER).await.expect("looked");
+    let seal = KnownSeal { size: 1_000_000, root: Sha256::of("whatever Postgres has") };
+    let none = std::mem::replace(&mut world.promote.seal, watch::channel(Some(seal)).1);
+    let unpublished = world.published("nowhere");
+    rejections::look(&world.promote, &unpublished, Instant::now() + LATER).await.expect("looked");
     assert_eq!((told(&world).await, world.facts(artifact).await.epoch), (vec![], 0));
-    rejections::look(&world.promote, &published, Instant::now() + LATER).await.expect("looked");
+    world.promote.seal = none;
+    look(&world.promote, &world, LATER).await.expect("looked");
     for undo in UNDO {
         world.superuser(undo).await;
     }
-    rejections::look(&world.promote, &published, Instant::now() + LATER).await.expect("looked");
+    look(&world.promote, &world, 2 * LATER).await.expect("looked");
     assert_eq!(told(&world).await, [], "it is forgotten: what is sealed, the audit finds");
+}
+
+#[tokio::test]
+async fn what_is_done_about_it_is_done_again_for_as_long_as_the_log_does_not_have_it() {
+    let world = World::new().await;
+    let artifact = rejected(&world).await;
+    for undo in UNDO {
+        world.superuser(undo).await;
+    }
+    for (later, epoch) in [(Duration::ZERO, 1), (LATER / 3, 1), (LATER, 2)] {
+        look(&world.promote, &world, later).await.expect("looked");
+        let times: Vec<i64> = told(&world).await.iter().map(|one| one.count).collect();
+        assert_eq!((world.facts(artifact).await.epoch, times), (epoch, vec![i64::from(epoch)]));
+    }
+    let (_promote, mut sealer) = world.beside();
+    world.sealed(&mut sealer).await;
+    look(&world.promote, &world, 3 * LATER).await.expect("looked");
+    assert_eq!(world.facts(artifact).await.epoch, 2, "the log says that the epoch ended");
+}
+
+#[tokio::test]
+async fn one_whose_commit_nobody_confirmed_is_watched_too() {
+    for is_sealed in [true, false] {
+        let mut world = World::new().await;
+        let artifact = rejected(&world).await;
+        world.promote.rejections = Rejections::default();
+        look(&world.promote, &world, Duration::ZERO).await.expect("looked");
+        let denial = Denial { artifact, id: id("1.0.0"), epoch: 0 };
+        assert_eq!(world.promote.rejections.expect(&[denial]), [(artifact, 0)]);
+        if is_sealed {
+            let (_promote, mut sealer) = world.beside();
+            world.sealed(&mut sealer).await;
+        }
+        look(&world.promote, &world, Duration::ZERO).await.expect("looked");
+        assert_eq!(told(&world).await, [], "it may come yet");
+        look(&world.promote, &world, LATER).await.expect("looked");
+        assert_eq!(told(&world).await.len(), usize::from(!is_sealed));
+    }
 }
 
 #[tokio::test]
@@ -202,15 +242,15 @@ async fn one_that_cannot_be_checked_again_is_told_once_and_not_forgotten() {
             world.superuser(undo).await;
         }
         for _ in 0..2 {
-            rejections::look(&world.promote, &world.published("log"), Instant::now()).await.expect("looked");
+            look(&world.promote, &world, Duration::ZERO).await.expect("looked");
             let told = told(&world).await;
             assert_eq!(told.iter().map(|one| one.count).collect::<Vec<_>>(), [1], "{hinder}: {told:?}");
         }
         world.superuser(mend).await;
         assert_eq!(world.state(artifact).await, ArtifactState::Servable, "{hinder}");
-        rejections::look(&world.promote, &world.published("log"), Instant::now()).await.expect("looked");
+        look(&world.promote, &world, Duration::ZERO).await.expect("looked");
         assert_eq!((world.state(artifact).await, told(&world).await.len()), (ArtifactState::Fetched, 1));
-        rejections::look(&world.promote, &world.published("log"), Instant::now()).await.expect("looked");
+        look(&world.promote, &world, Duration::ZERO).await.expect("looked");
         assert_eq!(world.facts(artifact).await.epoch, 1, "it is forgotten then");
     }
 }
@@ -233,13 +273,9 @@ async fn a_look_ends_where_postgres_does_not_answer_and_goes_on_there() {
     world
         .rows(&format!("CREATE TRIGGER wait BEFORE INSERT ON incident FOR EACH ROW WHEN (NEW.artifact_id = {first}) EXECUTE FUNCTION wait()"))
         .await;
-    rejections::look(&world.promote, &world.published("log"), Instant::now())
-        .await
-        .expect_err("it would be the same with the other");
+    look(&world.promote, &world, Duration::ZERO).await.expect_err("it would be the same with the other");
     assert_eq!(told(&world).await, []);
-    rejections::look(&world.promote, &world.published("log"), Instant::now())
-        .await
-        .expect_err("the first is still not told");
+    look(&world.promote, &world, Duration::ZERO).await.expect_err("the first is still not told");
     assert_eq!(told(&world).await.iter().map(|one| one.artifact).collect::<Vec<_>>(), [Some(second)]);
     assert_eq!(world.facts(second).await.epoch, 1);
 }

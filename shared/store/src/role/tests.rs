@@ -308,7 +308,7 @@ async fn promote_judges_promotes_reopens_and_seals() {
     assert!(s.record_key_event(key("hash"), "hash", "revoked", Some("r")).await.unwrap());
     s.record_recovery(1, "r").await.unwrap();
     s.hold_recalled(Duration::MAX, 9).await.unwrap();
-    s.rejections(&[(touchstone_domain::ArtifactDbId(1), 0)]).await.unwrap();
+    s.rejections_on_record(&[(touchstone_domain::ArtifactDbId(1), 0)]).await.unwrap();
     s.settle_dead_letters().await.unwrap();
     let leader = s.lead_log().await.unwrap().unwrap();
     assert!(leader.is_held().await);
