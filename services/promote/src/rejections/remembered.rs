@@ -118,20 +118,18 @@ impl Rejections {
         remembered.read.unwrap_or(size)
     }
 
-    /// Forgets what the log has.
+    /// Forgets what the log has. What a newer version wrote of an artifact is taken for the end of its epoch.
     pub(super) fn forget_sealed(&self, part: &Part) {
         let mut ended: HashMap<&str, i32> = HashMap::new();
         for (purl, epoch) in &part.ended {
             let latest = ended.entry(purl).or_insert(*epoch);
             *latest = (*latest).max(*epoch);
         }
+        ended.extend(part.unknown.iter().map(|purl| (purl.as_str(), i32::MAX)));
         let mut remembered = self.lock();
         remembered.read = Some(part.next);
-        remembered.all.retain(|(_, epoch), one| {
-            let is_named = |text: &String| text.contains(&format!("\"{}\"", one.purl));
-            ended.get(one.purl.as_str()).is_none_or(|ended| ended < epoch)
-                && !part.unknown.iter().any(is_named)
-        });
+        let has_ended = |purl: &str, epoch| ended.get(purl).is_some_and(|ended| *ended >= epoch);
+        remembered.all.retain(|(_, epoch), one| !has_ended(&one.purl, *epoch));
     }
 
     /// Nothing of it is late.
@@ -240,8 +238,7 @@ mod tests {
         assert_eq!(rejections.begin(20), 9, "it is to be read from there");
         let purl = |n| artifact_purl(&denial(n).id).to_string();
         let ended = vec![(purl(1), 2), (purl(2), 3), (purl(3), 9), (purl(3), 1), (purl(33), 3)];
-        let unknown = vec![format!(r#"{{"event":"newer","purl":"{}"}}"#, purl(4))];
-        rejections.forget_sealed(&Part { next: 12, ended, unknown });
+        rejections.forget_sealed(&Part { next: 12, ended, unknown: vec![purl(4)] });
         assert_eq!(next(&rejections, 9), keys([1, 5]));
         assert_eq!(rejections.begin(20), 12);
     }

@@ -20,7 +20,7 @@ pub(crate) struct Part {
     pub(crate) next: u64,
     /// The purls whose epochs ended, and which.
     pub(crate) ended: Vec<(String, i32)>,
-    /// The texts of events that a newer version wrote.
+    /// The purls in events that a newer version wrote.
     pub(crate) unknown: Vec<String>,
 }
 
@@ -53,10 +53,16 @@ impl Published {
             part.next = index + 1;
             match LogEntry::read(&entry) {
                 Ok(Some(LogEntry::Ended { purl, epoch, .. })) => part.ended.push((purl, epoch)),
-                Ok(None) => part.unknown.push(String::from_utf8_lossy(&entry).into_owned()),
+                Ok(None) => part.unknown.extend(purl(&entry)),
                 Ok(Some(_)) | Err(_) => {}
             }
         }
         Ok(part)
     }
+}
+
+/// What an event of a newer version is about.
+fn purl(entry: &[u8]) -> Option<String> {
+    let event: serde_json::Value = serde_json::from_slice(entry).ok()?;
+    event["purl"].as_str().map(str::to_owned)
 }
