@@ -7,6 +7,8 @@ use touchstone_store::RecallTarget;
 use touchstone_testkit::{Fault, Package, Registry, TestMirror, crate_file, npm_package, sdist, wheel};
 use touchstone_tests::clients::{Client, Packages, Project, Run};
 
+use crate::faults::repeats::repeated;
+
 #[tokio::test(flavor = "multi_thread")]
 async fn npm_installs_and_again_without_its_upstream() {
     installs_and_again_without_its_upstream(Client::Npm).await;
@@ -57,6 +59,23 @@ async fn installs_and_again_without_its_upstream(client: Client) {
             down,
             "the first round asks the registry, the second cannot"
         );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn npm_pnpm_yarn_and_cargo_install_a_package_that_holds_a_file_twice() {
+    let registry = registry_without_advisories().await;
+    let npm = npm_package("again", "1.0.0", &[], 10);
+    registry.publish(repeated(npm, "package/index.js", "package/./index.js", |_| {}));
+    let krate = crate_file("again", "1.0.0", &[], 10);
+    registry.publish(repeated(krate, "again-1.0.0/Cargo.toml", "again-1.0.0/Cargo.toml", |_| {}));
+    let mirror = TestMirror::builder().registry(&registry).start().await;
+    for client in [Client::Npm, Client::Pnpm, Client::Yarn, Client::Cargo] {
+        let project = project(client, &[("again".to_owned(), exactly(client.ecosystem(), "1.0.0"))]);
+        for run in [project.install(&mirror.url()).await, project.install_locked(&mirror.url()).await] {
+            assert!(run.succeeded(), "{run}");
+            assert_eq!(run.versions("again"), ["1.0.0"], "{run}");
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 mod checks;
 pub(crate) mod files;
 mod patience;
+pub(crate) mod repeats;
 
 use tokio::net::TcpListener;
 use touchstone_testkit::Fault;

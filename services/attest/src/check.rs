@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The revision of the rules; to be raised when a judgement over the same evidence may come out differently.
-const REVISION: i32 = 1;
+const REVISION: i32 = 2;
 
 /// The attest check.
 pub(crate) struct AttestCheck {

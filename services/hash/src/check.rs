@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// The revision of the rules; to be raised when a judgement over the same bytes and claims may come out differently.
-const REVISION: i32 = 3;
+const REVISION: i32 = 4;
 
 /// The hash check.
 pub struct HashCheck {

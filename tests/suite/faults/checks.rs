@@ -2,10 +2,12 @@
 //! body, in a header and in the status line.
 
 use serde_json::{Value, json};
-use touchstone_domain::{ArtifactState, Ecosystem};
-use touchstone_testkit::{Fault, Package, Registry, TestMirror, crate_file, npm_package, wheel};
+use touchstone_domain::{ArtifactState, Ecosystem, Policy};
+use touchstone_testkit::{
+    Fault, Package, Registry, TestMirror, crate_file, eventually, npm_package, sdist, wheel,
+};
 
-use super::files::File;
+use super::{files::File, repeats::repeated};
 use crate::protocol::raw::{Reply, ask, assert_refused};
 
 /// The package under its own name, with the bytes of another.
@@ -63,6 +65,71 @@ async fn an_archive_that_two_readers_see_differently_is_rejected() {
     assert_rejected(doubled(krate, &other), "pkg:cargo/aa@1.0.0", "archive_rejected", "compress").await;
     let (wheel, other) = (wheel("aa", "1.0", &[], 9), wheel("aa", "1.0", &[], 10));
     assert_rejected(doubled(wheel, &other), "pkg:pypi/aa@1.0", "archive_rejected", "").await;
+}
+
+/// Many real packages do, and every client takes the two for one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_tarball_may_hold_a_file_again_if_it_is_the_same() {
+    let different = |again: &mut [u8]| again[512] ^= 1;
+    let executable = |again: &mut [u8]| again[100..108].copy_from_slice(b"0000755\0");
+    for (plain, purl, file, name) in [
+        (npm_package("a", "1.0.0", &[], 9), "pkg:npm/a@1.0.0", "package/index.js", "package/./index.js"),
+        (
+            npm_package("a", "1.0.0", &[], 9),
+            "pkg:npm/a@1.0.0",
+            "package/package.json",
+            "package/package.json",
+        ),
+        (crate_file("a", "1.0.0", &[], 9), "pkg:cargo/a@1.0.0", "a-1.0.0/Cargo.toml", "a-1.0.0/Cargo.toml"),
+        (sdist("a", "1.0"), "pkg:pypi/a@1.0", "a-1.0/PKG-INFO", "a-1.0/PKG-INFO"),
+    ] {
+        let registry = Registry::start().await;
+        let package = repeated(plain.clone(), file, name, |_| {});
+        registry.publish(package.clone());
+        let mirror = TestMirror::builder().registry(&registry).start().await;
+        let reply = ask(&mirror, "GET", &File::of(&package, purl).target, &[]).await;
+        assert_eq!((reply.status(), reply.body == package.bytes), (200, true), "{purl}: {}", reply.text());
+        for changed in
+            [repeated(plain.clone(), file, name, different), repeated(plain, file, name, executable)]
+        {
+            assert_rejected(changed, purl, "archive_rejected", "is there twice, and differs").await;
+        }
+    }
+}
+
+/// Which of them a client drops depends on the client.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_path_that_is_not_plain_is_rejected_but_for_dots_in_npm_packages() {
+    for (name, detail) in [("package/.//index.js", "empty segment"), ("package/../index.js", "no name")] {
+        let package = repeated(npm_package("a", "1.0.0", &[], 9), "package/index.js", name, |_| {});
+        assert_rejected(package, "pkg:npm/a@1.0.0", "archive_rejected", detail).await;
+    }
+    let dotted =
+        repeated(crate_file("a", "1.0.0", &[], 9), "a-1.0.0/Cargo.toml", "a-1.0.0/./Cargo.toml", |_| {});
+    assert_rejected(dotted, "pkg:cargo/a@1.0.0", "archive_rejected", "no name").await;
+    let dotted = repeated(sdist("a", "1.0"), "a-1.0/PKG-INFO", "a-1.0/./PKG-INFO", |_| {});
+    assert_rejected(dotted, "pkg:pypi/a@1.0", "archive_rejected", "no name").await;
+}
+
+/// Whatever a newer version makes of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_rejected_is_judged_again_once_it_is_rechecked() {
+    let registry = Registry::start().await;
+    let plain = npm_package("a", "1.0.0", &[], 9);
+    let package = repeated(plain, "package/index.js", "package/./index.js", |again| again[512] ^= 1);
+    registry.publish(package);
+    let mirror = TestMirror::builder().registry(&registry).start().await;
+    assert_eq!(ask(&mirror, "GET", "/npm/a/-/a-1.0.0.tgz", &[]).await.status(), 403);
+    let purl = "pkg:npm/a@1.0.0".parse().expect("a purl");
+    let changes = mirror.store.recheck(&purl, &Policy::default(), false).await.expect("rechecked");
+    assert_eq!(changes.iter().map(|change| change.was).collect::<Vec<_>>(), [ArtifactState::Rejected]);
+    let epochs = eventually("it is judged again", || async {
+        let story = mirror.store.stories(&purl, 1).await.expect("stories").pop().expect("a story");
+        let epochs: Vec<_> = story.verdicts.iter().map(|found| found.verdict.epoch).collect();
+        (story.state() == ArtifactState::Rejected).then_some(epochs)
+    })
+    .await;
+    assert_eq!((epochs.iter().min(), epochs.iter().max()), (Some(&0), Some(&1)), "{epochs:?}");
 }
 
 /// A mirror of a registry that declares this, and nothing else, about its only npm package; and the answer for that.

@@ -9,7 +9,7 @@ pub struct Limits {
     pub ratio_max: u64,
     /// How many bytes it may unpack to whatever the ratio: small files of sparse text exceed every sensible ratio.
     pub ratio_free_bytes: u64,
-    /// The most distinct paths, directories that are only implied included.
+    /// The most paths, directories that are only implied included, and a path once more for each time that it is there again.
     pub entries_max: usize,
     /// The longest path, in bytes.
     pub name_bytes_max: usize,

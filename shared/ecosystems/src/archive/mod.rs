@@ -14,6 +14,8 @@
 //! - tar: any padding of zeros after the two end blocks; pax keys that only describe (times, owners, extended
 //!   attributes); a global pax header with only a `comment` (git archives); the two times that some writers put at
 //!   the end of the ustar prefix field; set-group-id directories; control characters in names, NUL excepted;
+//! - tar: a file again with the same mode and bytes; npm packages only: `.` between two segments of a path. Some tarballs have
+//!   `package/./dist/index.js` beside `package/dist/index.js`, some sdists and crates a file twice under one path;
 //! - ZIP: entries in another order in the directory than in the file; data descriptors; ZIP64 records that agree with
 //!   what they extend; extra fields that do not change a name;
 //! - both: names that differ only in case, unless one of them is the manifest. Non-ASCII names are compared exactly. Go
@@ -46,7 +48,7 @@ pub(crate) use self::{
 };
 pub use self::{
     limits::Limits,
-    tar::{Links, Tar},
+    tar::{Links, Paths, Tar},
     zip::{Member, Zip},
 };
 use crate::{InspectError, ReadSeek};

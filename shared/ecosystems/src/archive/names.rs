@@ -1,6 +1,9 @@
 //! Paths inside an archive: which are plain, and which meet one another.
 
-use std::collections::{HashMap, hash_map};
+use std::{
+    borrow::Cow,
+    collections::{HashMap, hash_map},
+};
 
 use sha2::{Digest as _, Sha256};
 use touchstone_domain::ArchiveRule;
@@ -22,12 +25,14 @@ enum Seen {
 /// The paths of one archive.
 pub(super) struct Names {
     seen: HashMap<Key, Seen>,
+    /// How many files were there again.
+    again: usize,
     entries_max: usize,
 }
 
 impl Names {
     pub(super) fn new(limits: &Limits) -> Self {
-        Self { seen: HashMap::new(), entries_max: limits.entries_max }
+        Self { seen: HashMap::new(), again: 0, entries_max: limits.entries_max }
     }
 
     /// Takes a path that [`plain`] accepted. Refuses one that was there before, one below a file or link, and a file or
@@ -64,16 +69,31 @@ impl Names {
         Ok(())
     }
 
+    /// The same for a regular file that may be there again; whoever asks compares the two.
+    pub(super) fn add_file(&mut self, name: &str) -> Result<(), InspectError> {
+        if !self.is_file(name) {
+            return self.add(name, Kind::File);
+        }
+        self.check_count()?;
+        self.again += 1;
+        Ok(())
+    }
+
     /// Whether a path is that of a regular file that was there before.
     pub(super) fn is_file(&self, name: &str) -> bool {
         self.seen.get(&key(name)) == Some(&Seen::Entry(Kind::File))
     }
 
     fn insert(&mut self, key: Key, seen: Seen) -> Result<(), InspectError> {
-        if self.seen.len() >= self.entries_max {
+        self.check_count()?;
+        self.seen.insert(key, seen);
+        Ok(())
+    }
+
+    fn check_count(&self) -> Result<(), InspectError> {
+        if self.seen.len() + self.again >= self.entries_max {
             return Err(refuse(ArchiveRule::Limit, format!("it has more than {} paths", self.entries_max)));
         }
-        self.seen.insert(key, seen);
         Ok(())
     }
 }
@@ -84,12 +104,35 @@ pub(super) fn key(name: &str) -> Key {
     *half
 }
 
-/// Checks a path: UTF-8, relative, plain segments, no backslash, no drive, within the limits.
-pub(super) fn plain<'n>(raw: &'n [u8], limits: &Limits) -> Result<&'n str, InspectError> {
+/// The path without each `.` between two segments. Not the first: some readers drop it and others take it for the first
+/// directory, which they leave out. Not the last: what is no directory cannot end so.
+pub(super) fn without_dots(raw: &[u8]) -> Cow<'_, [u8]> {
+    let segments: Vec<&[u8]> = raw.split(|b| *b == b'/').collect();
+    let [first, between @ .., last] = segments.as_slice() else { return Cow::Borrowed(raw) };
+    if !between.contains(&&b"."[..]) {
+        return Cow::Borrowed(raw);
+    }
+    let kept = between.iter().filter(|segment| **segment != b".");
+    let segments: Vec<&[u8]> = [first].into_iter().chain(kept).chain([last]).copied().collect();
+    Cow::Owned(segments.join(&b'/'))
+}
+
+/// Refuses a path that is too long or too deep, dots and all: readers have bounds of their own, and some skip what is beyond them.
+pub(super) fn bounded(raw: &[u8], limits: &Limits) -> Result<(), InspectError> {
     if raw.len() > limits.name_bytes_max {
         let detail = format!("{} is longer than {} bytes", shown(raw), limits.name_bytes_max);
         return Err(refuse(ArchiveRule::Limit, detail));
     }
+    if raw.split(|b| *b == b'/').count() > limits.depth_max {
+        let detail = format!("{} has more than {} segments", shown(raw), limits.depth_max);
+        return Err(refuse(ArchiveRule::Limit, detail));
+    }
+    Ok(())
+}
+
+/// Checks a path: UTF-8, relative, plain segments, no backslash, no drive, within the limits.
+pub(super) fn plain<'n>(raw: &'n [u8], limits: &Limits) -> Result<&'n str, InspectError> {
+    bounded(raw, limits)?;
     let bad = |problem: &str| Err(refuse(ArchiveRule::Path, format!("{} {problem}", shown(raw))));
     let Ok(name) = str::from_utf8(raw) else { return bad("is not UTF-8") };
     if name.contains('\0') {
@@ -97,10 +140,6 @@ pub(super) fn plain<'n>(raw: &'n [u8], limits: &Limits) -> Result<&'n str, Inspe
     }
     if name.contains('\\') {
         return bad("contains a backslash");
-    }
-    if name.split('/').count() > limits.depth_max {
-        let detail = format!("{} has more than {} segments", shown(name), limits.depth_max);
-        return Err(refuse(ArchiveRule::Limit, detail));
     }
     for segment in name.split('/') {
         match segment.as_bytes() {

@@ -22,7 +22,7 @@ pub(crate) struct Rooted {
     pub(crate) inspected: Inspected,
 }
 
-/// Reads the whole archive; everything must be below one directory, and `file` must be in it exactly once.
+/// Reads the whole archive; everything must be below one directory, and `file` must be in it.
 pub(crate) fn read_rooted(
     archive: &mut dyn Entries,
     root: Root<'_>,

@@ -9,10 +9,16 @@
 mod header;
 mod links;
 mod pax;
+mod repeats;
+
+use std::borrow::Cow;
 
 use touchstone_domain::ArchiveRule;
 
-use self::header::{BLOCK_BYTES, Block, EntryKind, ExtensionKind, Header, HeaderKind};
+use self::{
+    header::{BLOCK_BYTES, Block, EntryKind, ExtensionKind, Header, HeaderKind},
+    repeats::Repeats,
+};
 use super::{
     Entries, Entry, Kind, Limits,
     gzip::Gzip,
@@ -32,12 +38,23 @@ pub enum Links {
     Inside,
 }
 
-/// A gzipped tar archive, entry by entry.
+/// What an ecosystem allows of paths.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Paths {
+    /// Plain ones.
+    Plain,
+    /// Also `.` between two names, which is dropped before the path is looked at in any way.
+    Dotted,
+}
+
+/// A gzipped tar archive, entry by entry. A regular file may be there again under its path, if mode and bytes are the same.
 pub struct Tar<'a> {
     gzip: Gzip<'a>,
     limits: Limits,
     links: Links,
+    paths: Paths,
     names: Names,
+    repeats: Repeats,
     /// What is left of the current body, and of the padding behind it, in bytes.
     body: u64,
     padding: u64,
@@ -56,12 +73,19 @@ struct Extension {
 
 impl<'a> Tar<'a> {
     /// Opens the archive.
-    pub fn open(archive: &'a mut dyn ReadSeek, limits: Limits, links: Links) -> Result<Self, InspectError> {
+    pub fn open(
+        archive: &'a mut dyn ReadSeek,
+        limits: Limits,
+        links: Links,
+        paths: Paths,
+    ) -> Result<Self, InspectError> {
         Ok(Self {
             gzip: Gzip::open(archive, &limits)?,
             names: Names::new(&limits),
+            repeats: Repeats::default(),
             limits,
             links,
+            paths,
             body: 0,
             padding: 0,
             begun: false,
@@ -205,7 +229,12 @@ impl<'a> Tar<'a> {
             Some(bare) => bare,
             None => &raw,
         };
-        let name = names::plain(bare, &self.limits)?;
+        names::bounded(bare, &self.limits)?;
+        let bare = match self.paths {
+            Paths::Plain => Cow::Borrowed(bare),
+            Paths::Dotted => names::without_dots(bare),
+        };
+        let name = names::plain(&bare, &self.limits)?;
         if kind == Kind::Link {
             let target = match extension.long_target.or(pax.target) {
                 Some(target) => target,
@@ -213,9 +242,19 @@ impl<'a> Tar<'a> {
             };
             self.check_link(form, name, &target)?;
         }
-        self.names.add(name, kind)?;
+        self.take_name(name, kind, header.mode)?;
         self.begin_body(header.size);
         Ok(Entry { name: name.to_owned(), kind, size: header.size })
+    }
+
+    fn take_name(&mut self, name: &str, kind: Kind, mode: u64) -> Result<(), InspectError> {
+        match kind {
+            Kind::File => {
+                self.repeats.begin(name, mode);
+                self.names.add_file(name)
+            }
+            Kind::Directory | Kind::Link => self.names.add(name, kind),
+        }
     }
 
     fn check_link(&self, form: EntryKind, name: &str, target: &[u8]) -> Result<(), InspectError> {
@@ -272,10 +311,11 @@ impl Entries for Tar<'_> {
             if piece.is_empty() {
                 return Err(refuse(ArchiveRule::Truncated, "the tar archive ends inside a body"));
             }
+            self.repeats.update(piece);
             sink(piece);
             self.body -= piece.len() as u64;
         }
-        Ok(())
+        self.repeats.end()
     }
 }
 

@@ -7,7 +7,7 @@ use touchstone_domain::{ArchiveRule, ArtifactId, Claim};
 use super::name;
 use crate::{
     InspectError, Inspected, ReadSeek,
-    archive::{Limits, Links, Root, Tar, mismatch, read_rooted, refuse, shown},
+    archive::{Limits, Links, Paths, Root, Tar, mismatch, read_rooted, refuse, shown},
 };
 
 const MANIFEST: &str = "Cargo.toml";
@@ -23,7 +23,7 @@ pub(super) fn inspect(
         .filter(|spelling| spelling.eq_ignore_ascii_case(id.package.as_str()))
         .ok_or_else(|| mismatch("file", &format!("{}-{}.crate", id.package, id.version), id.file.as_str()))?;
     let directory = format!("{spelling}-{}", id.version);
-    let mut tar = Tar::open(archive, limits, Links::Refused)?;
+    let mut tar = Tar::open(archive, limits, Links::Refused, Paths::Plain)?;
     let rooted = read_rooted(&mut tar, Root::Named(&directory), MANIFEST, &limits)?;
     let package = Manifest::parse(&rooted.manifest)?;
     if package.name != spelling {

@@ -16,7 +16,7 @@ use touchstone_domain::{ArchiveRule, ArtifactId, Claim};
 
 use crate::{
     InspectError, Inspected, ReadSeek,
-    archive::{Limits, Links, Root, Tar, mismatch, read_rooted, refuse, shown},
+    archive::{Limits, Links, Paths, Root, Tar, mismatch, read_rooted, refuse, shown},
 };
 
 const MANIFEST: &str = "package.json";
@@ -28,7 +28,7 @@ pub(super) fn inspect(
     archive: &mut dyn ReadSeek,
 ) -> Result<Inspected, InspectError> {
     let limits = Limits::SOURCE;
-    let mut tar = Tar::open(archive, limits, Links::Refused)?;
+    let mut tar = Tar::open(archive, limits, Links::Refused, Paths::Dotted)?;
     let rooted = read_rooted(&mut tar, Root::Any, MANIFEST, &limits)?;
     let manifest = Manifest::parse(&rooted.manifest)?;
     if manifest.name.trim() != id.package.as_str() {

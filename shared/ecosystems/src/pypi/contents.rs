@@ -14,7 +14,7 @@ use self::metadata::Metadata;
 use super::name::{self, Kind};
 use crate::{
     InspectError, Inspected, ReadSeek,
-    archive::{Entries, Limits, Links, Root, Tar, Zip, mismatch, read_rooted, read_whole},
+    archive::{Entries, Limits, Links, Paths, Root, Tar, Zip, mismatch, read_rooted, read_whole},
 };
 
 /// Reads the whole distribution, or a sidecar.
@@ -30,7 +30,9 @@ pub(super) fn inspect(
     let foreign = |_| mismatch("file", id.package.as_str(), id.file.as_str());
     match name::distribution(&id.package, &id.file).map_err(foreign)?.kind {
         Kind::Wheel => wheel::inspect(id, claims, archive, &limits),
-        Kind::TarGz => sdist(id, claims, &mut Tar::open(archive, limits, Links::Inside)?, &limits),
+        Kind::TarGz => {
+            sdist(id, claims, &mut Tar::open(archive, limits, Links::Inside, Paths::Plain)?, &limits)
+        }
         Kind::Zip => sdist(id, claims, &mut Zip::open(archive, &limits)?, &limits),
     }
 }

@@ -21,6 +21,8 @@ pub(super) struct Header<'b> {
     pub(super) kind: HeaderKind,
     /// The size of its body, in bytes.
     pub(super) size: u64,
+    /// Who may do what, as it is written: with the type of the file, if the writer put it there.
+    pub(super) mode: u64,
 }
 
 /// Which of the three forms it is.
@@ -83,10 +85,15 @@ impl<'b> Header<'b> {
             magic if magic.iter().all(|b| *b == 0) => Form::Old,
             _ => return Err(malformed(format!("the tar header of {name} has no known magic"))),
         };
-        let header =
-            Self { block, form, kind: kind(block[156], &name)?, size: number("size", &block[124..136])? };
+        let header = Self {
+            block,
+            form,
+            kind: kind(block[156], &name)?,
+            size: number("size", &block[124..136])?,
+            mode: number("mode", &block[100..108])?,
+        };
         header.check_prefix(&name)?;
-        let special_mode = number("mode", &block[100..108])? & 0o6000 != 0;
+        let special_mode = header.mode & 0o6000 != 0;
         if special_mode && header.kind == HeaderKind::Entry(EntryKind::File) {
             return Err(refuse(ArchiveRule::EntryType, format!("{name} is set-user-id or set-group-id")));
         }

@@ -1,6 +1,8 @@
-//! What is read and what is refused of tar archives; `extensions` has the headers that extend the next one.
+//! What is read and what is refused of tar archives; `extensions` has the headers that extend the next one, `repeats` files
+//! that are there again, and the dots that npm packages alone may have.
 
 mod extensions;
+mod repeats;
 
 use std::io::Cursor;
 
@@ -9,9 +11,14 @@ use proptest::prelude::*;
 use super::*;
 use crate::archive::build::{TarFile, gzip, header, pax_record, rule, sealed};
 
-fn read_with(file: Vec<u8>, limits: Limits, links: Links) -> Result<Vec<(Entry, Vec<u8>)>, InspectError> {
+fn read_as(
+    file: Vec<u8>,
+    limits: Limits,
+    links: Links,
+    paths: Paths,
+) -> Result<Vec<(Entry, Vec<u8>)>, InspectError> {
     let mut file = Cursor::new(file);
-    let mut tar = Tar::open(&mut file, limits, links)?;
+    let mut tar = Tar::open(&mut file, limits, links, paths)?;
     let mut entries = vec![];
     while let Some(entry) = tar.next()? {
         let mut body = vec![];
@@ -20,6 +27,10 @@ fn read_with(file: Vec<u8>, limits: Limits, links: Links) -> Result<Vec<(Entry, 
     }
     assert!(tar.next()?.is_none(), "the end is the end");
     Ok(entries)
+}
+
+fn read_with(file: Vec<u8>, limits: Limits, links: Links) -> Result<Vec<(Entry, Vec<u8>)>, InspectError> {
+    read_as(file, limits, links, Paths::Plain)
 }
 
 fn read(file: Vec<u8>) -> Result<Vec<(Entry, Vec<u8>)>, InspectError> {
@@ -66,7 +77,7 @@ fn files_and_directories_are_listed_with_their_bodies() {
 fn bodies_that_nobody_reads_are_skipped() {
     let mut file =
         Cursor::new(TarFile::default().file("p/a", "1").file("p/b", "2".repeat(512)).file("p/c", "").tgz());
-    let mut tar = Tar::open(&mut file, Limits::default(), Links::Refused).expect("gzip");
+    let mut tar = Tar::open(&mut file, Limits::default(), Links::Refused, Paths::Plain).expect("gzip");
     let mut names = vec![];
     while let Some(entry) = tar.next().expect("sound") {
         names.push(entry.name);
@@ -236,7 +247,7 @@ fn links_are_refused_or_stay_inside() {
 
 #[test]
 fn names_are_plain_and_meet_nobody() {
-    for bad in ["/p/a", "../a", "p/../a", "p//a", "./p/a", "p\\a", "C:/a", "p/c:evil"] {
+    for bad in ["/p/a", "../a", "p/../a", "p//a", "./p/a", "p/./a", "p/a/.", "p\\a", "C:/a", "p/c:evil"] {
         assert_eq!(refused(TarFile::default().file(bad, "1")), ArchiveRule::Path, "{bad}");
         assert_eq!(
             refused(TarFile::default().pax(&[("path", bad)]).file("p/a", "1")),
@@ -248,9 +259,9 @@ fn names_are_plain_and_meet_nobody() {
     let latin = TarFile::default().entry(patched(b'0', 1, &[(2, b"\xe9")]), "1");
     assert_eq!(refused(latin), ArchiveRule::Path, "not UTF-8");
     let twice = TarFile::default().file("p/a", "1");
-    assert_eq!(refused(twice.clone().file("p/a", "1")), ArchiveRule::Duplicate);
+    assert_eq!(refused(twice.clone().file("p/a", "2")), ArchiveRule::Duplicate);
     assert_eq!(refused(twice.clone().file("p/a/b", "1")), ArchiveRule::Duplicate);
-    assert_eq!(refused(twice.clone().pax(&[("path", "p/a")]).file("p/b", "1")), ArchiveRule::Duplicate);
+    assert_eq!(refused(twice.clone().pax(&[("path", "p/a")]).file("p/b", "2")), ArchiveRule::Duplicate);
     assert_eq!(listed(twice.file("p/A", "2")).len(), 2, "names that differ in case only");
 }
 
@@ -280,10 +291,18 @@ fn no_changed_bit_changes_what_is_read() {
         .long(b'L', "p/b")
         .file("b", "");
     let sound = tar.tgz();
-    let expected = read(sound.clone()).expect("sound");
+    no_bit_changes(&sound, Paths::Plain);
+    let again = TarFile::default().file("p/./a", "text").file("p/a", "text").tgz();
+    no_bit_changes(&again, Paths::Dotted);
+}
+
+#[track_caller]
+fn no_bit_changes(sound: &[u8], paths: Paths) {
+    let read = |file: Vec<u8>| read_as(file, Limits::default(), Links::Refused, paths);
+    let expected = read(sound.to_vec()).expect("sound");
     for at in 0..sound.len() {
         for bit in 0..8 {
-            let mut changed = sound.clone();
+            let mut changed = sound.to_vec();
             changed[at] ^= 1 << bit;
             if let Ok(entries) = read(changed) {
                 assert!(entries == expected, "byte {at}, bit {bit}");
@@ -298,12 +317,13 @@ proptest! {
         fields in prop::collection::vec(any::<u8>(), 512),
         kind in prop::sample::select(b"0125xgLK".to_vec()),
         body in prop::collection::vec(any::<u8>(), 0..600),
+        paths in prop::sample::select(vec![Paths::Plain, Paths::Dotted]),
     ) {
         let mut block: [u8; 512] = fields.try_into().expect("512 bytes");
         block[100..156].copy_from_slice(&header("a", kind, body.len() as u64)[100..156]);
         block[156] = kind;
         block[257..265].copy_from_slice(b"ustar\x0000");
         let file = TarFile::default().entry(sealed(block), &body).file("p/a", "1").tgz();
-        let _either = read_with(file, Limits::default(), Links::Inside);
+        let _either = read_as(file, Limits::default(), Links::Inside, paths);
     }
 }

@@ -45,6 +45,18 @@ fn the_directory_is_name_and_version() {
 }
 
 #[test]
+fn each_path_is_plain_and_each_file_there_again_is_the_same() {
+    let sound = || TarFile::default().file("Ab_c-1.0.0-rc.1+x/Cargo.toml", MANIFEST_A);
+    let with = |name: &str, body: &str| inspected(sound().file(&format!("Ab_c-1.0.0-rc.1+x/{name}"), body));
+    assert!(with("src/lib.rs", "").is_ok());
+    assert_eq!(rule(with("./src/lib.rs", "")), ArchiveRule::Path, "npm packages may");
+    assert_eq!(with("Cargo.toml", MANIFEST_A).expect("as in crates of 2015").entries, 2);
+    let changed = MANIFEST_A.replace("Ab_c", "Ab_d");
+    assert_eq!(rule(with("Cargo.toml", &changed)), ArchiveRule::Duplicate);
+    assert_eq!(rule(with("Cargo.toml", &format!("{MANIFEST_A}\n"))), ArchiveRule::Duplicate);
+}
+
+#[test]
 fn the_manifest_has_the_coordinates_name_and_version() {
     for (part, from, to) in [
         ("name", "Ab_c", "ab_c"),

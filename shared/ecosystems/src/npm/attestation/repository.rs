@@ -7,7 +7,7 @@ use touchstone_domain::ArchiveRule;
 use super::dist::repository_text;
 use crate::{
     InspectError, ReadSeek,
-    archive::{Limits, Links, Root, Tar, read_rooted, refuse, shown},
+    archive::{Limits, Links, Paths, Root, Tar, read_rooted, refuse, shown},
     json::Object,
 };
 
@@ -30,7 +30,12 @@ pub fn package_repository(archive: &mut dyn ReadSeek) -> Result<Option<String>, 
         repository: Option<&'a RawValue>,
     }
     let limits = Limits::SOURCE;
-    let rooted = read_rooted(&mut Tar::open(archive, limits, Links::Refused)?, Root::Any, MANIFEST, &limits)?;
+    let rooted = read_rooted(
+        &mut Tar::open(archive, limits, Links::Refused, Paths::Dotted)?,
+        Root::Any,
+        MANIFEST,
+        &limits,
+    )?;
     let document = rooted.manifest.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&rooted.manifest);
     let Object(manifest): Object<Manifest<'_>> = serde_json::from_slice(document).map_err(|error| {
         let detail = format!("{MANIFEST} cannot be read: {}", shown(error.to_string()));

@@ -116,3 +116,38 @@ fn everything_is_below_one_directory_with_one_manifest() {
     assert_eq!(rule(inspected("a", "1.0.0", TarFile::default().tgz())), ArchiveRule::Missing);
     assert_eq!(rule(inspected("a", "1.0.0", gzip(b"no tar"))), ArchiveRule::Truncated);
 }
+
+#[test]
+fn a_file_may_be_there_again_if_it_is_the_same() {
+    let document = r#"{"name":"a","version":"1.0.0"}"#;
+    let again = |first: &str, second: &str| {
+        with(|tar| tar.file("package/dist/index.js", first).file("package/./dist/index.js", second))
+    };
+    let found = again("main()", "main()").expect("sound");
+    assert_eq!((found.entries, found.unpacked_bytes), (3, document.len() as u64 + 12));
+    assert_eq!(found.manifest, Some(touchstone_domain::Sha256::of(document)));
+    assert_eq!(rule(again("main()", "main();")), ArchiveRule::Duplicate);
+    assert_eq!(rule(again("main()", "mine()")), ArchiveRule::Duplicate, "as long");
+    assert!(with(|tar| tar.file("package/x", "1").file("package/x", "1")).is_ok(), "no dot");
+    assert_eq!(rule(with(|tar| tar.file("package/x", "1").file("package/x", "2"))), ArchiveRule::Duplicate);
+    assert_eq!(rule(with(|tar| tar.file("package/../x", "1"))), ArchiveRule::Path);
+    assert_eq!(rule(with(|tar| tar.file("package/.//x", "1"))), ArchiveRule::Path);
+    assert_eq!(rule(with(|tar| tar.file("./package/x", "1"))), ArchiveRule::Path);
+}
+
+#[test]
+fn no_spelling_of_the_manifests_path_hides_it() {
+    let document = r#"{"name":"a","version":"1.0.0"}"#;
+    let other = document.replace("1.0.0", "1.0.1");
+    for name in ["package/package.json", "package/./package.json", "package/././package.json"] {
+        assert!(with(|tar| tar.file(name, document)).is_ok(), "{name}");
+        assert_eq!(rule(with(|tar| tar.file(name, &other))), ArchiveRule::Duplicate, "{name}");
+        let alone = |document: &str| inspected("a", "1.0.0", TarFile::default().file(name, document).tgz());
+        assert!(alone(document).is_ok(), "{name}");
+        assert_eq!(mismatched(alone(&other)), "version", "{name}");
+    }
+    for name in ["package/./PACKAGE.json", "package/./package.json/x"] {
+        assert_eq!(rule(with(|tar| tar.file(name, document))), ArchiveRule::Duplicate, "{name}");
+    }
+    assert_eq!(rule(with(|tar| tar.file("./package.json", document))), ArchiveRule::Path);
+}

@@ -215,6 +215,10 @@ fn an_sdist_has_one_directory_with_its_core_metadata() {
     assert_eq!(rule(tar(sound().link(b'2', "Foo.Bar-1.0rc1/l", "../x"))), ArchiveRule::Path);
     assert_eq!(rule(tar(sound().file("other/x", ""))), ArchiveRule::Path);
     assert_eq!(rule(tar(sound().file("Foo.Bar-1.0rc1/pkg-info", ""))), ArchiveRule::Duplicate);
+    assert_eq!(rule(tar(sound().file("Foo.Bar-1.0rc1/./x", ""))), ArchiveRule::Path, "npm packages may");
+    let again = |body: &str| tar(sound().file("Foo.Bar-1.0rc1/PKG-INFO", body));
+    assert_eq!(again(METADATA).expect("the same").manifest, Some(Sha256::of(METADATA)));
+    assert_eq!(rule(again(&format!("{METADATA}\n"))), ArchiveRule::Duplicate);
     let linked = TarFile::default().file("f/real", METADATA).link(b'2', "f/PKG-INFO", "real");
     assert_eq!(rule(tar(linked)), ArchiveRule::EntryType);
     assert_eq!(rule(tar(TarFile::default().file("f/setup.py", ""))), ArchiveRule::Missing);
