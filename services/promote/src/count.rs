@@ -14,7 +14,7 @@ use tokio::{
 use touchstone_bus::Rung;
 use touchstone_custody::{Approval, Case, Judged, Withheld};
 use touchstone_domain::{ArtifactDbId, CheckSet, GateDelta};
-use touchstone_store::Wanted;
+use touchstone_store::{StoreError, Wanted};
 
 use crate::{
     Promote,
@@ -163,7 +163,7 @@ async fn round(
     }
     let mut plan = Plan::default();
     for (case, judged) in judge(promote, cases).await? {
-        plan.add(&case, judged, promote.policy_epoch, counted);
+        plan.add(promote, &case, judged, counted);
     }
     plan.carry_out(promote).await
 }
@@ -172,7 +172,7 @@ async fn round(
 #[derive(Default)]
 struct Plan {
     deltas: Vec<GateDelta>,
-    /// Those of the artifacts that the deltas deny.
+    /// Those of the artifacts that the deltas reject, whatever their rows say that they were before.
     denials: Vec<Denial>,
     approvals: Vec<Approval>,
     reopenings: Vec<Reopening>,
@@ -183,16 +183,20 @@ struct Plan {
 }
 
 impl Plan {
-    fn add(&mut self, case: &Case, judged: Judged, policy_epoch: i32, counted: &mut Counted) {
+    fn add(&mut self, promote: &Promote, case: &Case, judged: Judged, counted: &mut Counted) {
         let artifact = case.gate.artifact;
-        let course = course::of(case, &judged, policy_epoch);
+        let course = course::of(case, &judged, promote.policy_epoch);
         if !judged.refused_fetches.is_empty() && matches!(judged.approval, Err(Withheld::Fetch(_))) {
             self.refused.push(artifact);
         }
         let news: Vec<GateDelta> =
             judged.deltas.into_iter().filter(|delta| course::adds(&case.gate, delta)).collect();
-        if news.iter().any(|delta| !delta.deny().is_empty()) {
-            self.denials.push(Denial { artifact, id: case.id.clone(), epoch: case.gate.epoch });
+        // the row may be another one when they are added
+        let own = promote.policy.requirement(case.id.ecosystem, &case.id.package);
+        let veto = case.gate.requirement.veto().union(own.veto());
+        if news.iter().any(|delta| !delta.deny().intersection(veto).is_empty()) {
+            let (sha256, epoch) = (case.gate.sha256, case.gate.epoch);
+            self.denials.push(Denial { artifact, id: case.id.clone(), sha256, epoch });
         }
         match course {
             Course::Promote(approval) => {
@@ -234,9 +238,16 @@ impl Plan {
         }
         metrics::histogram!("touchstone_gate_batch")
             .record(u32::try_from(self.deltas.len()).unwrap_or(u32::MAX));
-        let new = promote.rejections.expect(&self.denials);
-        let applied = promote.store.apply(&self.deltas, &promotions, promote.known_seal()).await?;
-        promote.rejections.committed(&self.denials, &new, &applied.changes);
+        let expected = promote.rejections.expect(&self.denials);
+        let applied = match promote.store.apply(&self.deltas, &promotions, promote.known_seal()).await {
+            Ok(applied) => applied,
+            Err(error @ StoreError::Unconfirmed { .. }) => return Err(error.into()),
+            Err(error) => {
+                promote.rejections.withdraw(&expected);
+                return Err(error.into());
+            }
+        };
+        promote.rejections.settle(&expected, &applied.changes);
         promote.tell(&applied.changes).await;
         let mut again = applied.unapproved;
         again.retain(|artifact| !self.withheld.contains(artifact));

@@ -23,13 +23,13 @@ pub(crate) mod published;
 mod seal;
 mod witness;
 
-use std::{collections::HashSet, ops::Range, path::PathBuf, sync::Arc, time::Duration};
+use std::{collections::HashSet, ops::Range, path::PathBuf, pin::pin, sync::Arc, time::Duration};
 
 use serde_json::json;
 use tokio::{
     sync::watch,
-    task::spawn_blocking,
-    time::{Instant, MissedTickBehavior},
+    task::{JoinSet, spawn_blocking},
+    time::{Instant, MissedTickBehavior, timeout},
 };
 use touchstone_domain::ArtifactId;
 use touchstone_store::{IncidentKind, KnownSeal, LogCursor, LogLeader, NewIncident, StoreError};
@@ -41,7 +41,7 @@ use touchstone_translog::{CheckpointError, LogError, LogKeys, log_name};
 
 use crate::{LogParts, Promote, rejections};
 
-use behind::Behind;
+use behind::{Behind, Lasting};
 use copy::Copy;
 use published::Published;
 use witness::Witness;
@@ -50,10 +50,18 @@ use witness::Witness;
 pub(crate) const NOT_COMPARED: &str = "the database was not compared with the transparency log yet";
 /// Why nothing is promoted while what happened when nobody sealed goes into the log: after a pause, or an upgrade.
 const NOT_SEALED: &str = "what happened a minute ago and longer is going into the transparency log";
+/// Why nothing is promoted while a cycle does not end.
+const HANGS: &str = "the sealer waits for Postgres, or for a directory of the log, and cannot compare them";
+/// How long a cycle may take before promotion is halted.
+const CYCLE_MAX: Duration = STALLED_AFTER;
 /// How long what happened may wait for the log: promotion goes on unlogged no longer than this.
 pub(crate) const STALLED_AFTER: Duration = Duration::from_mins(1);
 /// How long a transaction of our own roles may stay open while the log waits; the longest honest ones take seconds.
 const OPEN_MAX: Duration = Duration::from_secs(30);
+/// How long a cycle waits for a look at rejections.
+const LOOK_WAIT: Duration = Duration::from_secs(5);
+/// How long a look may take at all: longer than what it asks of Postgres, which has timeouts of its own.
+const LOOKING_MAX: Duration = Duration::from_mins(3);
 /// How many different problems are remembered, so that each is told once.
 const TOLD_MAX: usize = 1024;
 
@@ -113,6 +121,12 @@ pub(crate) struct Sealer {
     /// Epochs that ended by the log, of artifacts that are not on record.
     floors: Option<Vec<(ArtifactId, i32)>>,
     audit: audit::Progress,
+    /// The look at rejections that goes on.
+    looking: JoinSet<()>,
+    /// When it began.
+    looking_since: Instant,
+    /// Whether what is sealed is in the published log.
+    unread: Lasting,
     told: HashSet<String>,
 }
 
@@ -127,9 +141,22 @@ pub(crate) async fn run(promote: Arc<Promote>, log: LogParts, tells: Tells) {
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     let stop = promote.stop.clone();
     let mut sealer = Sealer::new(promote, log, tells);
+    let halts = sealer.halts.clone();
     while stop.run_until_cancelled(ticks.tick()).await.is_some() {
-        sealer.cycle().await;
+        watched(sealer.cycle(), CYCLE_MAX, &halts).await;
     }
+}
+
+/// Waits for a cycle; one that does not end halts promotion, for nothing is compared or sealed meanwhile.
+async fn watched(cycle: impl Future<Output = ()>, longest: Duration, halts: &watch::Sender<Option<String>>) {
+    let mut cycle = pin!(cycle);
+    if timeout(longest, &mut cycle).await.is_ok() {
+        return;
+    }
+    tracing::error!("{HANGS}: NOTHING IS PROMOTED until it goes on");
+    metrics::gauge!("touchstone_log_halted").set(1);
+    halts.send_replace(Some(HANGS.to_owned()));
+    cycle.await;
 }
 
 impl Sealer {
@@ -151,6 +178,9 @@ impl Sealer {
             unpublished: None,
             floors: None,
             audit: audit::Progress::new(period),
+            looking: JoinSet::new(),
+            looking_since: Instant::now(),
+            unread: Lasting::default(),
             told: HashSet::new(),
             promote,
         }
@@ -165,13 +195,16 @@ impl Sealer {
             // Whatever it is by then that answers as the database may be another one.
             Err(error) => return self.set_unknown(&error),
         };
-        if let Err(error) = self.look_at_rejections().await {
-            tracing::warn!(error = &error as &dyn std::error::Error, "rejections are not looked for now");
-        }
+        let read = match self.read_rejections().await {
+            Err(error) if !self.promote.rejections.has_begun() => return self.set_unknown(&error),
+            read => read,
+        };
         let stalled = match self.stalled().await {
-            Ok(stalled) => stalled,
+            Ok(stalled) => stalled.or(self.withheld(&read, started)),
             Err(error) => return self.set_unknown(&error),
         };
+        let goes_on = self.unpublished.is_none() && stalled.is_none();
+        rejections::wait(&self.promote, read.ok(), goes_on, started);
         let size = self.last.map_or(0, |head| head.size);
         let is_quiet = self.behind.is_quiet(size, stalled.is_some(), Instant::now());
         // What is stalled may go on by sealing, unlike what contradicts itself.
@@ -179,6 +212,9 @@ impl Sealer {
             self.set_behind();
         } else {
             self.set_halt(self.unpublished.clone().or(stalled)).await;
+        }
+        if goes_on {
+            self.look_at_rejections().await;
         }
         match self.lead(audited).await {
             Ok(()) => {}
@@ -197,8 +233,54 @@ impl Sealer {
         metrics::histogram!("touchstone_log_cycle_seconds").record(started.elapsed().as_secs_f64());
     }
 
-    async fn look_at_rejections(&self) -> Result<(), SealError> {
-        rejections::look(&self.promote, &self.published()?, Instant::now()).await
+    async fn read_rejections(&self) -> Result<rejections::Read, SealError> {
+        let read = rejections::read(&self.promote, &self.published()?).await;
+        if let Err(error) = &read {
+            metrics::counter!("touchstone_log_failures").increment(1);
+            tracing::warn!(
+                error = error as &dyn std::error::Error,
+                "the published log cannot be read: what is kept from it is not noticed until it can"
+            );
+        }
+        read
+    }
+
+    /// Whether what is sealed is not published, or cannot be read there, for so long that it is as good as not sealed.
+    fn withheld(&mut self, read: &Result<rejections::Read, SealError>, now: Instant) -> Option<Stop> {
+        let sealed = self.last.map_or(0, |head| head.size);
+        let is_there = read.as_ref().is_ok_and(|read| read.size >= sealed);
+        self.unread.exceeds(STALLED_AFTER, !is_there, now).then(|| Stop {
+            kind: IncidentKind::LogFrozen,
+            problem: "what was sealed a minute ago and longer is not in the published log, or cannot be read there: nothing is promoted \
+                      until it is; look at the log's directory, and at what promote says of it"
+                .to_owned(),
+        })
+    }
+
+    /// Begins a look where the one before has ended, and waits for it a little: Postgres may make it wait for longer.
+    async fn look_at_rejections(&mut self) {
+        if self.looking.try_join_next().is_some() || self.looking.is_empty() {
+            self.looking_since = Instant::now();
+        } else if self.looking_since.elapsed() < LOOKING_MAX {
+            return;
+        } else {
+            tracing::error!(
+                "Postgres does not answer whether rejections are on record, beyond every timeout; they are looked for anew"
+            );
+            metrics::counter!("touchstone_log_failures").increment(1);
+            self.looking.abort_all();
+            self.looking.detach_all();
+            self.looking_since = Instant::now();
+        }
+        let promote = Arc::clone(&self.promote);
+        self.looking.spawn(async move {
+            if let Err(error) = rejections::look(&promote, Instant::now()).await {
+                tracing::warn!(error = &error as &dyn std::error::Error, "rejections are not looked for now");
+            }
+        });
+        if let Err(_takes_long) = timeout(LOOK_WAIT, self.looking.join_next()).await {
+            tracing::debug!("the look at rejections takes long, and goes on beside sealing");
+        }
     }
 
     fn published(&self) -> Result<Published, SealError> {
@@ -360,4 +442,23 @@ pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> T + Send + 'static,
 ) -> Result<T, SealError> {
     spawn_blocking(work).await.map_err(|_stopped| SealError::Stopped)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::ready;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_cycle_that_does_not_end_halts_promotion_until_the_next_one_compares() {
+        let halts = watch::Sender::new(None);
+        watched(ready(()), Duration::ZERO, &halts).await;
+        assert_eq!(*halts.borrow(), None);
+        let mut seen = halts.subscribe();
+        // It ends when promotion is halted.
+        let cycle = async { drop(seen.changed().await) };
+        watched(cycle, Duration::ZERO, &halts).await;
+        assert_eq!(halts.borrow().as_deref(), Some(HANGS));
+    }
 }

@@ -4,6 +4,7 @@ mod heal;
 mod keys;
 mod layouts;
 mod lost;
+mod no_alarm;
 mod refused;
 mod rejections;
 mod swapped;

@@ -25,7 +25,7 @@ use touchstone_tlog::note::VerifierKey;
 use touchstone_upstream::{Limits, Secret, Upstream, UpstreamOptions};
 use url::Url;
 
-use crate::{custody, logins::Logins, roles::Role};
+use crate::{counted, custody, logins::Logins, roles::Role};
 
 /// How long to wait before asking a server that is away again.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -87,6 +87,7 @@ impl Wiring {
     async fn work(&self, role: Role) -> Result<()> {
         let Some(store) = self.store(role).await? else { return Ok(()) };
         tracing::info!(role = role.as_str(), "starting");
+        counted::register(role);
         match role {
             Role::Edge => self.edge(store).await,
             Role::Hash => self.hash(store).await,

@@ -280,10 +280,11 @@ impl Revocations {
 
     /// Whether the log says that this record no longer permits serving.
     pub fn check(&self, record: &ServeRecord) -> Result<(), Revocation> {
-        self.check_promotion(record.id(), record.sha256(), record.epoch())
+        self.check_epoch(record.id(), record.sha256(), record.epoch())
     }
 
-    fn check_promotion(&self, id: &ArtifactId, sha256: Sha256, epoch: i32) -> Result<(), Revocation> {
+    /// Whether the log says that nothing of this epoch of an artifact may be served.
+    pub fn check_epoch(&self, id: &ArtifactId, sha256: Sha256, epoch: i32) -> Result<(), Revocation> {
         let purls = self.by_package.get(&id.ecosystem).and_then(|packages| packages.get(&id.package));
         let names = |purl: &Purl| {
             purl.version.as_ref().is_none_or(|version| *version == id.version)

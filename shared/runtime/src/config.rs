@@ -60,7 +60,9 @@ impl Config {
         refuse_inline_secrets(&figment)?;
         let mut config: Self =
             figment.extract_lossy().map_err(|error| ConfigError::from_figment(&error, &figment))?;
-        config.resolve(&base_dir(file)?)?;
+        let base = base_dir(file)?;
+        config.file = file.and_then(Path::file_name).map(|name| base.join(name));
+        config.resolve(&base)?;
         config.check()?;
         Ok(config)
     }

@@ -1,7 +1,7 @@
 //! What can go wrong between us and Postgres.
 
 use deadpool_postgres::PoolError;
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 /// The oldest major version of the server that the statements are written for.
 pub(crate) const SERVER_MAJOR_MIN: u32 = 15;
@@ -21,6 +21,15 @@ pub enum StoreError {
         /// The name in the statement's first line.
         statement: &'static str,
         /// The server's words.
+        #[source]
+        source: Box<tokio_postgres::Error>,
+    },
+    /// The server went away while it committed: what was asked for may have happened, or not.
+    #[error("whether the transaction {transaction} was committed is not known")]
+    Unconfirmed {
+        /// The name of the transaction.
+        transaction: &'static str,
+        /// The server's words, or why there are none.
         #[source]
         source: Box<tokio_postgres::Error>,
     },
@@ -76,7 +85,7 @@ impl StoreError {
     /// Whether the same call may succeed later: the server is away, busy or restarting.
     pub fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable(_) => true,
+            Self::Unavailable(_) | Self::Unconfirmed { .. } => true,
             Self::Statement { source, .. } => {
                 source.is_closed() || source.code().is_none_or(is_transient_code)
             }
@@ -103,6 +112,22 @@ impl StoreError {
 
     pub(crate) fn inconsistent(what: impl Into<String>, problem: &(impl std::fmt::Display + ?Sized)) -> Self {
         Self::Inconsistent { what: what.into(), problem: problem.to_string() }
+    }
+
+    /// Why a commit failed. Only an error says that it was undone: whatever ended the session, or the server, may have come after the
+    /// commit, and so may what a pooler says in between.
+    pub(crate) fn commit(transaction: &'static str, source: tokio_postgres::Error) -> Self {
+        let source = Box::new(source);
+        let is_undone = source.as_db_error().is_some_and(|error| {
+            error.parsed_severity() == Some(Severity::Error)
+                && !error.code().code().starts_with("08")
+                && *error.code() != SqlState::T_R_STATEMENT_COMPLETION_UNKNOWN
+        });
+        if is_undone {
+            Self::Statement { statement: transaction, source }
+        } else {
+            Self::Unconfirmed { transaction, source }
+        }
     }
 
     pub(crate) fn statement(sql: &'static str, source: tokio_postgres::Error) -> Self {

@@ -237,6 +237,16 @@ RETURNING id";
         self.query(SETTLE, &[&kind.as_str()]).await.map(|rows| rows.len())
     }
 
+    /// Of which kinds a key that is signed with does not count at present, of those that this version knows.
+    pub async fn signing_blocked(&self) -> Result<Vec<KeyKind>, StoreError> {
+        // the version before wrote no kind, and of promote only
+        const BLOCKED: &str = r"-- incident.signing_blocked
+SELECT DISTINCT coalesce(detail ->> 'kind', 'promote') AS key_kind
+FROM incident WHERE resolved_at IS NULL AND kind = 'signing_blocked' ORDER BY key_kind";
+        let rows = self.query(BLOCKED, &[]).await?;
+        Ok(rows.iter().filter_map(|row| Columns(row).parse("key_kind").ok()).collect())
+    }
+
     /// The latest incidents that nobody has settled, the newest first.
     pub async fn incidents(&self, limit: i64) -> Result<Vec<Incident>, StoreError> {
         const OPEN: &str = r"-- incident.open
@@ -265,6 +275,20 @@ ORDER BY id DESC LIMIT $5";
         let ecosystem = purl.ecosystem.as_str();
         let rows = self.query(ABOUT, &[&ecosystem, &purl.package.as_str(), &version, &file, &limit]).await?;
         rows.iter().map(Incident::try_from).collect()
+    }
+}
+
+impl Incident {
+    /// Whether it is about no package but the installation: made with [`NewIncident::about_log`], whose row has to name one.
+    pub fn is_of_installation(&self) -> bool {
+        const WHOLE: [IncidentKind; 5] = [
+            IncidentKind::LogRollback,
+            IncidentKind::LogFrozen,
+            IncidentKind::DatabaseRollback,
+            IncidentKind::HistoryRewritten,
+            IncidentKind::SigningBlocked,
+        ];
+        self.version.is_none() && WHOLE.iter().any(|kind| kind.as_str() == self.kind)
     }
 }
 

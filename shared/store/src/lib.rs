@@ -73,7 +73,7 @@ pub use recheck::{Accepting, RecordInForce};
 pub use role::{DatabaseRole, UnknownDatabaseRole};
 pub use serve::ServedRow;
 pub use sighting::{Seen, VERSIONS_MAX};
-pub use story::{Promotion, RecordedAttempt, RecordedVerdict, Story, Transition};
+pub use story::{Promotion, RecallOfIt, RecordedAttempt, RecordedVerdict, Story, Transition};
 pub use sumdb::{
     Advanced, NewSumdbStop, SUMDB_NAME_MAX, SUMDB_NOTE_MAX, SUMDB_TILES_MAX, SumdbHead, SumdbPoll,
     SumdbState, SumdbStop, SumdbStopKind, SumdbTile, SumdbTree, TilesKept,

@@ -101,7 +101,10 @@ SELECT 1";
             let failed = |e| StoreError::Statement { statement: name, source: Box::new(e) };
             let transaction = client.transaction().await.map_err(failed)?;
             let outcome = match work(arguments, &transaction).await {
-                Ok(value) => transaction.commit().await.map_err(failed).map(|()| value),
+                Ok(value) => match transaction.commit().await {
+                    Ok(()) => Ok(value),
+                    Err(error) => Err(StoreError::commit(name, error)),
+                },
                 Err(error) => Err(error),
             };
             match outcome {
@@ -144,7 +147,10 @@ pub(crate) fn pool(
         .application_name(name)
         .target_session_attrs(TargetSessionAttrs::ReadWrite)
         .connect_timeout(WAIT)
-        .keepalives_idle(Duration::from_secs(30));
+        .keepalives_idle(Duration::from_secs(30))
+        .keepalives_interval(Duration::from_secs(10))
+        .keepalives_retries(3)
+        .tcp_user_timeout(Duration::from_mins(1));
     let manager =
         Manager::from_config(config, NoTls, ManagerConfig { recycling_method: RecyclingMethod::Fast });
     let pool = Pool::builder(manager)

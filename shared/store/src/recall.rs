@@ -9,6 +9,7 @@
 //! whoever applies to it sees the recall.
 
 use deadpool_postgres::Transaction;
+use jiff::Timestamp;
 use tokio_postgres::Row;
 pub use touchstone_custody::RecallTarget;
 use touchstone_domain::{ArtifactDbId, FileName, Version};
@@ -23,6 +24,8 @@ use crate::{
 /// A recall that is on record, for [`Store::log_index_of_recall`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RecordedRecall {
+    /// Its row.
+    id: i64,
     /// The transaction that put it there.
     xid: u64,
 }
@@ -59,7 +62,7 @@ impl Store {
         // `log_event` gets its row for the transparency log in the same transaction
         const INSERT: &str = r"-- recall.insert
 INSERT INTO recall (ecosystem, package, version, file, sha256, reason, actor) VALUES ($1, $2, $3, $4, $5, $6, $7)
-RETURNING pg_current_xact_id()::text AS xid";
+RETURNING id, pg_current_xact_id()::text AS xid";
         let Named { ecosystem, package, version, file, sha256 } = Named::of(target);
         let row = self
             .query_opt(INSERT, &[&ecosystem, &package, &version, &file, &sha256, &reason, &actor])
@@ -68,7 +71,25 @@ RETURNING pg_current_xact_id()::text AS xid";
             what: "recall",
             problem: "the database swallowed it; somebody changed its triggers or rules".to_owned(),
         })?;
-        Ok(RecordedRecall { xid: Columns(&row).parse("xid")? })
+        let columns = Columns(&row);
+        Ok(RecordedRecall { id: columns.get("id")?, xid: columns.parse("xid")? })
+    }
+
+    /// When all that a recall names was first recalled by an earlier one; none if that has not been so.
+    pub async fn recalled_before(
+        &self,
+        target: &RecallTarget,
+        recall: RecordedRecall,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        const BEFORE: &str = r"-- recall.before
+SELECT min(at) AS at FROM recall
+WHERE id < $6
+  AND (sha256 = $5
+       OR ecosystem = $1 AND package = $2 AND (version IS NULL OR version = $3) AND (file IS NULL OR file = $4))";
+        let Named { ecosystem, package, version, file, sha256 } = Named::of(target);
+        let row =
+            self.query_opt(BEFORE, &[&ecosystem, &package, &version, &file, &sha256, &recall.id]).await?;
+        Ok(row.map(|row| Columns(&row).get("at")).transpose()?.flatten())
     }
 
     /// The number of the leaf that says so in the transparency log; none until it is sealed.

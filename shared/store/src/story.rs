@@ -49,8 +49,8 @@ pub struct Story {
     pub incidents: Vec<Incident>,
     /// Its fetches, and when each was recorded.
     pub fetches: Vec<(SignedBy, Timestamp)>,
-    /// The reasons of the recalls that name it.
-    pub recalls: Vec<String>,
+    /// The recalls that name it.
+    pub recalls: Vec<RecallOfIt>,
     /// When this was read, by Postgres' clock.
     pub told_at: Timestamp,
 }
@@ -77,6 +77,17 @@ pub struct RecordedAttempt {
     pub at: Timestamp,
 }
 
+/// A recall that names an artifact.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RecallOfIt {
+    /// Why.
+    pub reason: String,
+    /// Who gave it.
+    pub actor: String,
+    /// When it was put on record.
+    pub at: Timestamp,
+}
+
 /// A change of state.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Transition {
@@ -90,6 +101,8 @@ pub struct Transition {
     pub cause: String,
     /// When.
     pub at: Timestamp,
+    /// Where it is in the transparency log, if it is there.
+    pub log_index: Option<u64>,
 }
 
 /// A promotion as it was written.
@@ -140,15 +153,17 @@ ORDER BY id DESC LIMIT least($5::bigint, 256)";
         const GATES: &str = r"-- story.gates
 SELECT gate.artifact_id, artifact.sha256, artifact.chunk_root, epoch, required, veto, tolerated, ok, deny, undecided,
        hold, eligible_at, fetched_at, dispatch_n, CASE WHEN pending THEN dispatch_due END AS dispatch_due,
-       now() AS told_at, ARRAY(
-           SELECT reason FROM recall
-           WHERE recall.sha256 = artifact.sha256
-              OR (recall.ecosystem = artifact.ecosystem AND recall.package = artifact.package
-                  AND (recall.version IS NULL OR recall.version = artifact.version)
-                  AND (recall.file IS NULL OR recall.file = artifact.file))
-           ORDER BY recall.id DESC LIMIT 100
-       ) AS recalls
-FROM gate JOIN artifact ON artifact.id = gate.artifact_id
+       now() AS told_at, recalls.reasons, recalls.actors, recalls.times
+FROM gate JOIN artifact ON artifact.id = gate.artifact_id, LATERAL (
+    SELECT coalesce(array_agg(reason ORDER BY id DESC), '{}') AS reasons,
+           coalesce(array_agg(actor ORDER BY id DESC), '{}') AS actors,
+           coalesce(array_agg(at ORDER BY id DESC), '{}') AS times
+    FROM (SELECT id, reason, actor, at FROM recall
+          WHERE recall.sha256 = artifact.sha256
+             OR (recall.ecosystem = artifact.ecosystem AND recall.package = artifact.package
+                 AND (recall.version IS NULL OR recall.version = artifact.version)
+                 AND (recall.file IS NULL OR recall.file = artifact.file))
+          ORDER BY id DESC LIMIT 100) AS latest) AS recalls
 WHERE gate.artifact_id = ANY ($1)
 ORDER BY gate.artifact_id DESC";
         within("artifacts", artifacts.len(), STORIES_MAX)?;
@@ -176,7 +191,7 @@ ORDER BY gate.artifact_id DESC";
                 dead_letters,
                 incidents,
                 fetches,
-                recalls: columns.get("recalls")?,
+                recalls: recalls(columns)?,
                 told_at: columns.get("told_at")?,
             })
         };
@@ -192,7 +207,8 @@ FROM unnest($1::bigint[]) AS asked (id), LATERAL (
     SELECT * FROM verdict WHERE verdict.artifact_id = asked.id ORDER BY verdict.id DESC LIMIT $2) AS latest
 LEFT JOIN verdict_refusal AS refusal ON refusal.verdict_id = latest.id";
         const LOG: &str = r"-- story.log
-SELECT artifact_id, epoch, was, state, cause, at
+SELECT artifact_id, epoch, was, state, cause, at,
+       (SELECT index FROM log_leaf WHERE source = 'gate_log' AND source_id = latest.id) AS log_index
 FROM unnest($1::bigint[]) AS asked (id), LATERAL (
     SELECT * FROM gate_log WHERE gate_log.artifact_id = asked.id ORDER BY gate_log.id DESC LIMIT $2) AS latest";
         const PROMOTIONS: &str = r"-- story.promotions
@@ -253,6 +269,14 @@ FROM unnest($1::bigint[]) AS asked (id) JOIN artifact ON artifact.id = asked.id,
     }
 }
 
+/// The recalls in three columns of as many values each.
+fn recalls(columns: Columns<'_>) -> Result<Vec<RecallOfIt>, StoreError> {
+    let (reasons, actors): (Vec<String>, Vec<String>) = (columns.get("reasons")?, columns.get("actors")?);
+    let times: Vec<Timestamp> = columns.get("times")?;
+    let all = reasons.into_iter().zip(actors).zip(times);
+    Ok(all.map(|((reason, actor), at)| RecallOfIt { reason, actor, at }).collect())
+}
+
 #[derive(Default)]
 struct Lists {
     verdicts: Vec<RecordedVerdict>,
@@ -275,6 +299,7 @@ impl TryFrom<&Row> for Transition {
             state: columns.get("state")?,
             cause: columns.get("cause")?,
             at: columns.get("at")?,
+            log_index: columns.log_index()?,
         })
     }
 }

@@ -1,8 +1,8 @@
 //! The published log, as it is on disk: what counts as sealed, whatever Postgres says.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{collections::HashSet, path::PathBuf, sync::Arc};
 
-use touchstone_custody::LogEntry;
+use touchstone_custody::{LogEntry, Revocations};
 use touchstone_tlog::SignedHead;
 use touchstone_translog::{LogError, LogKeys, LogReader};
 
@@ -18,10 +18,10 @@ pub(crate) struct Published {
 pub(crate) struct Part {
     /// The number of the entry after them.
     pub(crate) next: u64,
-    /// The purls whose epochs ended, and which.
-    pub(crate) ended: Vec<(String, i32)>,
+    /// What may not be served any more.
+    pub(crate) revocations: Revocations,
     /// The purls in events that a newer version wrote.
-    pub(crate) unknown: Vec<String>,
+    pub(crate) unknown: HashSet<String>,
 }
 
 impl Published {
@@ -52,9 +52,9 @@ impl Published {
             let (index, entry) = entry?;
             part.next = index + 1;
             match LogEntry::read(&entry) {
-                Ok(Some(LogEntry::Ended { purl, epoch, .. })) => part.ended.push((purl, epoch)),
+                Ok(Some(entry)) => part.revocations.add(&entry),
                 Ok(None) => part.unknown.extend(purl(&entry)),
-                Ok(Some(_)) | Err(_) => {}
+                Err(_) => {}
             }
         }
         Ok(part)

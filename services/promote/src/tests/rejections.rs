@@ -1,6 +1,6 @@
 //! Rejections that are taken back before the log has them.
 
-use std::{sync::Arc, time::Duration};
+use std::{ops::Range, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde_json::json;
@@ -19,7 +19,7 @@ use crate::{
 };
 
 /// What whoever owns Postgres does to take a rejection back.
-const UNDO: [&str; 3] = [
+pub(super) const UNDO: [&str; 3] = [
     "DELETE FROM verdict WHERE outcome = 'fail'",
     "UPDATE gate SET deny = 0",
     "DELETE FROM gate_log WHERE state = 'rejected'",
@@ -83,8 +83,8 @@ async fn a_rejection_whose_artifact_is_gone_too_is_told_and_keeps_no_other_from_
     let refuse = "ALTER TABLE incident ADD CHECK (artifact_id IS DISTINCT FROM ";
     world.rows(&format!("{refuse}{first})")).await;
     world.superuser(&format!("DELETE FROM artifact WHERE id = {second}")).await;
-    for _ in 0..2 {
-        look(&promote, &world, Duration::ZERO).await.expect("looked");
+    for later in [Duration::ZERO, AGAIN] {
+        look(&promote, &world, later).await.expect("looked");
         let told = told(&world).await;
         assert_eq!(told.len(), 1, "{told:?}");
         assert_eq!((told[0].artifact, told[0].count), (Some(second), 1), "it is told once");
@@ -93,20 +93,37 @@ async fn a_rejection_whose_artifact_is_gone_too_is_told_and_keeps_no_other_from_
         assert_eq!(world.facts(first).await.epoch, 1, "that waits for nothing");
     }
     world.rows("ALTER TABLE incident DROP CONSTRAINT incident_artifact_id_check").await;
-    look(&promote, &world, Duration::ZERO).await.expect("looked");
+    look(&promote, &world, AGAIN).await.expect("looked");
+    assert!(!told(&world).await.iter().any(|one| one.artifact == Some(first)), "not at every look");
+    look(&promote, &world, 2 * AGAIN).await.expect("looked");
     assert!(told(&world).await.iter().any(|one| one.artifact == Some(first)), "tried again");
     assert_eq!(world.facts(first).await.epoch, 1);
 }
 
-async fn look(promote: &Promote, world: &World, later: Duration) -> Result<(), SealError> {
-    rejections::look(promote, &world.published("log"), Instant::now() + later).await
+/// A look, so much later.
+pub(super) async fn look(promote: &Promote, world: &World, later: Duration) -> Result<(), SealError> {
+    let now = Instant::now() + later;
+    let read = rejections::read(promote, &world.published("log")).await?;
+    rejections::wait(promote, Some(read), !promote.is_halted(), now);
+    Ok(rejections::look(promote, now).await?)
 }
 
+/// A look every ten seconds.
+pub(super) async fn looks(promote: &Promote, world: &World, times: Range<Duration>) {
+    let mut later = times.start;
+    while later <= times.end {
+        look(promote, world, later).await.expect("looked");
+        later += Duration::from_secs(10);
+    }
+}
+
+/// When what could not be done is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 /// Longer than anything waits for the log while promotion goes on.
-const LATER: Duration = Duration::from_mins(3);
+pub(super) const LATER: Duration = Duration::from_mins(3);
 
 /// An artifact that was served, and that promote rejected just now; something else is sealed.
-async fn rejected(world: &World) -> ArtifactDbId {
+pub(super) async fn rejected(world: &World) -> ArtifactDbId {
     let (_promote, mut sealer) = world.beside();
     let artifact = world.served("1.0.0").await;
     world.sealed(&mut sealer).await;
@@ -117,7 +134,7 @@ async fn rejected(world: &World) -> ArtifactDbId {
     artifact
 }
 
-async fn told(world: &World) -> Vec<Incident> {
+pub(super) async fn told(world: &World) -> Vec<Incident> {
     let all = world.promote.store.incidents(9).await.expect("read");
     all.into_iter().filter(|one| one.kind == "history_rewritten").collect()
 }
@@ -153,13 +170,13 @@ async fn a_rejection_that_is_kept_from_the_log_is_told_and_checked_again() {
         look(&world.promote, &world, Duration::ZERO).await.expect("looked");
         assert_eq!(told(&world).await, [], "it may be on its way");
         world.halt.send_replace(Some("what waits is not sealed".into()));
-        look(&world.promote, &world, LATER).await.expect("looked");
+        looks(&world.promote, &world, Duration::ZERO..LATER).await;
         assert_eq!(told(&world).await, [], "nothing is sealed now");
 
         world.halt.send_replace(None);
-        look(&world.promote, &world, LATER).await.expect("looked");
-        assert_eq!(told(&world).await, [], "it could not be sealed until just now");
         look(&world.promote, &world, 2 * LATER).await.expect("looked");
+        assert_eq!(told(&world).await, [], "nobody looked, and nobody sealed");
+        looks(&world.promote, &world, 2 * LATER..3 * LATER).await;
         let told = told(&world).await;
         let detail = json!({ "epoch": 0, "problem": "its rejection is kept from the transparency log" });
         assert_eq!(told.iter().map(|one| &one.detail).collect::<Vec<_>>(), [&detail], "{way}");
@@ -179,7 +196,12 @@ async fn a_rejection_that_is_sealed_and_cannot_be_published_is_no_alarm() {
     let seal = KnownSeal { size: 1_000_000, root: Sha256::of("whatever Postgres has") };
     let none = std::mem::replace(&mut world.promote.seal, watch::channel(Some(seal)).1);
     let unpublished = world.published("nowhere");
-    rejections::look(&world.promote, &unpublished, Instant::now() + LATER).await.expect("looked");
+    for n in 0..40 {
+        let now = Instant::now() + Duration::from_secs(10) * n;
+        let read = rejections::read(&world.promote, &unpublished).await.expect("read");
+        rejections::wait(&world.promote, Some(read), true, now);
+        rejections::look(&world.promote, now).await.expect("looked");
+    }
     assert_eq!((told(&world).await, world.facts(artifact).await.epoch), (vec![], 0));
     world.promote.seal = none;
     look(&world.promote, &world, LATER).await.expect("looked");
@@ -215,16 +237,19 @@ async fn one_whose_commit_nobody_confirmed_is_watched_too() {
         let artifact = rejected(&world).await;
         world.promote.rejections = Rejections::default();
         look(&world.promote, &world, Duration::ZERO).await.expect("looked");
-        let denial = Denial { artifact, id: id("1.0.0"), epoch: 0 };
-        assert_eq!(world.promote.rejections.expect(&[denial]), [(artifact, 0)]);
+        let denial = Denial { artifact, id: id("1.0.0"), sha256: Sha256::of("1.0.0"), epoch: 0 };
+        assert_eq!(world.promote.rejections.expect(&[denial]).len(), 1);
         if is_sealed {
             let (_promote, mut sealer) = world.beside();
             world.sealed(&mut sealer).await;
         }
         look(&world.promote, &world, Duration::ZERO).await.expect("looked");
         assert_eq!(told(&world).await, [], "it may come yet");
-        look(&world.promote, &world, LATER).await.expect("looked");
-        assert_eq!(told(&world).await.len(), usize::from(!is_sealed));
+        looks(&world.promote, &world, Duration::ZERO..LATER).await;
+        let problem = "its rejection is kept from the transparency log";
+        let told = told(&world).await;
+        assert_eq!(told.len(), usize::from(!is_sealed));
+        assert!(told.iter().all(|one| one.detail["problem"] == problem), "{told:?}");
     }
 }
 
@@ -241,16 +266,16 @@ async fn one_that_cannot_be_checked_again_is_told_once_and_not_forgotten() {
         for undo in UNDO.into_iter().chain([hinder]) {
             world.superuser(undo).await;
         }
-        for _ in 0..2 {
-            look(&world.promote, &world, Duration::ZERO).await.expect("looked");
+        for later in [Duration::ZERO, AGAIN] {
+            look(&world.promote, &world, later).await.expect("looked");
             let told = told(&world).await;
             assert_eq!(told.iter().map(|one| one.count).collect::<Vec<_>>(), [1], "{hinder}: {told:?}");
         }
         world.superuser(mend).await;
         assert_eq!(world.state(artifact).await, ArtifactState::Servable, "{hinder}");
-        look(&world.promote, &world, Duration::ZERO).await.expect("looked");
+        look(&world.promote, &world, 2 * AGAIN).await.expect("looked");
         assert_eq!((world.state(artifact).await, told(&world).await.len()), (ArtifactState::Fetched, 1));
-        look(&world.promote, &world, Duration::ZERO).await.expect("looked");
+        look(&world.promote, &world, 3 * AGAIN).await.expect("looked");
         assert_eq!(world.facts(artifact).await.epoch, 1, "it is forgotten then");
     }
 }
@@ -275,7 +300,7 @@ async fn a_look_ends_where_postgres_does_not_answer_and_goes_on_there() {
         .await;
     look(&world.promote, &world, Duration::ZERO).await.expect_err("it would be the same with the other");
     assert_eq!(told(&world).await, []);
-    look(&world.promote, &world, Duration::ZERO).await.expect_err("the first is still not told");
+    look(&world.promote, &world, AGAIN).await.expect_err("the first is still not told");
     assert_eq!(told(&world).await.iter().map(|one| one.artifact).collect::<Vec<_>>(), [Some(second)]);
     assert_eq!(world.facts(second).await.epoch, 1);
 }

@@ -103,7 +103,7 @@ fn recalls_name_by_prefix_or_by_digest() {
     let verdict = |entry: LogEntry| {
         let mut revocations = Revocations::default();
         revocations.add(&entry);
-        revocations.check_promotion(&served, digest, 1)
+        revocations.check_epoch(&served, digest, 1)
     };
     let recalled = Err(Revocation::Recalled { reason: "stolen token".to_owned() });
     let file = artifact_purl(&served).to_string();
@@ -126,11 +126,11 @@ fn what_ended_is_only_permitted_in_a_later_epoch() {
     revocations.add(&ended(&served, 3));
     revocations.add(&ended(&served, 2));
     let refused = Err(Revocation::Ended { epoch: 3, state: "rejected".to_owned() });
-    assert_eq!(revocations.check_promotion(&served, digest, 2), refused);
-    assert_eq!(revocations.check_promotion(&served, digest, 3), refused);
-    assert_eq!(revocations.check_promotion(&served, digest, 4), Ok(()));
+    assert_eq!(revocations.check_epoch(&served, digest, 2), refused);
+    assert_eq!(revocations.check_epoch(&served, digest, 3), refused);
+    assert_eq!(revocations.check_epoch(&served, digest, 4), Ok(()));
     let other = id("requests", "2.0", "requests-2.0.whl");
-    assert_eq!(revocations.check_promotion(&other, digest, 1), Ok(()));
+    assert_eq!(revocations.check_epoch(&other, digest, 1), Ok(()));
 }
 
 #[test]

@@ -14,6 +14,8 @@ use super::{Config, ConfigError, Secret, sections::lasts};
 const ENVIRONMENT_BYTES_MAX: usize = 64;
 /// The most witnesses of each kind.
 const WITNESSES_MAX: usize = 16;
+/// The longest time between two seals: what is not sealed for a minute stops promotion.
+const PERIOD_MAX: Duration = Duration::from_secs(20);
 
 /// `[custody]`
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -96,7 +98,7 @@ impl LogSection {
     }
 
     pub(super) fn check(&self) -> Result<(), ConfigError> {
-        lasts("log.period", self.period, Duration::from_millis(50), Duration::from_mins(10))?;
+        lasts("log.period", self.period, Duration::from_millis(50), PERIOD_MAX)?;
         super::sections::within("log.witness_dirs", self.witness_dirs.len(), 0, WITNESSES_MAX)?;
         super::sections::within("log.witness_urls", self.witness_urls.len(), 0, WITNESSES_MAX)
     }

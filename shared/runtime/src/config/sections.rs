@@ -20,6 +20,9 @@ use super::{
 #[derive(Clone, Debug, Deserialize, Serialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// The file that this was read from, if it was one.
+    #[serde(skip)]
+    pub file: Option<PathBuf>,
     /// Where blobs and, in standalone, the private servers keep their files.
     pub data_dir: PathBuf,
     /// From the first stop signal until everything is stopped at once.
@@ -58,6 +61,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            file: None,
             data_dir: PathBuf::from("data"),
             shutdown_grace: Duration::from_secs(30),
             database: Database::default(),

@@ -68,6 +68,33 @@ async fn what_is_held_is_told_whoever_held_it_and_however_often() {
 }
 
 #[tokio::test]
+async fn a_recall_was_recalled_before_if_an_earlier_one_names_all_that_it_names() {
+    let db = TestDb::new().await;
+    let before = async |target: &RecallTarget| {
+        let recorded = db.store.record_recall(target, "r", "ops").await.unwrap();
+        db.store.recalled_before(target, recorded).await.unwrap()
+    };
+    let [first, second] = [Sha256([1; 32]), Sha256([2; 32])].map(RecallTarget::Digest);
+    for new in [
+        purl("pkg:pypi/a@1.0.0?file_name=a.whl"),
+        purl("pkg:pypi/a@1.0.0"),
+        purl("pkg:pypi/a@2.0.0"),
+        purl("pkg:pypi/a"),
+        purl("pkg:npm/a@1.0.0"),
+        first.clone(),
+        second,
+    ] {
+        assert_eq!(before(&new).await, None, "{new:?}");
+    }
+    let times = async |target: &RecallTarget| before(target).await.unwrap();
+    let whole = times(&purl("pkg:pypi/a")).await;
+    assert_eq!(times(&purl("pkg:pypi/a")).await, whole, "the first one counts");
+    assert_eq!(times(&purl("pkg:pypi/a@3.0.0")).await, whole);
+    assert!(times(&purl("pkg:pypi/a@1.0.0?file_name=a.whl")).await < times(&purl("pkg:pypi/a@1.0.0")).await);
+    assert!(times(&first).await > whole);
+}
+
+#[tokio::test]
 async fn a_late_pass_does_not_revive_what_was_recalled() {
     let db = TestDb::new().await;
     let a = db.artifact("a", HASH).await;

@@ -56,7 +56,10 @@ async fn a_story_tells_everything_and_only_about_its_artifact() {
     assert_eq!(story.attempts[0].attempt, attempt);
     assert_eq!(story.dead_letters[0].letter, letter);
     assert_eq!(story.incidents[0].kind, "blob_damaged");
-    assert_eq!((story.recalls.as_slice(), story.dispatch_due), (["malware".to_owned()].as_slice(), None));
+    assert_eq!((story.recalls.len(), story.dispatch_due), (1, None));
+    let RecallOfIt { reason, actor, at } = &story.recalls[0];
+    assert_eq!((reason.as_str(), actor.as_str()), ("malware", "ops"));
+    assert!(*at <= story.log[0].at && *at >= story.log[1].at, "{:?}", story.log);
 
     let other = &db.store.stories(&"pkg:npm/b".parse().unwrap(), 9).await.unwrap()[0];
     assert_eq!(

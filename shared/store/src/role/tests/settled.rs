@@ -37,9 +37,11 @@ async fn a_service_settles_that_its_own_kind_of_key_did_not_count_and_nothing_el
         let rollback =
             "UPDATE incident SET resolved_at = now() WHERE kind = 'database_rollback' RETURNING id";
         assert_eq!(settled(role, rollback).await, denied, "{role}");
+        assert_eq!(login(&db, DatabaseRole::Console).await.signing_blocked().await.unwrap(), [kind]);
         let own = login(&db, role).await;
         for (kind, expected) in [(KeyKind::Peer, 0), (kind, 1), (kind, 0)] {
             assert_eq!(own.settle_signing(kind).await.unwrap(), expected, "{role}");
         }
+        assert_eq!(db.store.signing_blocked().await.unwrap(), []);
     }
 }
