@@ -1,10 +1,12 @@
 //! What operators run and ask: the real binary, its commands, and the console's API.
 
+mod blocked;
 mod commands;
 mod console;
 mod discover;
 mod doctor;
 mod keys;
+mod output;
 mod recheck;
 mod standalone;
 mod sumdb;

@@ -220,7 +220,7 @@ mod tests {
     fn a_recall_says_whether_it_names_all_that_is_held() {
         let json = |untold| {
             let held = vec![Held { artifact: ArtifactDbId(7), was_served: true }];
-            let mut json = recalled_json(&Recalled { held, untold, sealed: Sealed::Entry(3) });
+            let mut json = recalled_json(&Recalled { held, untold, before: None, sealed: Sealed::Entry(3) });
             json.as_object_mut().expect("an object").remove("log");
             json
         };

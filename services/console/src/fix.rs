@@ -5,6 +5,7 @@
 use std::fmt::Write as _;
 
 use jiff::{SignedDuration, tz::TimeZone};
+use touchstone_custody::KeyKind;
 use touchstone_domain::{
     ArtifactState, CheckKind, Difference, Discontinuity, Ecosystem, HoldReason, Identity, IdentityField,
     OutcomeKind, Policy, Purl, Reason, RefClass, Version,
@@ -61,6 +62,21 @@ pub(crate) fn fixes(story: &Story, identities: &[LedgerEntry]) -> Vec<Fix> {
         )));
     }
     all
+}
+
+/// What ends that a key which is signed with does not count.
+pub(crate) fn unblock(kind: KeyKind) -> Fix {
+    let (so, role) = match kind {
+        KeyKind::Promote | KeyKind::Log => ("nothing is promoted", "promote"),
+        KeyKind::Fetch => ("nothing is fetched", "the edge"),
+        KeyKind::Hash | KeyKind::Attest | KeyKind::Sumdb | KeyKind::Peer => {
+            ("nothing is checked with it", "the worker")
+        }
+    };
+    Fix::words(format!(
+        "the {kind} key in use does not count, so {so}: run `touchstone keys rotate {kind}`, then start {role} again; `touchstone \
+         incidents` says why"
+    ))
 }
 
 impl Fix {

@@ -18,4 +18,4 @@ pub use fix::Fix;
 pub use recall::{RecallError, Recalled, SEALED_WITHIN, Sealed, recall};
 pub use server::{ConsoleConfig, ConsoleError, ConsoleParts, run};
 pub use stopped::what_ends;
-pub use story::{Asked, Standing, Told, answer, promotion, refused, short_key};
+pub use story::{Asked, Standing, Told, answer, awaited, promotion, refused, revocation, short_key};

@@ -2,6 +2,7 @@
 
 use std::{fmt, time::Duration};
 
+use jiff::Timestamp;
 use tokio::time::{Instant, sleep, timeout};
 use touchstone_domain::ArtifactState;
 use touchstone_store::{Change, Held, RecallTarget, RecordedRecall, Store, StoreError};
@@ -19,6 +20,8 @@ pub struct Recalled {
     pub held: Vec<Held>,
     /// Why nobody can tell what else is held; none if nothing else is.
     pub untold: Option<StoreError>,
+    /// When all that it names was recalled before, if it was and that can be told.
+    pub before: Option<Timestamp>,
     /// Whether the transparency log has it.
     pub sealed: Sealed,
 }
@@ -94,11 +97,18 @@ pub async fn recall(
             (changes.iter().map(newly).collect(), Some(error))
         }
     };
+    let before = store.recalled_before(target, recorded).await.unwrap_or_else(|error| {
+        tracing::debug!(
+            error = &error as &dyn std::error::Error,
+            "whether it was recalled before cannot be told"
+        );
+        None
+    });
     let sealed = match patience {
         Some(patience) => sealed(store, recorded, patience).await,
         None => Sealed::NotAwaited,
     };
-    Ok(Recalled { held, untold, sealed })
+    Ok(Recalled { held, untold, before, sealed })
 }
 
 /// Ends a recall that takes longer; what it has put on record stays, and promote's sweeper holds what that names.

@@ -5,14 +5,17 @@ mod signed;
 use std::collections::HashMap;
 
 use serde_json::{Value, json};
+use touchstone_custody::KeyKind;
 use touchstone_domain::{CheckKind, Gate, OutcomeKind, Purl, Sha256, Verdict};
-use touchstone_store::{LedgerEntry, Promotion, RecordedVerdict, Store, StoreError, Story, SumdbStop};
+use touchstone_store::{
+    LedgerEntry, Promotion, RecallOfIt, RecordedVerdict, Store, StoreError, Story, SumdbStop, Transition,
+};
 
 pub use signed::{Standing, refused, short_key};
 
 use crate::{
     api::{dead_letter_json, incident_json},
-    fix::{Fix, fixes},
+    fix::{Fix, fixes, unblock},
     stopped::{stop_json, why_stopped},
 };
 
@@ -28,6 +31,8 @@ pub struct Told {
     pub identities: Vec<LedgerEntry>,
     /// The checksum databases that are stopped, if the package's ecosystem has any; the earliest first.
     pub stops: Vec<(String, SumdbStop)>,
+    /// The kinds of which a key that is signed with does not count, if something waits.
+    pub blocked: Vec<KeyKind>,
     /// The digests of the policies that the stories name, by their numbers.
     pub policies: HashMap<i32, Sha256>,
 }
@@ -81,10 +86,12 @@ impl Told {
         let identities = store.identities(purl.ecosystem, &purl.package, IDENTITIES_MAX).await?;
         let stops =
             if CheckKind::Sumdb.applies_to(purl.ecosystem) { store.sumdb_stops().await? } else { vec![] };
+        let waits = stories.iter().any(|story| story.state().is_pending());
+        let blocked = if waits { store.signing_blocked().await? } else { vec![] };
         let promoted = stories.iter().filter_map(promotion).map(|promotion| promotion.policy_epoch);
         let epochs: Vec<i32> = stories.iter().map(|story| story.facts.policy_epoch).chain(promoted).collect();
         let policies = store.policy_digests(&epochs).await?;
-        Ok(Self { stories, identities, stops, policies })
+        Ok(Self { stories, identities, stops, blocked, policies })
     }
 
     /// The gravest stop that one of the stories waits for.
@@ -93,9 +100,22 @@ impl Told {
         self.stops.iter().filter(|_| waits).min_by_key(|(_, stop)| stop.kind)
     }
 
+    /// The kinds of keys that one of the stories waits for, since one in use does not count.
+    pub fn needs_keys(&self, story: &Story) -> Vec<KeyKind> {
+        if !story.state().is_pending() {
+            return vec![];
+        }
+        let awaited = awaited(story);
+        let is_needed = |kind: &&KeyKind| {
+            **kind == KeyKind::Promote || awaited.iter().any(|check| KeyKind::from(*check) == **kind)
+        };
+        self.blocked.iter().filter(is_needed).copied().collect()
+    }
+
     /// What an operator can do about one of the stories.
     pub fn fixes(&self, story: &Story) -> Vec<Fix> {
-        fixes(story, &self.identities)
+        let unblocked = self.needs_keys(story).into_iter().map(unblock);
+        unblocked.chain(fixes(story, &self.identities)).collect()
     }
 
     /// The answer to `GET /api/v1/artifacts`, which `touchstone why --json` prints too.
@@ -113,8 +133,12 @@ impl Told {
             CheckKind::ALL.into_iter().filter_map(|check| check_json(story, check)).collect();
         let promotion = promotion(story);
         let stopped = || self.waits_for(story).map(|(database, stop)| why_stopped(database, stop));
-        let reason =
-            story.recalls.first().cloned().or_else(|| deciding(gate, &story.verdicts)).or_else(stopped);
+        let reason = story
+            .recalls
+            .first()
+            .map(|recall| recall.reason.clone())
+            .or_else(|| deciding(gate, &story.verdicts))
+            .or_else(stopped);
         let fixes: Vec<Value> =
             self.fixes(story).iter().map(|fix| json!({ "what": fix.what, "policy": fix.policy })).collect();
         json!({
@@ -125,6 +149,7 @@ impl Told {
             "policy_sha256": self.policies.get(&facts.policy_epoch), "epoch": gate.epoch,
             "fetches": signed::fetches_json(story), "record": promotion.and_then(signed::record_json),
             "records": promotion.and_then(|p| p.signed).map(|_| records_path(facts.sha256)),
+            "recalls": story.recalls.iter().map(recall_json).collect::<Vec<_>>(),
             "upstream_url": facts.upstream_url, "claims": facts.claims, "evidence": facts.evidence, "checks": checks,
             "incidents": story.incidents.iter().map(incident_json).collect::<Vec<_>>(),
             "dead_letters": story.dead_letters.iter().map(dead_letter_json).collect::<Vec<_>>(),
@@ -142,6 +167,21 @@ pub fn answer(story: &Story, check: CheckKind) -> Option<&RecordedVerdict> {
 /// The promotion that permits serving, if it is in force.
 pub fn promotion(story: &Story) -> Option<&Promotion> {
     story.promotions.iter().find(|promotion| promotion.epoch == story.gate.epoch)
+}
+
+/// The required checks that a pending artifact has no answer of yet that may count; if there is none, it waits for promote.
+pub fn awaited(story: &Story) -> Vec<CheckKind> {
+    let answered = |check: &CheckKind| answer(story, *check).is_some_and(|found| found.refused.is_none());
+    story.gate.missing().iter().filter(|check| !answered(check)).collect()
+}
+
+/// The latest entry of an artifact's history that says that it was recalled.
+pub fn revocation(story: &Story) -> Option<&Transition> {
+    story.log.iter().find(|entry| entry.cause == "recall")
+}
+
+fn recall_json(recall: &RecallOfIt) -> Value {
+    json!({ "reason": recall.reason, "actor": recall.actor, "at": recall.at })
 }
 
 /// Where the API has an artifact's records.

@@ -67,6 +67,8 @@ async fn dispatch(edge: &Arc<Edge>, parts: &http::request::Parts, body: Incoming
             let answer = answer(edge, ecosystem, read, parts, root, body).await;
             answer.unwrap_or_else(|refused| refusal::response(ecosystem, &refused, &reference))
         }
+        // below an ecosystem's root there may be nothing to name
+        Err(error) if rest.is_empty() => malformed(ecosystem, &error, parts.uri.path()),
         Err(error) => malformed(ecosystem, &error, rest),
     }
 }

@@ -14,7 +14,7 @@ use touchstone_console::SEALED_WITHIN;
 use touchstone_runtime::{Config, Environment};
 
 use crate::{
-    commands::{self, log::Marked},
+    commands::{self, log::Marked, recall::Versions},
     roles::Role,
     standalone, wiring,
 };
@@ -83,6 +83,9 @@ enum Command {
         /// What the people who are refused will read.
         #[arg(long)]
         reason: String,
+        /// Recall every version of a package URL without one, also those to come.
+        #[arg(long)]
+        all_versions: bool,
         /// Do not wait until the transparency log has it.
         #[arg(long)]
         no_wait: bool,
@@ -269,10 +272,12 @@ pub(crate) async fn run(cli: Cli, environment: &Environment) -> Result<ExitCode>
         }
         Command::Doctor => return Box::pin(commands::doctor::run(&config, file)).await,
         Command::Why { purl, json } => return commands::why::run(&config, &purl, json).await,
-        Command::Recall { target, reason, no_wait } => {
-            commands::recall::run(&config, &target, &reason, (!no_wait).then_some(SEALED_WITHIN)).await?;
+        Command::Recall { target, reason, all_versions, no_wait } => {
+            let versions = if all_versions { Versions::All } else { Versions::Named };
+            let patience = (!no_wait).then_some(SEALED_WITHIN);
+            commands::recall::run(&config, &target, versions, &reason, patience).await?;
         }
-        Command::Recheck { purl, all } => commands::recheck::run(&config, &purl, all).await?,
+        Command::Recheck { purl, all } => return commands::recheck::run(&config, &purl, all).await,
         Command::Records { purl, output, with_artifact } => {
             return Box::pin(commands::records::run(&config, &purl, &output, with_artifact)).await;
         }

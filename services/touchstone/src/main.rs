@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod counted;
 mod custody;
 mod logins;
 mod roles;
@@ -27,7 +28,12 @@ fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    match runtime.block_on(cli::run(cli, &environment)) {
+    let ended = runtime.block_on(cli::run(cli, &environment));
+    if let Some(error) = commands::unsaid() {
+        eprintln!("error: cannot write to standard output: {error}");
+    }
+    match ended {
+        Ok(code) if code == ExitCode::SUCCESS && commands::unsaid().is_some() => ExitCode::FAILURE,
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {}", Chain(error.as_ref()));

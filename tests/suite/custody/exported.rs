@@ -134,6 +134,15 @@ async fn what_is_not_promoted_is_not_handed_out_and_the_reason_is_said() {
         "{said}"
     );
     assert!(!out.exists(), "nothing was written");
+    let story = eventually("the log has it", || async {
+        let (_, story) = command(&mirror, &["why", "pkg:npm/left-pad@1.3.0"]);
+        let revoked = story.lines().find(|line| line.starts_with("  revoked "))?;
+        revoked.ends_with(" of the transparency log").then_some(story)
+    })
+    .await;
+    assert!(story.contains("  record      sha256:") && !story.contains("touchstone records"), "{story}");
+    let recalled = story.lines().find(|line| line.starts_with("  recalled ")).expect("a line");
+    assert!(recalled.contains(", by ") && recalled.ends_with(": malware"), "{recalled}");
 
     // Several files: each in a directory of its own.
     for file in &files {

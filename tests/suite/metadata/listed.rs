@@ -73,6 +73,9 @@ async fn a_scoped_name_is_the_same_in_three_spellings() {
         let (status, code, _) = refusal(mirror.get(&format!("npm/{spelling}")).await).await;
         assert_eq!((status, code.as_str()), expected, "{spelling}");
     }
+    let (status, code, body) = refusal(mirror.get("npm/").await).await;
+    assert_eq!((status, code.as_str()), (400, "malformed"));
+    assert!(body.contains(" (reference /npm/)"), "what is asked for is named: {body}");
     assert!(registry.requests().iter().all(|r| !r.path.contains("%25")));
 }
 

@@ -51,6 +51,30 @@ fn help_says_what_every_command_does() {
     assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0, "help writes nothing");
 }
 
+/// Who asks how to start must not have to wait for a build, nor find anything changed.
+#[test]
+fn the_developers_command_explains_its_start_without_starting() {
+    let dev = Path::new(env!("CARGO_MANIFEST_DIR")).join("../dev");
+    let tools = tempfile::tempdir().expect("a directory");
+    for flag in ["--help", "-h"] {
+        let mut command = std::process::Command::new(&dev);
+        let output = command.args(["up", flag]).env("TOUCHSTONE_TOOLS", tools.path()).output();
+        let (code, help, problem) = said(output.expect("it runs"));
+        assert_eq!((code, problem.as_str()), (Some(0), ""), "{help}");
+        for words in [
+            "Usage: ./dev up",
+            "writes the [upstream.*] sections",
+            "http://127.0.0.1:8080/",
+            "http://127.0.0.1:8081/",
+            "Ctrl-C stops all of it",
+            "eval \"$(./dev env)\"; touchstone doctor",
+        ] {
+            assert!(help.contains(words), "{words}: {help}");
+        }
+    }
+    assert_eq!(fs::read_dir(tools.path()).expect("a directory").count(), 0, "nothing is installed");
+}
+
 /// What `doctor` says of a place where everything is there but the workers.
 const HEALTHY: [(&str, &str); 8] = [
     (
@@ -148,7 +172,11 @@ async fn migrate_may_run_twice_and_doctor_finds_what_is_wrong() {
         assert_eq!(line(&report, name), expected);
     }
     assert!(line(&report, "upstream.npm").starts_with("ok "), "{report}");
-    assert!(line(&report, "blobs").ends_with("/data/blobs"), "{report}");
+    let no_blobs =
+        "/data/blobs is not there; a role that uses it makes it, if nothing else is to be mounted there";
+    let blobs = line(&report, "blobs");
+    assert!(blobs.starts_with("warn  ") && blobs.ends_with(no_blobs), "{report}");
+    assert_eq!(line(&report, "configuration"), "ok    configuration       touchstone.toml");
     assert!(
         line(&report, "custody.keyring").ends_with("/data/keys/keyring.json: 7 key(s), 0 revoked"),
         "{report}"
@@ -189,11 +217,7 @@ async fn a_configuration_that_could_mean_something_else_is_refused() {
             vec!["edge"],
             "`touchstone edge` needs [database] url and [nats] url; without them, use `touchstone standalone`",
         ),
-        (
-            "",
-            vec!["migrate"],
-            "no [database] url is configured, and no standalone has run in this data directory",
-        ),
+        ("", vec!["migrate"], "no [database] url is configured, and no standalone is running on "),
         (
             "[console]\nlisten = \"0.0.0.0:0\"\n",
             vec!["console"],

@@ -23,6 +23,43 @@ fn found(report: &str, name: &str) -> String {
     line.unwrap_or_else(|| panic!("{name}: {report}")).to_owned()
 }
 
+/// Who looks in another directory than they think is told so, and leaves nothing behind.
+#[test]
+fn doctor_makes_nothing_and_misses_an_installation() {
+    let place = tempfile::tempdir().expect("a directory");
+    let directory = place.path();
+    let shown = directory.display();
+    let (code, report, problem) = run(directory, &["doctor"]);
+    assert_eq!((code, problem.as_str()), (Some(0), ""), "{report}");
+    let expected = format!(
+        "warn  configuration       neither a touchstone.toml nor the key ring {shown}/data/keys/keyring.json is there: here is no \
+         installation, or none yet; run this where its touchstone.toml is, or name that with `-c FILE`"
+    );
+    assert_eq!(found(&report, "configuration"), expected);
+    assert_eq!(found(&report, "blobs"), "ok    blobs               not there; standalone makes it");
+    let none = "warn  upstream            none is configured, so nothing can be fetched; run `touchstone upstreams discover --write`";
+    assert_eq!(found(&report, "upstream"), none);
+    assert_eq!(fs::read_dir(directory).expect("a directory").count(), 0, "{report}");
+
+    make_keys(directory);
+    let ring =
+        format!("ok    configuration       no file; there is a key ring, {shown}/data/keys/keyring.json");
+    assert_eq!(line(directory, "configuration"), (Some(0), ring));
+    fs::create_dir(directory.join("data/blobs")).expect("made");
+    let empty = format!(
+        "warn  blobs               {shown}/data/blobs is empty: no role has used it yet, or what belongs there is not mounted"
+    );
+    assert_eq!(line(directory, "blobs"), (Some(0), empty));
+    assert_eq!(fs::read_dir(directory.join("data/blobs")).expect("a directory").count(), 0);
+    fs::create_dir(directory.join("data/blobs/sha256")).expect("made");
+    let good = format!("ok    blobs               {shown}/data/blobs");
+    assert_eq!(line(directory, "blobs"), (Some(0), good));
+    fs::remove_dir_all(directory.join("data/blobs")).expect("removed");
+    fs::write(directory.join("data/blobs"), "").expect("written");
+    let file = format!("FAIL  blobs               {shown}/data/blobs is no directory");
+    assert_eq!(line(directory, "blobs"), (Some(1), file));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn doctor_says_whose_signatures_count_and_what_is_wrong_with_them() {
     let place = tempfile::tempdir().expect("a directory");

@@ -46,11 +46,15 @@ async fn a_key_that_much_rests_on_is_revoked_only_by_somebody_who_is_sure() {
     assert_eq!(status(&packages[0]).await, 200);
 
     // One fewer is no reason to ask.
-    let recalled = said(mirror.command(&["recall", "pkg:npm/package-100", "--reason", "x", "--no-wait"]));
+    let recalled =
+        said(mirror.command(&["recall", "pkg:npm/package-100@1.0.0", "--reason", "x", "--no-wait"]));
     assert_eq!(recalled.0, Some(0), "{}", recalled.2);
     let (code, text, problem) = revoke(&[]);
     assert_eq!(code, Some(0), "{problem}");
     assert!(text.starts_with("100 served artifact(s) rest on the key\nrevoked the hash key "), "{text}");
+    let (code, text, problem) = revoke(&[]);
+    assert_eq!((code, text.as_str()), (Some(1), ""), "nothing is counted for what is done already");
+    assert!(problem.starts_with(&format!("error: the hash key {key} was revoked at ")), "{problem}");
     eventually("nothing is served that rests on it", || async {
         (status(&packages[0]).await == 503).then_some(())
     })
@@ -75,4 +79,42 @@ fn a_key_of_which_nobody_knows_what_rests_on_it_is_revoked_only_by_somebody_who_
     assert_eq!(code, Some(0), "{problem}");
     assert!(text.starts_with("revoked the hash key "), "{text}");
     assert_eq!(counting(&run(directory.path(), &["keys", "list"]).1, "hash"), Vec::<String>::new());
+}
+
+/// Who gives a command in another directory than they think must not believe that it was done.
+#[test]
+fn in_another_directory_nothing_is_rotated_and_nothing_is_made() {
+    let directory = tempfile::tempdir().expect("a directory");
+    let ring = directory.path().join("data/keys/keyring.json");
+    for arguments in [&["keys", "rotate", "hash"][..], &["keys", "new", "hash"]] {
+        let expected = format!(
+            "error: there is no key ring {}, and nothing was changed; run this where the installation's touchstone.toml is, or name \
+             that with `-c FILE`; `touchstone keys init` makes one\n",
+            ring.display()
+        );
+        assert_eq!(run(directory.path(), arguments), (Some(1), String::new(), expected));
+    }
+    assert_eq!(fs::read_dir(directory.path()).expect("a directory").count(), 0);
+}
+
+#[test]
+fn a_new_key_is_for_those_who_sign_with_it() {
+    let directory = tempfile::tempdir().expect("a directory");
+    make_keys(directory.path());
+    for (kind, holder) in [
+        ("fetch", "every edge"),
+        ("hash", "every hash worker"),
+        ("attest", "every attest worker"),
+        ("sumdb", "every sumdb worker"),
+        ("peer", "every peer worker"),
+        ("promote", "promote"),
+        ("log", "promote"),
+    ] {
+        let out = format!("{kind}.pem");
+        let (code, text, problem) = run(directory.path(), &["keys", "new", kind, "--out", &out]);
+        assert_eq!(code, Some(0), "{problem}");
+        assert!(text.contains(&format!("  private  {out}  (for {holder} alone)\n")), "{text}");
+        let then = format!("; {holder} signs with the new key once it is started again.\n");
+        assert!(text.ends_with(&then), "{text}");
+    }
 }

@@ -31,9 +31,10 @@ async fn what_is_held_is_served_after_the_policy_was_changed_and_it_was_rechecke
     assert_eq!(
         recheck(&mirror, "pkg:npm/other"),
         (
-            Some(0),
-            "nothing to recheck: no artifact of pkg:npm/other is held or rejected\n".into(),
-            String::new()
+            Some(1),
+            String::new(),
+            "pkg:npm/other is not on record: nobody has asked this mirror for it, or its fetch failed\n"
+                .into()
         )
     );
 
@@ -51,18 +52,27 @@ async fn what_is_held_is_served_after_the_policy_was_changed_and_it_was_rechecke
 
     let (code, text, problem) = recheck(&mirror, "pkg:npm/weak-pad@1.0.0");
     assert_eq!(code, Some(0), "{problem}");
-    assert!(text.starts_with("rechecking 1 artifact(s) of pkg:npm/weak-pad@1.0.0, 0 of them"), "{text}");
+    let digest = Policy::parse(&fs::read_to_string(&policy).expect("read")).expect("a policy").digest();
+    let expected = format!(
+        "rechecking 1 artifact(s) of pkg:npm/weak-pad@1.0.0, 0 of them were served\nthey are checked by policy sha256:{digest}; promote \
+         passes them only if it was started with the same: `touchstone why` shows the outcome\n"
+    );
+    assert_eq!(text, expected);
     eventually("it is served", || async { (status(&mirror).await == 200).then_some(()) }).await;
     let (code, story, _) = said(mirror.command(&["why", "pkg:npm/weak-pad@1.0.0"]));
     assert_eq!(code, Some(0));
-    let digest = Policy::parse(&fs::read_to_string(&policy).expect("read")).expect("a policy").digest();
     for words in [
         "promoted    number 1 under policy 2, ".to_owned(),
         format!("policy      number 2, sha256:{digest}; epoch 1 of the gate\n"),
     ] {
         assert!(story.contains(&words), "{words}: {story}");
     }
-    assert!(recheck(&mirror, "pkg:npm/weak-pad").1.starts_with("nothing to recheck"));
+    let nothing = "nothing to recheck: no artifact of pkg:npm/weak-pad is held or rejected; --all also rechecks what is served or pending\n";
+    assert_eq!(recheck(&mirror, "pkg:npm/weak-pad"), (Some(0), nothing.into(), String::new()));
+    let recall = ["recall", "pkg:npm/weak-pad@1.0.0", "--reason", "malware", "--no-wait"];
+    assert_eq!(said(mirror.command(&recall)).0, Some(0));
+    let for_ever = "nothing to recheck: pkg:npm/weak-pad was recalled, for ever; nothing brings it back\n";
+    assert_eq!(recheck(&mirror, "pkg:npm/weak-pad"), (Some(0), for_ever.into(), String::new()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

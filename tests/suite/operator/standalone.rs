@@ -109,6 +109,16 @@ impl Drop for Standalone {
     }
 }
 
+/// What a command says where no standalone runs, whether one has run there or not.
+fn stopped(directory: &Path) -> String {
+    let directory = directory.canonicalize().expect("a directory");
+    format!(
+        "error: no [database] url is configured, and no standalone is running on {0}/data (the configuration is {0}/touchstone.toml); \
+         start `touchstone standalone`, or name another one with --config\n",
+        directory.display()
+    )
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn standalone_starts_in_an_empty_directory_and_leaves_nothing_running() {
     let registry = Registry::start().await;
@@ -116,7 +126,7 @@ async fn standalone_starts_in_an_empty_directory_and_leaves_nothing_running() {
     let mut standalone = Standalone::new(&registry);
     let (code, _, problem) = run(standalone.path(), &["why", "pkg:npm/left-pad@1.3.0"]);
     assert_eq!(code, Some(1));
-    assert!(problem.contains("no standalone has run in this data directory"), "{problem}");
+    assert_eq!(problem, stopped(standalone.path()));
 
     standalone.start().await;
     assert_eq!(standalone.status(TARBALL).await, 200);
@@ -126,6 +136,18 @@ async fn standalone_starts_in_an_empty_directory_and_leaves_nothing_running() {
     let (code, report, _) = run(standalone.path(), &["doctor"]);
     assert_eq!(code, Some(0), "{report}");
     assert!(report.contains("ok    database            1 artifact(s), 0 stuck"), "{report}");
+    let metrics = http().get(standalone.console.join("metrics").expect("a path")).send().await;
+    let metrics = metrics.expect("an answer").text().await.expect("a body");
+    for what_may_never_happen in [
+        "touchstone_log_failures ",
+        "touchstone_log_witness_failures 0",
+        "touchstone_rejections_not_remembered 0",
+        "touchstone_ingest_batch_count ",
+        "touchstone_verdict_batch_count{check=\"attest\"} ",
+    ] {
+        let is_there = metrics.lines().any(|line| line.starts_with(what_may_never_happen));
+        assert!(is_there, "{what_may_never_happen}: {metrics}");
+    }
     let said = fs::read_to_string(standalone.path().join("stdout")).expect("read");
     for setting in [
         format!("Touchstone serves {}\n", standalone.url),
@@ -145,7 +167,7 @@ async fn standalone_starts_in_an_empty_directory_and_leaves_nothing_running() {
     assert_eq!(standalone.servers(), Vec::<u32>::new());
     let (code, _, problem) = run(standalone.path(), &["why", "pkg:npm/left-pad@1.3.0"]);
     assert_eq!(code, Some(1));
-    assert!(problem.contains("no standalone has run in this data directory"), "{problem}");
+    assert_eq!(problem, stopped(standalone.path()));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -92,6 +92,8 @@ async fn the_command_recalls_at_once() {
     for (arguments, problem) in [
         (vec!["recall", "left-pad", "--reason", "x"], "error: "),
         (vec!["recall", "pkg:npm/left-pad@1.3.0", "--reason", " "], "error: --reason is empty"),
+        (vec!["recall", "deadbeef", "--reason", "x"], "error: \"deadbeef\" is neither a SHA-256, of 64 "),
+        (vec!["recall", "pkg:npm/left-pad", "--reason", "x"], "error: pkg:npm/left-pad names no version, "),
     ] {
         let output = mirror.command(&arguments);
         assert_eq!(output.status.code(), Some(1), "{arguments:?}");
@@ -106,14 +108,18 @@ async fn the_command_recalls_at_once() {
         application_name: "test".into(),
     });
     let store = store.await.expect("connected");
-    for (target, said) in [
-        ("pkg:pypi/Sample_Project@4.0.0", "0 artifact(s) are revoked now, 0 of them had been served"),
-        (sha256.as_str(), "1 artifact(s) are revoked now, 1 of them had been served"),
+    let typo = "warning: nothing on record matches pkg:pypi/Sample_Project@4.0.0. The recall is in force for what comes, ";
+    for (target, said, warning) in [
+        ("pkg:pypi/Sample_Project@4.0.0", "0 artifact(s) are revoked now, 0 of them had been served", typo),
+        (sha256.as_str(), "1 artifact(s) are revoked now, 1 of them had been served", ""),
     ] {
         let output = mirror.command(&["recall", target, "--reason", "malware"]);
         assert_eq!(output.status.code(), Some(0), "{output:?}");
         let stdout = String::from_utf8(output.stdout).expect("UTF-8");
-        let expected = format!("recalled {target}: {said}; artifacts that come later are held\nit is entry ");
+        let stderr = String::from_utf8(output.stderr).expect("UTF-8");
+        assert!(stderr.starts_with(warning) && stderr.is_empty() == warning.is_empty(), "{stderr}");
+        let expected =
+            format!("recalled {target}: {said}; what comes later is revoked as well\nit is entry ");
         let index = stdout.strip_prefix(&expected).expect(&stdout);
         let index = index.strip_suffix(" of the transparency log, which edges follow\n").expect(&stdout);
         let leaf = store.leaves(index.parse().expect("a number"), 1).await.expect("leaves").remove(0);
@@ -128,6 +134,21 @@ async fn the_command_recalls_at_once() {
         assert_eq!((status, code.as_str()), (403, "revoked"), "{path}");
         assert!(body.contains("was recalled: malware."), "{body}");
     }
+    let again = |target: &str, more: &[&str]| {
+        let output = mirror.command(&[&["recall", target, "--reason", "again", "--no-wait"], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).expect("UTF-8")
+    };
+    let already = format!("{sha256} was recalled already, at 20");
+    let said = again(&sha256, &[]);
+    assert!(said.starts_with(&already) && said.contains(": 1 artifact(s) are revoked now, 1 of"), "{said}");
+    let said = again("pkg:npm/left-pad", &["--all-versions"]);
+    assert!(said.starts_with("recalled pkg:npm/left-pad: 1 artifact(s) are revoked now, 1 of"), "{said}");
+    let said = again("pkg:npm/left-pad@2.0.0", &[]);
+    assert!(
+        said.starts_with("pkg:npm/left-pad@2.0.0 was recalled already, at 20"),
+        "with all the others: {said}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -146,14 +167,14 @@ async fn the_command_says_that_a_recall_is_in_force_and_not_in_the_log_yet() {
     assert_eq!((status("left-pad").await, status("right-pad").await), (200, 200));
     mirror.kill(Role::Promote);
     let recall = |name: &str, more: &[&str]| {
-        let target = format!("pkg:npm/{name}");
+        let target = format!("pkg:npm/{name}@1.3.0");
         let output = mirror.command(&[&["recall", &target, "--reason", "malware"], more].concat());
         assert_eq!(output.status.code(), Some(0), "it is in force: {output:?}");
         String::from_utf8(output.stdout).expect("UTF-8")
     };
     let owner = Owner::at(&mirror.servers.postgres.url()).await;
     owner.run("ALTER TABLE gate ADD CONSTRAINT locked CHECK (hold = 0)").await;
-    let output = mirror.command(&["recall", "pkg:npm/left-pad", "--reason", "malware"]);
+    let output = mirror.command(&["recall", "pkg:npm/left-pad@1.3.0", "--reason", "malware"]);
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     let problem = String::from_utf8(output.stderr).expect("UTF-8");
     assert!(
@@ -166,9 +187,12 @@ async fn the_command_says_that_a_recall_is_in_force_and_not_in_the_log_yet() {
     );
     owner.run("ALTER TABLE gate DROP CONSTRAINT locked").await;
     let said = recall("left-pad", &[]);
-    let expected = "recalled pkg:npm/left-pad: 1 artifact(s) are revoked now, 1 of them had been served; artifacts that come later are held\n\
+    let expected = "; it is on record once more: 1 artifact(s) are revoked now, 1 of them had been served; what comes later is revoked as well\n\
         IT IS NOT IN THE TRANSPARENCY LOG after 10s: it is in force, but only for as long as the database says so. See whether promote runs";
-    assert!(said.starts_with(expected), "{said}");
+    assert!(
+        said.starts_with("pkg:npm/left-pad@1.3.0 was recalled already, at 20") && said.contains(expected),
+        "{said}"
+    );
     let said = recall("right-pad", &["--no-wait"]);
     assert!(said.contains("\nnobody waited for the transparency log to have it"), "{said}");
     assert_eq!((status("left-pad").await, status("right-pad").await), (403, 403));

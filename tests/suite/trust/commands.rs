@@ -121,6 +121,29 @@ async fn a_mirror_that_was_never_heard_of_is_no_secret() {
     assert_eq!(told["concerns"].as_array().map(Vec::len), Some(1));
 }
 
+/// A path that was mistyped is no repository that lies.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_no_copy_at_all_is_told_apart_from_one_that_is_refused() {
+    let place = Place::with(lasting()).await;
+    let (absent, file) = (place.directory.path().join("absent"), place.directory.path().join("file"));
+    let empty = tempfile::tempdir().expect("a directory");
+    fs::write(&file, "").expect("written");
+    for (path, problem) in [
+        (absent.as_path(), format!("there is no directory {}", absent.display())),
+        (file.as_path(), format!("{} is no directory", file.display())),
+        (
+            empty.path(),
+            format!(
+                "{} has neither metadata/timestamp.json nor timestamp.json, so it is no copy of a TUF repository",
+                empty.path().display()
+            ),
+        ),
+    ] {
+        let said = touchstone(&place, &["import", path.to_str().expect("a path")]);
+        assert_eq!(said, (Some(1), String::new(), format!("error: nothing is imported: {problem}\n")));
+    }
+}
+
 #[test]
 fn help_teaches() {
     let directory = tempfile::tempdir().expect("a directory");

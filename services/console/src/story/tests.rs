@@ -196,3 +196,36 @@ fn a_promotion_tells_its_record_where_it_is_logged_and_how_to_get_all_records() 
     (story.promotions[0].signed, story.gate.epoch) = (Some(record), 1);
     assert_eq!((&told(&story)["record"], &told(&story)["promoted_at"]), (&Value::Null, &Value::Null));
 }
+
+#[test]
+fn what_waits_for_a_key_that_does_not_count_tells_how_to_get_one() {
+    let mut waits = story(Outcome::pass(Reason::Trivial), CheckSet::EMPTY);
+    waits.gate.ok = CheckSet::EMPTY;
+    waits.verdicts.retain(|found| found.verdict.check != CheckKind::Hash);
+    assert_eq!((waits.state().is_pending(), awaited(&waits)), (true, vec![CheckKind::Hash]));
+    let blocked = vec![KeyKind::Hash, KeyKind::Attest, KeyKind::Promote];
+    let mut told = Told { stories: vec![waits], blocked, ..Told::default() };
+    assert_eq!(told.needs_keys(&told.stories[0]), [KeyKind::Hash, KeyKind::Promote]);
+    let expected = json!([
+        { "what": "the hash key in use does not count, so nothing is checked with it: run `touchstone keys rotate hash`, then start the \
+                   worker again; `touchstone incidents` says why", "policy": null },
+        { "what": "the promote key in use does not count, so nothing is promoted: run `touchstone keys rotate promote`, then start \
+                   promote again; `touchstone incidents` says why", "policy": null },
+    ]);
+    assert_eq!(told.json()["artifacts"][0]["fixes"], expected);
+
+    // Nothing waits any more.
+    told.stories[0].gate.deny = CheckSet::of(CheckKind::Hash);
+    assert!(!told.stories[0].state().is_pending());
+    assert_eq!(told.needs_keys(&told.stories[0]), []);
+}
+
+#[test]
+fn a_recalled_artifact_tells_who_recalled_it_and_when() {
+    let mut story = story(Outcome::pass(Reason::Trivial), CheckSet::EMPTY);
+    let (at, reason) = (Timestamp::UNIX_EPOCH, "malware".to_owned());
+    story.recalls = vec![RecallOfIt { reason, actor: "ada".into(), at }];
+    let told = Told { stories: vec![story], ..Told::default() }.json()["artifacts"][0].clone();
+    assert_eq!(told["recalls"], json!([{ "reason": "malware", "actor": "ada", "at": at }]));
+    assert_eq!(told["reason"], "malware");
+}

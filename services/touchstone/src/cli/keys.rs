@@ -15,7 +15,7 @@ use crate::commands::keys::{self, NewKey};
 pub(crate) enum Keys {
     /// Make a key: its private half as a file that only its owner can read, its public half in the key ring.
     ///
-    /// Nothing is overwritten: `keys rotate` replaces the key in use.
+    /// The ring must be there: only `keys init` begins one. Nothing is overwritten: `keys rotate` replaces the key in use.
     New {
         /// What it signs: fetch (edges), hash, attest, sumdb, peer (the workers), promote (serve records) or log (checkpoints).
         kind: KeyKind,
@@ -41,6 +41,8 @@ pub(crate) enum Keys {
         json: bool,
     },
     /// Replace the key in use by a new one, without an interruption.
+    ///
+    /// There must be a ring that has a key of this kind; else nothing is made.
     ///
     /// The new key counts at once; the old ones count for what is signed until the overlap has passed. Start the role again before
     /// then. The old private key is kept beside the new one as KIND.NUMBER.pem.

@@ -1,13 +1,15 @@
 //! `touchstone doctor`: the effective configuration, and whether everything that it names can be reached.
+//!
+//! *Invariant:* it makes nothing, and changes nothing: it may be run anywhere, by anybody, at any time.
 
 mod attestations;
 mod custody;
+mod place;
 mod sumdb;
 
 use std::{fmt::Write as _, path::Path, process::ExitCode, time::Duration};
 
 use anyhow::{Context as _, Result, bail, ensure};
-use touchstone_blobs::BlobStore;
 use touchstone_bus::{Bus, BusOptions};
 use touchstone_domain::{CheckKind, Ecosystem, Policy};
 use touchstone_ecosystems::adapter;
@@ -40,8 +42,9 @@ pub(crate) async fn run(config: &Config, file: Option<&Path>) -> Result<ExitCode
     let checked = policy.as_ref().map(|policy| required(config, policy)).unwrap_or_default();
     let digest = policy.map(|policy| Found::Good(format!("digest sha256:{}", policy.digest())));
     let mut tests = vec![
+        ("configuration".to_owned(), Ok(place::configuration(config, file))),
         ("policy".to_owned(), digest),
-        ("blobs".to_owned(), blobs(config).await),
+        ("blobs".to_owned(), within(place::blobs(config)).await),
         ("database".to_owned(), within(database(config)).await),
         ("nats".to_owned(), within(nats(config)).await),
         ("trust".to_owned(), within(attestations::trust(config)).await),
@@ -81,12 +84,6 @@ fn required(config: &Config, policy: &Policy) -> Vec<CheckKind> {
 
 async fn within(test: impl Future<Output = Result<Found>>) -> Result<Found> {
     tokio::time::timeout(TEST_TIMEOUT, test).await.context("no answer in time")?
-}
-
-async fn blobs(config: &Config) -> Result<Found> {
-    let directory = config.blobs_dir()?;
-    BlobStore::open(&directory).await?;
-    Ok(Found::Good(directory.display().to_string()))
 }
 
 async fn database(config: &Config) -> Result<Found> {
@@ -168,6 +165,11 @@ async fn upstreams(config: &Config) -> Vec<Test> {
         (Ok(upstreams), Ok(documents)) => (upstreams, documents),
         (Err(error), _) | (_, Err(error)) => return vec![("upstream".to_owned(), Err(error))],
     };
+    if upstreams.is_empty() {
+        let none =
+            "none is configured, so nothing can be fetched; run `touchstone upstreams discover --write`";
+        return vec![("upstream".to_owned(), Ok(Found::Warning(none.to_owned())))];
+    }
     let mut tests = vec![];
     for ecosystem in Ecosystem::ALL {
         let test = match upstreams.get(&ecosystem) {

@@ -12,11 +12,9 @@ pub(crate) async fn list(config: &Config) -> Result<()> {
     let store = super::store(config).await?;
     let (incidents, letters) = (store.incidents(LISTED_MAX).await?, store.dead_letters(LISTED_MAX).await?);
     for incident in &incidents {
-        let Incident { id, kind, ecosystem, package, detail, count, last_at, .. } = incident;
-        let version = incident.version.as_ref().map_or_else(String::new, |version| format!("@{version}"));
-        super::say(&format!(
-            "{id}  {kind}  {ecosystem} {package}{version}  {detail} ({count} times, last {last_at})\n"
-        ));
+        let Incident { id, kind, detail, count, last_at, .. } = incident;
+        let about = about(incident);
+        super::say(&format!("{id}  {kind}  {about}{detail} ({count} times, last {last_at})\n"));
     }
     for letter in &letters {
         let about =
@@ -30,6 +28,13 @@ pub(crate) async fn list(config: &Config) -> Result<()> {
         super::say("nothing is open\n");
     }
     Ok(())
+}
+
+/// The package that an incident is about; nothing for one about the whole installation.
+fn about(incident: &Incident) -> String {
+    let Incident { ecosystem, package, version, .. } = incident;
+    let version = version.as_ref().map_or_else(String::new, |version| format!("@{version}"));
+    if incident.is_of_installation() { String::new() } else { format!("{ecosystem} {package}{version}  ") }
 }
 
 /// Settles one, or all.

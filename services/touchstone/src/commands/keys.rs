@@ -27,6 +27,12 @@ const ID_DIGITS_MIN: usize = 8;
 /// The longest reason, in bytes.
 const REASON_BYTES_MAX: usize = 1000;
 
+/// What to do where the ring of the configuration is not there.
+const CORRECT_PLACE: &str =
+    "run this where the installation's touchstone.toml is, or name that with `-c FILE`";
+/// The same of a ring that was named.
+const CORRECT_RING: &str = "correct --ring";
+
 /// Where a new key goes.
 #[derive(Default)]
 pub(crate) struct NewKey {
@@ -38,11 +44,14 @@ pub(crate) struct NewKey {
     pub(crate) ring: Option<PathBuf>,
 }
 
-/// Makes a key that nobody has yet.
+/// Makes a key that nobody has yet, for a ring that is there: only [`init`] and standalone begin one.
 pub(crate) fn new(config: &Config, kind: KeyKind, to: &NewKey) -> Result<()> {
     let file = to.out.clone().unwrap_or_else(|| custody::key_file(config, kind));
-    let ring_path = to.ring.clone().unwrap_or_else(|| config.keyring());
-    let mut ring = RingFile::open(&ring_path)?;
+    let (ring_path, next) = match &to.ring {
+        Some(given) => (given.clone(), CORRECT_RING),
+        None => (config.keyring(), CORRECT_PLACE),
+    };
+    let mut ring = RingFile::existing(&ring_path, next)?;
     if file.exists() {
         bail!(
             "{} is there already, and a private key is never overwritten; `touchstone keys rotate {kind}` replaces the key in use",
@@ -54,7 +63,7 @@ pub(crate) fn new(config: &Config, kind: KeyKind, to: &NewKey) -> Result<()> {
     ring.entries.push(entry(&signer, SystemClock.now()));
     ring.save()?;
     super::say(&format!(
-        "made the {kind} key {}\n  private  {}  (keep it with the {} alone)\n  public   in {}\nRoles re-read the ring within a second; {} signs with the new key once it is started again.\n",
+        "made the {kind} key {}\n  private  {}  (for {} alone)\n  public   in {}\nRoles re-read the ring within a second; {} signs with the new key once it is started again.\n",
         signer.key_id(),
         file.display(),
         holder(kind),
@@ -129,7 +138,8 @@ pub(crate) fn rotate(config: &Config, kind: KeyKind, overlap: SignedDuration) ->
     let now = SystemClock.now();
     let until = now.checked_add(overlap).ok().filter(|until| *until >= now);
     let until = until.context("--overlap is negative, or too long")?;
-    let mut ring = RingFile::open(&config.keyring())?;
+    let mut ring = RingFile::existing(&config.keyring(), CORRECT_PLACE)?;
+    refuse_nothing_to_replace(&ring.entries, kind, &config.keyring())?;
     let current = custody::key_file(config, kind);
     let old = current.exists().then(|| custody::signer(config, kind, None)).transpose()?;
     let (signer, pem) = generate(config, kind, None)?;
@@ -172,18 +182,27 @@ pub(crate) fn rotate(config: &Config, kind: KeyKind, overlap: SignedDuration) ->
     Ok(())
 }
 
+/// A key that is the first of its kind replaces nothing: whoever meant to replace one has another place in mind.
+fn refuse_nothing_to_replace(entries: &[KeyEntry], kind: KeyKind, ring: &Path) -> Result<()> {
+    if !entries.iter().any(|key| key.kind == kind) {
+        bail!(
+            "the key ring {} has no {kind} key to replace, and nothing was changed; {CORRECT_PLACE}; `touchstone keys init` makes one",
+            ring.display()
+        );
+    }
+    Ok(())
+}
+
 /// Takes a key out of use: nothing that it ever signed counts.
 pub(crate) fn revoke(config: &Config, id: &str, reason: &str) -> Result<()> {
     if reason.trim().is_empty() || reason.len() > REASON_BYTES_MAX {
         bail!("give a --reason of at most {REASON_BYTES_MAX} bytes; the people who are refused will read it");
     }
-    let mut ring = RingFile::open(&config.keyring())?;
+    let mut ring = RingFile::existing(&config.keyring(), CORRECT_PLACE)?;
     let position = find(&ring.entries, id)?;
     let key = &mut ring.entries[position];
     let (kind, number) = (key.kind, key.public.id());
-    if let Some(revoked) = &key.revoked {
-        bail!("the {kind} key {number} was revoked at {:.0} already: {}", revoked.at, revoked.reason);
-    }
+    refuse_revoked(key)?;
     key.revoked = Some(Revoked { at: SystemClock.now(), reason: reason.to_owned() });
     let others = ring.entries.iter().filter(|key| key.kind == kind && key.revoked.is_none()).count();
     ring.save()?;
@@ -193,6 +212,16 @@ pub(crate) fn revoke(config: &Config, id: &str, reason: &str) -> Result<()> {
         consequence(config, kind, number, others)
     ));
     Ok(())
+}
+
+/// What is revoked already stays as it is, and its reason as well.
+fn refuse_revoked(key: &KeyEntry) -> Result<()> {
+    match &key.revoked {
+        Some(Revoked { at, reason }) => {
+            bail!("the {} key {} was revoked at {at:.0} already: {reason}", key.kind, key.public.id())
+        }
+        None => Ok(()),
+    }
 }
 
 const fn effect(kind: KeyKind) -> &'static str {

@@ -4,7 +4,7 @@ mod databases;
 
 use std::{fmt::Write as _, path::Path, process::ExitCode};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use jiff::Timestamp;
 use touchstone_attest::trust::{
     ConcernLevel, Origin, Renewed, Standing, TrustOptions, TrustReport, TufReport, TufRole, import, refresh,
@@ -14,6 +14,9 @@ use touchstone_attestation::AuthorityKind;
 use touchstone_runtime::{Clock as _, Config, SystemClock};
 
 pub(crate) use databases::resume;
+
+/// The document of a TUF repository that changes most often, and is the first to be asked for.
+pub(super) const TIMESTAMP: &str = "timestamp.json";
 
 /// Prints everything about trust; exit code 1 when nothing can be verified, or nothing of Go.
 pub(crate) async fn show(config: &Config, json: bool) -> Result<ExitCode> {
@@ -35,11 +38,24 @@ pub(crate) async fn show(config: &Config, json: bool) -> Result<ExitCode> {
 
 /// Takes an offline copy of the TUF repository.
 pub(crate) async fn take(config: &Config, directory: &Path) -> Result<()> {
+    refuse_no_copy(directory)?;
     let options = TrustOptions::load(config)?;
     let store = super::store(config).await?;
     let renewed = import(&options, &store, directory, SystemClock.now()).await;
     let renewed = renewed.with_context(|| format!("{} is not imported", directory.display()))?;
     super::say(&changes(&renewed));
+    Ok(())
+}
+
+/// What is no copy at all is told apart from one that does not verify.
+fn refuse_no_copy(directory: &Path) -> Result<()> {
+    let shown = directory.display();
+    ensure!(directory.exists(), "nothing is imported: there is no directory {shown}");
+    ensure!(directory.is_dir(), "nothing is imported: {shown} is no directory");
+    ensure!(
+        ["metadata", ""].iter().any(|place| directory.join(place).join(TIMESTAMP).symlink_metadata().is_ok()),
+        "nothing is imported: {shown} has neither metadata/{TIMESTAMP} nor {TIMESTAMP}, so it is no copy of a TUF repository"
+    );
     Ok(())
 }
 

@@ -3,11 +3,13 @@
 use std::{fmt::Write as _, process::ExitCode};
 
 use anyhow::Result;
-use touchstone_console::{Asked, Fix, Standing, Told, answer, promotion, refused, short_key, what_ends};
+use touchstone_console::{
+    Asked, Fix, Standing, Told, answer, awaited, promotion, refused, revocation, short_key, what_ends,
+};
 use touchstone_domain::{ArtifactState, CheckKind, Evidence, Purl, Sha256, SignedBy};
 use touchstone_ecosystems::normal;
 use touchstone_runtime::Config;
-use touchstone_store::{LedgerEntry, RecordedVerdict, Story, SumdbStop};
+use touchstone_store::{LedgerEntry, RecallOfIt, RecordedVerdict, Story, SumdbStop};
 
 /// How many artifacts of a purl are told of.
 const STORIES_MAX: i64 = 50;
@@ -23,7 +25,7 @@ pub(crate) async fn run(config: &Config, purl: &str, json: bool) -> Result<ExitC
     } else {
         for story in stories {
             let policy = told.policies.get(&story.facts.policy_epoch).copied();
-            super::say(&tell(story, policy, &told.fixes(story), told.waits_for(story).is_some()));
+            super::say(&tell(story, policy, &told.fixes(story), Until::of(&told, story)));
         }
         super::say(&ledger(&told.identities));
         super::say(&stopped(&told.stops));
@@ -41,6 +43,27 @@ pub(crate) async fn run(config: &Config, purl: &str, json: bool) -> Result<ExitC
     }
     let refused = |story: &Story| !story.state().is_pending() && !story.state().is_servable();
     Ok(if stories.iter().any(refused) { ExitCode::from(2) } else { ExitCode::SUCCESS })
+}
+
+/// How long something pending waits.
+#[derive(Clone, Copy)]
+enum Until {
+    /// Until it is its turn.
+    Soon,
+    /// Until the checksum database is no longer stopped.
+    Resumed,
+    /// Until a key counts.
+    Rotated,
+}
+
+impl Until {
+    fn of(told: &Told, story: &Story) -> Self {
+        match told.waits_for(story) {
+            Some(_) => Self::Resumed,
+            None if told.needs_keys(story).is_empty() => Self::Soon,
+            None => Self::Rotated,
+        }
+    }
 }
 
 /// Lines with a label each, in which nothing from outside moves the cursor.
@@ -63,10 +86,10 @@ impl Lines {
 }
 
 /// One artifact, in lines.
-fn tell(story: &Story, policy: Option<Sha256>, fixes: &[Fix], is_stopped: bool) -> String {
+fn tell(story: &Story, policy: Option<Sha256>, fixes: &[Fix], until: Until) -> String {
     let (facts, gate) = (&story.facts, &story.gate);
     let mut lines = Lines::default();
-    lines.add("state", format!("{}: {}", story.state().as_str(), next_step(story, is_stopped)));
+    lines.add("state", format!("{}: {}", story.state().as_str(), next_step(story, until)));
     for fix in fixes {
         lines.add("fix", &fix.what);
         lines.add_policy(fix.policy.as_deref().unwrap_or_default());
@@ -159,10 +182,25 @@ fn tell_records(lines: &mut Lines, story: &Story) {
     );
     lines.add("record", format!("sha256:{}, {place}", envelope.sha256));
     lines.add("", format!("signed by the promote key {}", short_key(key)));
-    lines.add(
-        "",
-        format!("for stock in-toto tools: touchstone records '{}' -o DIR", Purl::from(&story.facts.id)),
-    );
+    if story.state().is_servable() {
+        lines.add(
+            "",
+            format!("for stock in-toto tools: touchstone records '{}' -o DIR", Purl::from(&story.facts.id)),
+        );
+    }
+}
+
+/// Who recalled it, when and why, and since when it is out of service.
+fn tell_recalls(lines: &mut Lines, story: &Story) {
+    for RecallOfIt { reason, actor, at } in &story.recalls {
+        lines.add("recalled", format!("{at}, by {actor}: {reason}"));
+    }
+    if let Some(revoked) = revocation(story) {
+        let place = revoked
+            .log_index
+            .map_or_else(String::new, |index| format!(", entry {index} of the transparency log"));
+        lines.add("revoked", format!("{}{place}", revoked.at));
+    }
 }
 
 fn kept(evidence: &Evidence) -> String {
@@ -188,6 +226,7 @@ fn tell_history(lines: &mut Lines, story: &Story) {
             ),
         );
     }
+    tell_recalls(lines, story);
     for incident in &story.incidents {
         lines.add(
             "incident",
@@ -234,15 +273,18 @@ fn stopped(stops: &[(String, SumdbStop)]) -> String {
 }
 
 /// What a state means for the person who asks.
-fn next_step(story: &Story, is_stopped: bool) -> String {
+fn next_step(story: &Story, until: Until) -> String {
     match story.state() {
         ArtifactState::Servable => "it is served".to_owned(),
-        ArtifactState::Fetched | ArtifactState::Verifying if is_stopped => {
-            format!("waiting for {}; the checksum database is stopped, see below", awaited(story))
-        }
-        ArtifactState::Fetched | ArtifactState::Verifying => {
-            format!("waiting for {}; try again in a few seconds", awaited(story))
-        }
+        ArtifactState::Fetched | ArtifactState::Verifying => match until {
+            Until::Soon => format!("waiting for {}; try again in a few seconds", answerers(story)),
+            Until::Resumed => {
+                format!("waiting for {}; the checksum database is stopped, see below", answerers(story))
+            }
+            Until::Rotated => {
+                format!("waiting for {}; nothing goes on until a key counts again", answerers(story))
+            }
+        },
         ArtifactState::Held => match story.eligible_at {
             Some(at) if story.gate.hold.contains(touchstone_domain::HoldReason::Age) => {
                 format!("too young until {at}")
@@ -254,16 +296,15 @@ fn next_step(story: &Story, is_stopped: bool) -> String {
         },
         ArtifactState::Rejected => "it will not be served; choose another version".to_owned(),
         ArtifactState::Revoked => {
-            format!("recalled: {}", story.recalls.first().map_or("no reason is on record", String::as_str))
+            let reason = story.recalls.first().map(|recall| recall.reason.as_str());
+            format!("recalled: {}", reason.unwrap_or("no reason is on record"))
         }
     }
 }
 
-/// What a pending artifact waits for: the required checks without an answer on record, or else promote, which has to count them.
-fn awaited(story: &Story) -> String {
-    let answered = |check: &CheckKind| answer(story, *check).is_some_and(|found| found.refused.is_none());
-    let unanswered: Vec<&str> =
-        story.gate.missing().iter().filter(|check| !answered(check)).map(CheckKind::as_str).collect();
+/// Whom a pending artifact waits for: the required checks without an answer on record, or else promote, which has to count them.
+fn answerers(story: &Story) -> String {
+    let unanswered: Vec<&str> = awaited(story).into_iter().map(CheckKind::as_str).collect();
     if unanswered.is_empty() { "promote".to_owned() } else { unanswered.join(", ") }
 }
 

@@ -8,10 +8,11 @@ use touchstone_upstream::{Limits, Mirror, Upstream, Validators};
 use url::Url;
 
 use super::{Found, answers};
-use crate::commands::{database, store, trust::words};
+use crate::commands::{
+    database, store,
+    trust::{TIMESTAMP, words},
+};
 
-/// The document of a TUF repository that changes most often, and is the first to be asked for.
-const TIMESTAMP: &str = "timestamp.json";
 /// Bytes of it.
 const TIMESTAMP_BYTES_MAX: u64 = 16 << 10;
 

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result, bail};
 use touchstone_custody::KeyKind;
 use touchstone_runtime::Config;
 
-use super::find;
+use super::{find, refuse_revoked};
 use crate::{commands, custody};
 
 /// As many served artifacts may be taken out of service without another word.
@@ -12,11 +12,12 @@ const SERVED_MAX: u64 = 100;
 /// Counted is up to this number.
 const COUNTED_MAX: i64 = 1_000_000;
 
-/// Refuses what would take many artifacts out of service, or nobody knows how many; and what the log rests on.
+/// Refuses what is revoked already, what would take many artifacts out of service, or nobody knows how many; and what the log rests on.
 pub(crate) async fn confirm(config: &Config, id: &str) -> Result<()> {
     let ring = custody::ring(&config.keyring())?;
     let entry = &ring.entries()[find(ring.entries(), id)?];
-    if entry.kind == KeyKind::Log && entry.revoked.is_none() {
+    refuse_revoked(entry)?;
+    if entry.kind == KeyKind::Log {
         bail!(
             "nothing is revoked: it is a key of the transparency log, and no checkpoint counts that it signed; until promote seals with \
              another one, promotion stops within two minutes, and an edge that is started serves nothing; with --yes it is revoked \

@@ -26,6 +26,18 @@ pub(super) struct RingFile {
 }
 
 impl RingFile {
+    /// Opens a ring that is there for a change. Where it is not, nothing is made, and it is said what to do next: whoever gives a
+    /// command in another directory than they think must not believe that it was done.
+    pub(super) fn existing(path: &Path, next: &str) -> Result<Self> {
+        if matches!(path.try_exists(), Ok(false)) {
+            bail!(
+                "there is no key ring {}, and nothing was changed; {next}; `touchstone keys init` makes one",
+                std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display()
+            );
+        }
+        Self::open(path)
+    }
+
     /// Opens the ring for a change; one that is not there yet is empty. Waits for whoever changes it at the moment.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let directory = parent(path);

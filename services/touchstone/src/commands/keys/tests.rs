@@ -17,6 +17,27 @@ impl Place {
         Self { config, directory }
     }
 
+    /// With a ring that has no key.
+    fn with_empty_ring() -> Self {
+        let place = Self::new();
+        RingFile::open(&place.config.keyring()).and_then(RingFile::save).expect("a ring");
+        place
+    }
+
+    /// Everything that is in it.
+    fn files(&self) -> Vec<PathBuf> {
+        let (mut found, mut directories) = (vec![], vec![self.directory.path().to_owned()]);
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).expect("a directory") {
+                let path = entry.expect("an entry").path();
+                directories.extend(path.is_dir().then(|| path.clone()));
+                found.push(path);
+            }
+        }
+        found.sort();
+        found
+    }
+
     fn ring(&self) -> KeyRing {
         custody::ring(&self.config.keyring()).expect("a ring")
     }
@@ -57,7 +78,7 @@ fn init_makes_every_key_once_and_completes_what_was_interrupted() {
 
 #[test]
 fn a_private_key_is_never_overwritten() {
-    let place = Place::new();
+    let place = Place::with_empty_ring();
     let to = NewKey { out: Some(place.directory.path().join("mine.pem")), ..NewKey::default() };
     new(&place.config, KeyKind::Hash, &to).expect("made");
     let before = fs::read(place.directory.path().join("mine.pem")).expect("a key");
@@ -75,6 +96,7 @@ fn a_key_is_encrypted_with_the_password_in_a_file() {
     let password = place.directory.path().join("password");
     fs::write(&password, "correct horse\n").expect("written");
     let (out, ring) = (place.directory.path().join("k.pem"), place.directory.path().join("other/ring.json"));
+    RingFile::open(&ring).and_then(RingFile::save).expect("a ring");
     let to =
         NewKey { out: Some(out.clone()), password_file: Some(password.clone()), ring: Some(ring.clone()) };
     new(&place.config, KeyKind::Attest, &to).expect("made");
@@ -105,6 +127,57 @@ fn a_ring_that_was_lost_is_not_made_anew() {
     assert!(!ring.exists());
     fs::rename(&aside, &ring).expect("put back");
     assert_eq!(ensure(&place.config).expect("nothing is missing"), []);
+}
+
+/// In another directory than they think, nobody is told that a key was made or replaced.
+#[test]
+fn where_no_ring_is_only_init_makes_one() {
+    let place = Place::new();
+    let absent = place.config.keyring();
+    let missing = format!("there is no key ring {}, and nothing was changed; ", absent.display());
+    let next = "run this where the installation's touchstone.toml is, or name that with `-c FILE`; `touchstone keys init` makes one";
+    for error in [
+        rotate(&place.config, KeyKind::Hash, SignedDuration::from_hours(1)).err(),
+        new(&place.config, KeyKind::Hash, &NewKey::default()).err(),
+        revoke(&place.config, "0123456789abcdef", "stolen").err(),
+    ] {
+        assert_eq!(error.expect("refused").to_string(), format!("{missing}{next}"));
+    }
+    ensure(&place.config).expect("made");
+    let (before, text) = (place.files(), fs::read(place.config.keyring()).expect("a ring"));
+    let mistyped = place.directory.path().join("kyes/keyring.json");
+    let to = NewKey {
+        out: Some(place.directory.path().join("new.pem")),
+        ring: Some(mistyped.clone()),
+        ..NewKey::default()
+    };
+    let error = new(&place.config, KeyKind::Hash, &to).expect_err("refused").to_string();
+    let expected = format!(
+        "there is no key ring {}, and nothing was changed; correct --ring; `touchstone keys init` makes one",
+        mistyped.display()
+    );
+    assert_eq!((error, place.files()), (expected, before));
+    assert_eq!(fs::read(place.config.keyring()).expect("a ring"), text);
+}
+
+#[test]
+fn rotation_replaces_a_key_that_the_ring_has() {
+    let place = Place::with_empty_ring();
+    new(&place.config, KeyKind::Attest, &NewKey::default()).expect("made");
+    let (before, text) = (place.files(), fs::read(place.config.keyring()).expect("a ring"));
+    let refused = rotate(&place.config, KeyKind::Hash, SignedDuration::from_hours(1)).expect_err("refused");
+    let expected = format!(
+        "the key ring {} has no hash key to replace, and nothing was changed; run this where the installation's touchstone.toml is, \
+         or name that with `-c FILE`; `touchstone keys init` makes one",
+        place.config.keyring().display()
+    );
+    assert_eq!((refused.to_string(), place.files()), (expected, before));
+    assert_eq!(fs::read(place.config.keyring()).expect("a ring"), text);
+
+    // Where the ring is kept there need not be private keys.
+    fs::remove_file(custody::key_file(&place.config, KeyKind::Attest)).expect("removed");
+    rotate(&place.config, KeyKind::Attest, SignedDuration::from_hours(1)).expect("rotated");
+    place.ring().accept(place.key(KeyKind::Attest), KeyKind::Attest, now()).expect("it counts");
 }
 
 #[test]
@@ -190,10 +263,13 @@ async fn a_key_of_the_log_is_revoked_only_by_somebody_who_is_sure() {
     assert_eq!(refused(KeyKind::Log).await, expected);
     let of_others = refused(KeyKind::Promote).await;
     assert!(of_others.starts_with("nothing is revoked: it cannot be told how many served"), "{of_others}");
-    // Then it is said that it is revoked already.
-    let log = short(place.key(KeyKind::Log));
-    revoke(&place.config, &log, "stolen").expect("revoked");
-    assert_ne!(refused(KeyKind::Log).await, expected);
+    // Of what is revoked already that is said, and nothing is asked first.
+    for kind in [KeyKind::Log, KeyKind::Promote] {
+        revoke(&place.config, &short(place.key(kind)), "stolen").expect("revoked");
+        let again = refused(kind).await;
+        assert!(again.starts_with(&format!("the {kind} key {} was revoked at ", place.key(kind))), "{again}");
+        assert!(again.ends_with(" already: stolen"), "{again}");
+    }
 }
 
 #[test]
