@@ -117,6 +117,11 @@ pub(super) fn without_dots(raw: &[u8]) -> Cow<'_, [u8]> {
     Cow::Owned(segments.join(&b'/'))
 }
 
+/// Whether npm treats a file of this name in a way of its own.
+pub(super) fn is_ignore_file(path: &[u8]) -> bool {
+    path.rsplit(|b| *b == b'/').next().is_some_and(|last| last == b".gitignore" || last == b".npmignore")
+}
+
 /// Refuses a path that is too long or too deep, dots and all: readers have bounds of their own, and some skip what is beyond them.
 pub(super) fn bounded(raw: &[u8], limits: &Limits) -> Result<(), InspectError> {
     if raw.len() > limits.name_bytes_max {

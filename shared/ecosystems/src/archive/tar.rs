@@ -43,7 +43,8 @@ pub enum Links {
 pub enum Paths {
     /// Plain ones.
     Plain,
-    /// Also `.` between two names, which is dropped before the path is looked at in any way.
+    /// Also `.` between two names, which is dropped; but not before `.gitignore` and `.npmignore`: npm renames the first to the
+    /// second unless that was there before, and compares paths with their dots.
     Dotted,
 }
 
@@ -234,6 +235,10 @@ impl<'a> Tar<'a> {
             Paths::Plain => Cow::Borrowed(bare),
             Paths::Dotted => names::without_dots(bare),
         };
+        if matches!(&bare, Cow::Owned(dropped) if names::is_ignore_file(dropped)) {
+            let detail = format!("{} has a segment that is no name, and npm may rename it", shown(&raw));
+            return Err(refuse(ArchiveRule::Path, detail));
+        }
         let name = names::plain(&bare, &self.limits)?;
         if kind == Kind::Link {
             let target = match extension.long_target.or(pax.target) {

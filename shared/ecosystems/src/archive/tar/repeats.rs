@@ -29,7 +29,8 @@ use crate::{
 /// What the files of one archive are. There is one for each path at most, and `names` bounds those.
 #[derive(Default)]
 pub(super) struct Repeats {
-    /// The SHA-256 of mode and body, in this order, of each file that was read.
+    /// The SHA-256 of mode, path, NUL and body, in this order, of each file that was read. The path is in it so that two
+    /// whose keys agree are not taken for one.
     seen: HashMap<Key, [u8; 32]>,
     current: Option<Body>,
 }
@@ -43,7 +44,9 @@ struct Body {
 impl Repeats {
     /// A file begins; the one before has ended.
     pub(super) fn begin(&mut self, name: &str, mode: u64) {
-        let hasher = Sha256::new_with_prefix(mode.to_be_bytes());
+        let mut hasher = Sha256::new_with_prefix(mode.to_be_bytes());
+        hasher.update(name);
+        hasher.update([0]);
         self.current = Some(Body { name: name.to_owned(), hasher });
     }
 

@@ -43,6 +43,17 @@ fn a_dot_between_two_names_is_dropped() {
 }
 
 #[test]
+fn what_npm_renames_by_its_path_has_no_dots() {
+    for name in [".gitignore", ".npmignore"] {
+        assert_eq!(listed_dotted(TarFile::default().file(&format!("p/{name}"), "1")).len(), 1);
+        for dotted in [format!("p/./{name}"), format!("p/./d/{name}")] {
+            assert_eq!(refused_dotted(TarFile::default().file(&dotted, "1")), ArchiveRule::Path, "{dotted}");
+        }
+        assert_eq!(listed_dotted(TarFile::default().file(&format!("p/./{name}.d"), "1")).len(), 1);
+    }
+}
+
+#[test]
 fn what_a_dot_could_hide_is_refused() {
     for bad in [
         "./p/a", "././p/a", ".", "./a", "p/.", "p/./.", "p/a/.", "p/../a", "p/./../a", "p/.././a", "p//a",
