@@ -72,7 +72,7 @@ pub enum ArchiveRule {
     EntryType,
     /// An absolute path, `..`, a drive, a backslash, or a name outside the archive's own directory.
     Path,
-    /// Two entries with one name, also after case folding.
+    /// Two entries with one name, also after case folding; in a tar archive, files that are the same are not meant.
     Duplicate,
     /// The file that must be there is not.
     Missing,

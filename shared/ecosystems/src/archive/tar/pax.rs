@@ -29,7 +29,7 @@ pub(super) fn entry(body: &[u8]) -> Result<Pax, InspectError> {
             b"hdrcharset" => {
                 return Err(refuse(ArchiveRule::Ambiguous, "a pax header sets the character set of names"));
             }
-            b"SCHILY.realsize" => {
+            b"SCHILY.realsize" | b"SUN.holesdata" => {
                 return Err(refuse(ArchiveRule::EntryType, "a pax header declares a sparse file"));
             }
             key if key.starts_with(b"GNU.sparse.") => {

@@ -22,7 +22,7 @@ const DEFAULT_HOST: &str = "github.com";
 const SCHEMES: [&str; 4] = ["https", "http", "git", "ssh"];
 
 /// The address of the repository that the `package.json` inside a tarball names, as it stands there; `None` if it names none.
-/// The whole tarball is read, so that there is one `package.json` only.
+/// The whole tarball is read, so that every `package.json` in its place is the same.
 pub fn package_repository(archive: &mut dyn ReadSeek) -> Result<Option<String>, InspectError> {
     #[derive(Deserialize)]
     struct Manifest<'a> {

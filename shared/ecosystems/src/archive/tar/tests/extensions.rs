@@ -68,7 +68,7 @@ fn malformed_pax_records_are_refused() {
             "{key}"
         );
     }
-    for key in ["GNU.sparse.major", "GNU.sparse.realsize", "SCHILY.realsize"] {
+    for key in ["GNU.sparse.major", "GNU.sparse.realsize", "SCHILY.realsize", "SUN.holesdata"] {
         assert_eq!(
             refused(TarFile::default().pax(&[(key, "1")]).file("p/a", "1")),
             ArchiveRule::EntryType,
